@@ -1,0 +1,13 @@
+"""Metrics over whole splits. The NumPy functions work without MindSpore."""
+
+from mindface_eri.metrics.correlation import METRICS, bootstrap, ccc, mae, mean_pearson, mse, pearson
+
+__all__ = ["METRICS", "PearsonMetric", "bootstrap", "ccc", "mae", "mean_pearson", "mse", "pearson"]
+
+
+def __getattr__(name: str):
+    if name == "PearsonMetric":  # brings MindSpore with it, which scoring two CSV files does not need
+        from mindface_eri.metrics.metric import PearsonMetric
+
+        return PearsonMetric
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

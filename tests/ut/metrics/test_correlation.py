@@ -1,0 +1,85 @@
+"""Agreement measures against SciPy, by hand, and on degenerate columns."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import stats
+
+from mindface_eri.errors import DataError
+from mindface_eri.metrics import PearsonMetric, bootstrap, ccc, mae, mean_pearson, mse, pearson
+
+
+def test_by_hand():
+    predictions = np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]])
+    labels = np.array([[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]])
+    np.testing.assert_allclose(pearson(predictions, labels), [1.0, -1.0])
+    np.testing.assert_allclose(ccc(predictions, labels), [1.0, -1.0])
+    np.testing.assert_allclose(mse(predictions, labels), [0.0, 2 / 3])
+    np.testing.assert_allclose(mae(predictions, labels), [0.0, 2 / 3])
+    assert mean_pearson(predictions, labels) == pytest.approx(0.0)
+
+
+@settings(max_examples=300, deadline=None)
+@given(hnp.arrays(np.float64, st.tuples(st.integers(3, 40), st.just(2)),
+                  elements=st.floats(0, 1, allow_subnormal=False).map(lambda x: round(x, 6))))
+def test_pearson_equals_scipy(columns):
+    x, y = columns[:, :1], columns[:, 1:]
+    ours = pearson(x, y)[0]
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        assert ours == 0.0
+    else:
+        assert ours == pytest.approx(stats.pearsonr(x[:, 0], y[:, 0])[0], abs=1e-9)
+    assert -1 <= ours <= 1
+
+
+def test_constant_columns_have_one_answer():
+    constant, varied = np.full((4, 1), 0.3), np.array([[0.1], [0.2], [0.3], [0.4]])
+    assert pearson(constant, varied)[0] == pearson(varied, constant)[0] == pearson(constant, constant)[0] == 0.0
+    assert ccc(constant, varied)[0] == 0.0
+    assert ccc(constant, constant)[0] == 1.0
+    assert ccc(constant, constant + 0.1)[0] == 0.0
+
+
+def test_missing_labels_are_left_out_of_their_emotion_only():
+    predictions = np.array([[0.1, 0.1], [0.2, 0.9], [0.3, 0.2], [0.9, 0.5]])
+    labels = np.array([[0.1, 0.0], [0.2, 1.0], [0.3, 0.3], [np.nan, 0.4]])
+    assert pearson(predictions, labels)[0] == pytest.approx(1.0)
+    assert pearson(predictions, labels)[1] == pytest.approx(stats.pearsonr(predictions[:, 1], labels[:, 1])[0])
+    assert np.isnan(pearson(predictions[:1], labels[:1])).all()
+
+
+def test_bad_shapes_and_diverged_predictions_are_refused():
+    with pytest.raises(DataError, match=r"\(3, 2\) and labels \(3, 1\)"):
+        pearson(np.zeros((3, 2)), np.zeros((3, 1)))
+    with pytest.raises(DataError, match="row 1, column 0 is nan"):
+        pearson(np.array([[0.0], [np.nan]]), np.zeros((2, 1)))
+
+
+def test_bootstrap_holds_the_value_and_narrows_with_more_clips():
+    random = np.random.default_rng(1)
+    widths = []
+    for clips in (50, 800):
+        labels = random.random((clips, 2))
+        predictions = labels + random.normal(0, 0.2, labels.shape)
+        low, high = bootstrap(predictions, labels, draws=300)
+        values = np.append(pearson(predictions, labels), mean_pearson(predictions, labels))
+        assert low.shape == high.shape == (3,)
+        assert ((low < values) & (values < high)).all()
+        widths.append(high - low)
+    assert (widths[1] < widths[0] / 2).all()
+
+
+def test_metric_is_one_correlation_over_all_batches_not_a_mean_of_batches():
+    random = np.random.default_rng(0)
+    predictions, labels = random.random((10, 3)), random.random((10, 3))
+    metric = PearsonMetric()
+    for rows in (slice(0, 2), slice(2, 7), slice(7, 10)):
+        metric.update(predictions[rows], labels[rows])
+    assert metric.eval() == pytest.approx(mean_pearson(predictions, labels))
+    metric.clear()
+    with pytest.raises(DataError, match="no batch"):
+        metric.eval()
+    with pytest.raises(DataError, match="differ"):
+        metric.update(predictions[:2], labels[:3])
