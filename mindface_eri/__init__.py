@@ -1,3 +1,31 @@
-"""Emotional reaction intensity from a face and its voice, in MindSpore."""
+"""Emotional reaction intensity from a face and its voice, in MindSpore.
+
+The public names below are imported when first used, so that `import mindface_eri` costs nothing.
+"""
+
+import importlib
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "load_config": "config", "save_config": "config",
+    "extract_clip": "preprocess.clip",
+    "preprocess_dataset": "datasets.preprocessing", "open_records": "datasets.records",
+    "create_dataset": "datasets.pipeline", "synthesize": "datasets.synthetic", "fetch_samples": "datasets.samples",
+    "create_model": "models.registry", "list_models": "models.registry",
+    "create_loss": "loss", "create_optimizer": "runner.optim", "PearsonMetric": "metrics.metric",
+    "train": "runner.trainer", "evaluate": "runner.evaluator",
+    "export": "deploy.exporter", "load_predictor": "deploy.runtime", "convert_weights": "deploy.convert",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str):
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(f"mindface_eri.{_PUBLIC[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

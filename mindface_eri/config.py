@@ -166,29 +166,23 @@ class Config:
                                   "makes; set both alike")
 
 
-def load_config(path: Optional[os.PathLike] = None, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: Optional[os.PathLike] = None, overrides: Sequence[str] = (),
+                values: Optional[Mapping[str, Any]] = None) -> Config:
     """Reads a recipe.
 
     Args:
         path: YAML file; None gives the paper's defaults.
-        overrides: `section.key=value` strings, each value in YAML, applied last.
+        overrides: `section.key=value` strings, each value in YAML.
+        values: dotted keys and their values as they are (a path stays a path), applied last.
 
     Raises:
         ConfigError: a file is missing or not YAML, a key is unknown, or a value has the wrong type or range.
     """
     tree: dict = _read_tree(Path(path)) if path is not None else {}
-    for text in overrides:
-        key, separator, value = text.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {text!r}: expected key=value, such as train.lr=3e-4")
-        branch: Any = {}
-        leaf = branch
-        *sections, last = key.strip().split(".")
-        for section in sections:
-            leaf[section] = {}
-            leaf = leaf[section]
-        leaf[last] = yaml.safe_load(value)
-        tree = _merge(tree, branch)
+    for key, value in (*map(_parse_override, overrides), *(values or {}).items()):
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        tree = _merge(tree, value)
     return from_dict(Config, tree)
 
 
@@ -219,6 +213,16 @@ def from_dict(cls: type, tree: Mapping, where: str = "") -> Any:
             raise ConfigError(f"unknown key {name!r}{_suggest(str(key), known)}")
         values[key] = _coerce(value, hints[key], known[key].metadata, name)
     return cls(**values)
+
+
+def _parse_override(text: str) -> Tuple[str, Any]:
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise ConfigError(f"--set {text!r}: expected key=value, such as train.lr=3e-4")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {text!r}: {value!r} is not a YAML value") from None
 
 
 def _coerce(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:

@@ -1,0 +1,106 @@
+"""The console command `mindface-eri`: finds the command's module, parses, calls it, and turns errors into sentences.
+
+Exit status: 0 done, 1 the work (or some clips) failed, 2 wrong usage, 130 stopped from the keyboard.
+Only the chosen command's module is imported, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+import warnings
+from typing import Optional, Sequence
+
+from mindface_eri import __version__
+from mindface_eri.errors import ConfigError, ERIError
+
+# command -> one line for --help; its module is mindface_eri/commands/<name with underscores>.py
+COMMANDS = {
+    "doctor": "say what this machine can do, what is missing and the command that mends it",
+    "demo": "run the whole route on the generated corpus and six real clips",
+    "synthesize": "generate a corpus of drawn people with known intensities",
+    "samples": "fetch six real clips with sound (CREMA-D, ODbL)",
+    "preprocess": "turn clips into records: face crops and MFCC stacks",
+    "train": "train a branch, or the fusion of both",
+    "extract-features": "compute the features of trained branches once, for fusion",
+    "evaluate": "score a run, or a predictions file, against labels",
+    "predict": "estimate the seven intensities of video files",
+    "export": "write MindIR and ONNX files and check them against the checkpoint",
+    "convert-weights": "turn PyTorch ResNet-18 weights into a stem checkpoint",
+    "summary": "list parameters, multiply-adds and memory of a network, part by part",
+    "benchmark": "measure speed side by side with what one would use instead",
+}
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows a default only where there is one to speak of."""
+
+    def _get_help_string(self, action: argparse.Action) -> Optional[str]:
+        return action.help if action.default in (None, False, []) else super()._get_help_string(action)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Runs one command and returns the exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    arguments, run = _parse(argv)
+    _quieten(arguments.verbose)
+    try:
+        return run(arguments) or 0
+    except ConfigError as error:
+        return _fail(arguments, error, 2)
+    except ERIError as error:
+        return _fail(arguments, error, 1)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return _fail(arguments, f"the disk is full ({error.filename or 'no file named'}): free some space and run "
+                         "the same command again; what is finished is kept", 1)
+        if isinstance(error, BrokenPipeError):  # the reader, such as head, has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        return _fail(arguments, error, 1)
+    except KeyboardInterrupt:
+        print("\nstopped; what is finished is kept", file=sys.stderr)
+        return 130
+
+
+def _parse(argv: Sequence[str]):
+    parser = argparse.ArgumentParser(
+        prog="mindface-eri", description="Emotional reaction intensity from a face and its voice, in MindSpore.",
+        epilog="`mindface-eri COMMAND --help` explains a command.")
+    parser.add_argument("--version", action="version", version=f"mindface_eri {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((word for word in argv if not word.startswith("-")), None)
+    run = None
+    for name, line in COMMANDS.items():
+        subparser = commands.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".",
+                                        formatter_class=_HelpFormatter)
+        if name == chosen:
+            module = importlib.import_module("mindface_eri.commands." + name.replace("-", "_"))
+            module.add_arguments(subparser)
+            subparser.add_argument("--verbose", action="store_true",
+                                   help="show MindSpore's own messages, and the traceback of an error")
+            run = module.run
+    return parser.parse_args(argv), run
+
+
+def _quieten(verbose: bool) -> None:
+    if verbose:
+        os.environ.setdefault("GLOG_v", "1")
+        return
+    os.environ.setdefault("GLOG_v", "3")  # MindSpore: errors only
+    warnings.filterwarnings("ignore")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for worker processes
+
+
+def _fail(arguments: argparse.Namespace, error: object, status: int) -> int:
+    if arguments.verbose:
+        raise error if isinstance(error, BaseException) else ERIError(str(error))
+    print(f"mindface-eri {arguments.command}: error: {error}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

