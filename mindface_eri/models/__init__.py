@@ -1,0 +1,21 @@
+"""The networks of the paper and the Cells they are made of."""
+
+from mindface_eri.models.branches import AcousticBranch, VisualBranch
+from mindface_eri.models.dual_branch import AcousticNetwork, DualBranchNetwork, VisualNetwork
+from mindface_eri.models.explain import Attention, FeatureExtractor
+from mindface_eri.models.fusion import FusionHead, ModalityDropout
+from mindface_eri.models.pooling import AttentionPooling, RegressionHead
+from mindface_eri.models.precision import set_precision
+from mindface_eri.models.registry import build_network, create_model, list_models, load_stem
+from mindface_eri.models.resnet import ResNetStem
+from mindface_eri.models.spatial import SpatialEncoder
+from mindface_eri.models.tcn import CausalConv1d, TemporalConvNet
+from mindface_eri.models.temporal import TemporalEncoder
+from mindface_eri.models.transformer import SelfAttention, TransformerEncoder
+
+__all__ = [
+    "AcousticBranch", "AcousticNetwork", "Attention", "AttentionPooling", "CausalConv1d", "DualBranchNetwork",
+    "FeatureExtractor", "FusionHead", "ModalityDropout", "RegressionHead", "ResNetStem", "SelfAttention",
+    "SpatialEncoder", "TemporalConvNet", "TemporalEncoder", "TransformerEncoder", "VisualBranch", "VisualNetwork",
+    "build_network", "create_model", "list_models", "load_stem", "set_precision",
+]

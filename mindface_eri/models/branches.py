@@ -1,0 +1,93 @@
+"""The two branches without heads (paper section 3, figure 1)."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn
+
+from mindface_eri.config import ModelConfig
+from mindface_eri.constants import IMAGENET_MEAN, IMAGENET_STD
+from mindface_eri.errors import ConfigError
+from mindface_eri.models.resnet import CropNormalization, ResNetStem, grid_size
+from mindface_eri.models.spatial import SpatialEncoder
+from mindface_eri.models.temporal import TemporalEncoder
+
+
+class VisualBranch(nn.Cell):
+    """Face crops (B, T, S, S, 3) uint8 RGB -> features (B, T, D) and spatial weights (B, T, h, w)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.frames = config.frames
+        self.crop_size = config.crop_size
+        self.grid = grid_size(config.crop_size)
+        self.channels = 4 * config.stem_width
+        self.normalize = CropNormalization(IMAGENET_MEAN, IMAGENET_STD)
+        self.stem = ResNetStem(config.stem_width, frozen=config.freeze_stem)
+        self.spatial = SpatialEncoder(self.channels, self.grid ** 2, config.spatial_depth, config.spatial_heads,
+                                      ffn_ratio=config.ffn_ratio, dropout=config.dropout)
+        self.temporal = TemporalEncoder(self.channels, config)
+        if config.recompute_stem:
+            self.stem.recompute()
+
+    def encode(self, frames: Tensor) -> Tuple[Tensor, Tensor]:
+        """Features (B, T, D) and the spatial weights (B, T, h, w) of each frame."""
+        crops = frames.reshape((-1, self.crop_size, self.crop_size, 3))  # (B*T, S, S, 3)
+        maps = self.stem(self.normalize(crops))  # (B*T, C, h, w)
+        vectors, weights = self.spatial(maps)  # (B*T, C), (B*T, h*w)
+        vectors = vectors.reshape((-1, self.frames, self.channels))  # (B, T, C)
+        return self.temporal(vectors), weights.reshape((-1, self.frames, self.grid, self.grid))
+
+    def features(self, frames: Tensor) -> Tensor:
+        """Features (B, T, D), the input of the fusion head."""
+        features, _ = self.encode(frames)
+        return features
+
+    def construct(self, frames: Tensor) -> Tuple[Tensor, Tensor]:
+        return self.encode(frames)
+
+
+class AcousticBranch(nn.Cell):
+    """MFCC stacks (B, T, M) float32 -> features (B, T, D).
+
+    The statistics of the training set, `mfcc_mean` and `mfcc_std` (M,), are parameters without gradient, so that
+    checkpoints and exported models carry them; they start as zeros and ones.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.mfcc_features
+        self.mfcc_mean = Parameter(Tensor(np.zeros(width, np.float32)), name="mfcc_mean", requires_grad=False)
+        self.mfcc_std = Parameter(Tensor(np.ones(width, np.float32)), name="mfcc_std", requires_grad=False)
+        self.temporal = TemporalEncoder(width, config)
+
+    def features(self, mfcc: Tensor) -> Tensor:
+        """Features (B, T, D), the input of the fusion head."""
+        x = (mfcc - self.mfcc_mean) / self.mfcc_std  # (B, T, M)
+        return self.temporal(x)  # (B, T, D)
+
+    def construct(self, mfcc: Tensor) -> Tensor:
+        return self.features(mfcc)
+
+    def set_mfcc_statistics(self, mean: np.ndarray, std: np.ndarray) -> None:
+        """Stores the training set's mean and deviation of each MFCC feature, both (M,).
+
+        Raises:
+            ConfigError: a wrong shape, a value that is not finite, or a negative deviation.
+        """
+        width = self.config.mfcc_features
+        for name, values in (("mean", np.asarray(mean)), ("std", np.asarray(std))):
+            if values.shape != (width,):
+                raise ConfigError(f"MFCC {name} has shape {values.shape}, need ({width},): take the statistics from "
+                                  "records made with the same preprocess.audio settings")
+            if not np.isfinite(values).all() or (name == "std" and (values < 0).any()):
+                raise ConfigError(f"MFCC {name} holds values that are not finite or negative deviations; "
+                                  "compute the statistics again from records that hold sound")
+        deviation = np.asarray(std, np.float32)
+        self.mfcc_mean.set_data(Tensor(np.asarray(mean, np.float32)))
+        # A feature that never changes carries nothing: dividing by one keeps it at zero instead of infinity.
+        self.mfcc_std.set_data(Tensor(np.where(deviation > 1e-6, deviation, 1).astype(np.float32)))

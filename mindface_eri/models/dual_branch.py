@@ -1,0 +1,97 @@
+"""The three networks: each branch with a regression head of its own, and both joined (paper section 3, figure 1).
+
+A branch inside the dual network has the parameter names of the single network behind a prefix, `visual.` or
+`acoustic.`; the single network's regression head (`head.`) has no counterpart there.
+"""
+
+from __future__ import annotations
+
+from typing import Mapping, Tuple
+
+from mindspore import Tensor, nn
+
+from mindface_eri.config import ModelConfig
+from mindface_eri.errors import CheckpointError
+from mindface_eri.models.branches import AcousticBranch, VisualBranch
+from mindface_eri.models.explain import Explainable
+from mindface_eri.models.fusion import FusionHead
+from mindface_eri.models.pooling import RegressionHead
+
+
+class VisualNetwork(VisualBranch, Explainable):
+    """Face crops (B, T, S, S, 3) uint8 RGB -> intensities (B, E) in (0, 1)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.head = RegressionHead(config.width, len(config.emotions))
+
+    def explain(self, frames: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        """Intensities (B, E), temporal weights (B, T) and spatial weights (B, T, h, w)."""
+        features, spatial = self.encode(frames)  # (B, T, D), (B, T, h, w)
+        intensities, temporal = self.head(features)  # (B, E), (B, T)
+        return intensities, temporal, spatial
+
+    def construct(self, frames: Tensor) -> Tensor:
+        intensities, _ = self.head(self.features(frames))
+        return intensities  # (B, E)
+
+
+class AcousticNetwork(AcousticBranch, Explainable):
+    """MFCC stacks (B, T, M) float32 -> intensities (B, E) in (0, 1)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.head = RegressionHead(config.width, len(config.emotions))
+
+    def explain(self, mfcc: Tensor) -> Tuple[Tensor, Tensor]:
+        """Intensities (B, E) and temporal weights (B, T)."""
+        return self.head(self.features(mfcc))
+
+    def construct(self, mfcc: Tensor) -> Tensor:
+        intensities, _ = self.head(self.features(mfcc))
+        return intensities  # (B, E)
+
+
+class DualBranchNetwork(nn.Cell, Explainable):
+    """Crops (B, T, S, S, 3) uint8, MFCC stacks (B, T, M) float32 and `present` (B, 2) -> intensities (B, E).
+
+    `present` is 1 where a clip has the modality (visual, acoustic) and 0 where zeros stand for it.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.visual = VisualBranch(config)
+        self.acoustic = AcousticBranch(config)
+        self.fusion = FusionHead(config)
+
+    def explain(self, frames: Tensor, mfcc: Tensor, present: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        """Intensities (B, E), temporal weights (B, T) and spatial weights (B, T, h, w)."""
+        visual, spatial = self.visual.encode(frames)  # (B, T, D), (B, T, h, w)
+        acoustic = self.acoustic.features(mfcc)  # (B, T, D)
+        intensities, temporal = self.fusion.explain(visual, acoustic, present)  # (B, E), (B, T)
+        return intensities, temporal, spatial
+
+    def construct(self, frames: Tensor, mfcc: Tensor, present: Tensor) -> Tensor:
+        visual, _ = self.visual(frames)  # (B, T, D)
+        acoustic = self.acoustic(mfcc)  # (B, T, D)
+        return self.fusion(visual, acoustic, present)  # (B, E)
+
+    def load_branch(self, modality: str, weights: Mapping[str, Tensor]) -> None:
+        """Takes the weights of a branch from the single network's, as `mindspore.load_checkpoint` gives them.
+
+        Args:
+            modality: "visual" or "acoustic".
+
+        Raises:
+            CheckpointError: a parameter of the branch is missing or has another shape.
+        """
+        prefix = f"{modality}."
+        for name, parameter in getattr(self, modality).parameters_and_names():
+            source = weights.get(name)
+            if source is None or tuple(source.shape) != tuple(parameter.shape):
+                found = "is missing" if source is None else f"has shape {tuple(source.shape)}"
+                raise CheckpointError(f"the {modality} branch's weights: {name!r} {found}, need "
+                                      f"{tuple(parameter.shape)} for {prefix}{name}; train that branch with the same "
+                                      "model settings")
+            parameter.set_data(Tensor(source.asnumpy()))

@@ -1,0 +1,61 @@
+"""Views of a network as Cells of their own: its features, and what it looked at."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional, Tuple
+
+from mindspore import Tensor, nn
+
+
+class Attention(NamedTuple):
+    """Intensities (B, E) with the weights behind them.
+
+    `temporal` (B, T) sums to one over each clip's instants; `spatial` (B, T, h, w) sums to one over each frame's
+    positions and is None without a visual branch.
+    """
+
+    intensities: Tensor
+    temporal: Tensor
+    spatial: Optional[Tensor]
+
+
+class FeatureExtractor(nn.Cell):
+    """A branch's input -> its features (B, T, D), compiled as one graph in graph mode.
+
+    The parameters stay the network's own and keep their names.
+    """
+
+    def __init__(self, network: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.network.features(x)  # (B, T, D)
+
+
+class _Reader(nn.Cell):
+    """Runs a network's `explain` as a graph of its own."""
+
+    def __init__(self, network: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+
+    def construct(self, *inputs: Tensor) -> Tuple[Tensor, ...]:
+        return self.network.explain(*inputs)
+
+
+class Explainable:
+    """Gives `attention` to a network whose `explain` returns (intensities, temporal[, spatial])."""
+
+    def attention(self, *inputs: Tensor) -> Attention:
+        """The intensities for `inputs` (those of a call) and the weights behind them.
+
+        Compiled on first use in graph mode; training or inference is as the network stands.
+        """
+        # Kept in a list so that MindSpore does not take the reader for a child of the network it reads.
+        readers = self.__dict__.setdefault("_readers", [])
+        if not readers:
+            readers.append(_Reader(self))
+        readers[0].set_train(self.training)
+        intensities, temporal, *spatial = readers[0](*inputs)
+        return Attention(intensities, temporal, spatial[0] if spatial else None)

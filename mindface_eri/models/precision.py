@@ -1,0 +1,38 @@
+"""Half precision where it saves time and memory, float32 where it would lose the answer."""
+
+from __future__ import annotations
+
+import mindspore as ms
+from mindspore import nn
+
+from mindface_eri.errors import ConfigError
+
+_PRODUCTS = (nn.Dense, nn.Conv2d)
+_KEPT = (nn.BatchNorm2d, nn.LayerNorm)
+
+
+def set_precision(network: nn.Cell, amp_level: str) -> nn.Cell:
+    """Sets the precision a network computes in; parameters stay float32, and so do their updates.
+
+    O0 is float32 throughout. O2 computes convolutions and matrix products in float16 and sums residuals in float32.
+    O3 computes all but the following in float16. Softmax, normalisation and the final sigmoid stay float32 at each
+    level, and intensities come out as float32, so that the loss is float32 too.
+
+    Returns:
+        The same network.
+
+    Raises:
+        ConfigError: an unknown level.
+    """
+    if amp_level not in ("O0", "O2", "O3"):
+        raise ConfigError(f"amp_level {amp_level!r} is not one of O0, O2, O3")
+    if amp_level == "O0":
+        return network
+    if amp_level == "O3":
+        network.to_float(ms.float16)
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, _KEPT):
+            cell.to_float(ms.float32)
+        elif isinstance(cell, _PRODUCTS):
+            cell.to_float(ms.float16)
+    return network

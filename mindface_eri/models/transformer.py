@@ -1,0 +1,72 @@
+"""The transformer encoder that both the spatial and the temporal part use (paper sections 3.1 and 3.3).
+
+Normalisation after each residual sum, ReLU and the feed-forward width are not in the paper; they are those of the
+original transformer and PyTorch's defaults.
+"""
+
+from __future__ import annotations
+
+import math
+
+from mindspore import Tensor, nn, ops
+
+from mindface_eri.models.layers import Linear, layer_norm, softmax
+
+
+class SelfAttention(nn.Cell):
+    """Multi-head attention of a sequence (B, N, D) over itself; query, key and value come from one matrix product."""
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads = heads
+        self.head_width = width // heads
+        self.scale = 1 / math.sqrt(self.head_width)
+        self.qkv = Linear(width, 3 * width, xavier=True)
+        self.out = Linear(width, width, zero_bias=True)
+        self.dropout = nn.Dropout(p=dropout)
+        self.transpose = ops.Transpose()
+        self.similarity = ops.BatchMatMul(transpose_b=True)
+        self.weigh = ops.BatchMatMul()
+
+    def construct(self, x: Tensor) -> Tensor:
+        tokens, heads, width = x.shape[1], self.heads, self.head_width
+        qkv = self.qkv(x).reshape((-1, tokens, 3, heads, width))  # (B, N, 3, h, D/h)
+        qkv = self.transpose(qkv, (2, 0, 3, 1, 4))  # (3, B, h, N, D/h)
+        query, key, value = qkv[0] * self.scale, qkv[1], qkv[2]  # each (B, h, N, D/h)
+        weights = self.dropout(softmax(self.similarity(query, key)))  # (B, h, N, N)
+        x = self.transpose(self.weigh(weights, value), (0, 2, 1, 3))  # (B, N, h, D/h)
+        return self.out(x.reshape((-1, tokens, heads * width)))  # (B, N, D)
+
+
+class EncoderBlock(nn.Cell):
+    """Self-attention and a feed-forward network, each with dropout, residual sum and normalisation after it."""
+
+    def __init__(self, width: int, heads: int, ffn_width: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.attention = SelfAttention(width, heads, dropout)
+        self.norm1 = layer_norm(width)
+        self.linear1 = Linear(width, ffn_width)
+        self.linear2 = Linear(ffn_width, width)
+        self.norm2 = layer_norm(width)
+        self.relu = nn.ReLU()
+        self.dropout = nn.Dropout(p=dropout)
+        self.dropout1 = nn.Dropout(p=dropout)
+        self.dropout2 = nn.Dropout(p=dropout)
+
+    def construct(self, x: Tensor) -> Tensor:
+        x = self.norm1(x + self.dropout1(self.attention(x)))  # (B, N, D)
+        hidden = self.dropout(self.relu(self.linear1(x)))  # (B, N, ffn)
+        return self.norm2(x + self.dropout2(self.linear2(hidden)))  # (B, N, D)
+
+
+class TransformerEncoder(nn.Cell):
+    """`depth` blocks over a sequence (B, N, D), same shape out. Every token sees every other; order comes from
+    position codes added by the caller."""
+
+    def __init__(self, width: int, depth: int, heads: int, *, ffn_ratio: float = 4.0, dropout: float = 0.0) -> None:
+        super().__init__()
+        ffn_width = max(1, round(width * ffn_ratio))
+        self.blocks = nn.SequentialCell([EncoderBlock(width, heads, ffn_width, dropout) for _ in range(depth)])
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.blocks(x)  # (B, N, D)
