@@ -1,0 +1,46 @@
+"""Tables of predictions: round trip, and files that are refused."""
+
+import numpy as np
+import pytest
+
+from mindface_eri.datasets.predictions import read_predictions, write_predictions
+from mindface_eri.errors import DataError
+
+
+def test_round_trip_in_the_submission_form(tmp_path):
+    path = tmp_path / "predictions.csv"
+    values = np.array([[0.25, 0.5], [1 / 3, 0.75]])
+    write_predictions(path, ["00000", "00007"], ["Fear", "Empathic-Pain"], values)
+    assert path.read_text().splitlines()[:2] == ["File_ID,Fear,Empathic-Pain", "[00000],0.250000,0.500000"]
+    table = read_predictions(path)
+    assert (table.ids, table.emotions) == (("00000", "00007"), ("Fear", "Empathic-Pain"))
+    np.testing.assert_allclose(table.values, values, atol=5e-7)
+    assert [p.name for p in tmp_path.iterdir()] == ["predictions.csv"]
+
+
+def test_text_columns_are_no_emotions_and_blanks_are_missing(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("\ufeffFile_ID,Split,Fear,Joy\n[1],Val,0.5,\n2,Val,1,0\n", encoding="utf-8")
+    table = read_predictions(path)
+    assert (table.ids, table.emotions) == (("1", "2"), ("Fear", "Joy"))
+    assert np.isnan(table.values[0, 1])
+    assert table.values[1].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("text, wanted, message", [
+    ("", (), "needs a header with File_ID"), ("id,Fear\n1,0.5\n", (), "needs a header with File_ID"),
+    ("File_ID,Fear\n[1],0.5\n1,0.5\n", (), "clip 1 more than once"),
+    ("File_ID,Fear\n[1],much\n", ("Fear",), "line 2, column Fear: 'much' is not a number"),
+    ("File_ID,Fear\n[1],0.5\n", ("Joy",), "has no column Joy"), ("File_ID,Split\n1,Val\n", (), "no column of numbers")])
+def test_refused_with_a_sentence(tmp_path, text, wanted, message):
+    path = tmp_path / "p.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_predictions(path, wanted)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_predictions(tmp_path / "gone.csv")
+
+
+def test_values_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(DataError, match="do not fit"):
+        write_predictions(tmp_path / "p.csv", ["1"], ["Fear", "Joy"], np.zeros((1, 3)))
