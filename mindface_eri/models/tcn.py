@@ -47,11 +47,13 @@ class TemporalConvNet(nn.Cell):
                  dropout: float = 0.0) -> None:
         super().__init__()
         self.receptive_field = 1 + (kernel - 1) * sum(dilations)
-        layers = []
-        for dilation in dilations:
-            layers += [CausalConv1d(in_channels, width, kernel, dilation), nn.ReLU(), nn.Dropout(p=dropout)]
-            in_channels = width
-        self.layers = nn.SequentialCell(layers)
+        widths = (in_channels, *(width for _ in dilations))
+        self.convolutions = nn.CellList([CausalConv1d(widths[i], width, kernel, dilation)
+                                         for i, dilation in enumerate(dilations)])
+        self.relu = nn.ReLU()
+        self.dropout = nn.Dropout(p=dropout)
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.layers(x)  # (B, T, width)
+        for convolution in self.convolutions:
+            x = self.dropout(self.relu(convolution(x)))  # (B, T, width)
+        return x

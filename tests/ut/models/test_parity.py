@@ -1,0 +1,104 @@
+"""Forward values and gradients against the independent PyTorch twin, weights copied across."""
+
+import dataclasses
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+
+from mindface_eri.config import ModelConfig
+from mindface_eri.deploy.convert import _relayout, our_name
+from mindface_eri.models import build_network
+
+torch = pytest.importorskip("torch")
+from mindface_eri.deploy import torch_twin as twin  # noqa: E402
+
+TINY = ModelConfig(frames=6, crop_size=32, mfcc_features=24, stem_width=8, spatial_depth=2, spatial_heads=2, width=16,
+                   tcn_dilations=(1, 2), temporal_depth=2, temporal_heads=4, dropout=0.0, p_both=1.0,
+                   emotions=("Amusement", "Anxiety", "Fear"))
+
+
+def copy_weights(source, target, prefix=""):
+    """Random weights (so that no term is zero) into the PyTorch module, and the same into the Cell."""
+    generator = torch.Generator().manual_seed(3)
+    parameters = {prefix + name: p for name, p in target.parameters_and_names()}
+    taken = set()
+    for name, tensor in source.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        with torch.no_grad():
+            if name.endswith("running_var") or name == "mfcc_std":
+                tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
+            else:
+                tensor.add_(0.1 * torch.randn(tensor.shape, generator=generator))
+        ours = our_name(prefix + name)
+        parameters[ours].set_data(ms.Tensor(_relayout(ours, tensor.numpy())))
+        taken.add(ours)
+    assert taken == set(parameters)
+
+
+def assert_close(ours, theirs, relative, what):
+    """Largest difference over the largest value: elementwise ratios would divide by values that happen to be near 0."""
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.shape == theirs.shape, what
+    assert np.abs(ours - theirs).max() <= relative * max(1e-3, np.abs(theirs).max()), what
+
+
+def check_cell(cell, module, inputs, forward, prefix="", train=False):
+    """Outputs to 1e-5, gradients of a random projection with respect to float inputs and all parameters to 1e-4."""
+    copy_weights(module, cell, prefix)
+    cell.set_train(train)
+    module.train(train)
+    floats = [array.dtype.kind == "f" for array in inputs]
+    tensors = [torch.from_numpy(array).requires_grad_(is_float) for array, is_float in zip(inputs, floats)]
+    expected = forward(module, *tensors)
+    weights = np.random.default_rng(5).normal(size=expected.shape).astype(np.float32)
+    (expected * torch.from_numpy(weights)).sum().backward()
+
+    def objective(*arrays):
+        output = cell(*arrays)
+        output = output[0] if isinstance(output, tuple) else output
+        return (output * ms.Tensor(weights)).sum(), output
+
+    positions = tuple(i for i, is_float in enumerate(floats) if is_float) or None
+    trainable = cell.trainable_params()
+    grad = ms.value_and_grad(objective, positions, trainable, has_aux=True)
+    (_, output), gradients = grad(*(ms.Tensor(array) for array in inputs))
+    input_gradients, parameter_gradients = gradients if positions else ((), gradients)
+    assert_close(output.asnumpy(), expected.detach(), 1e-5, "forward")
+    if not isinstance(input_gradients, tuple):
+        input_gradients = (input_gradients,)
+    for i, gradient in zip(positions or (), input_gradients):
+        assert_close(gradient.asnumpy(), tensors[i].grad, 1e-4, f"gradient of input {i}")
+    expected_gradients = {our_name(prefix + name): p.grad for name, p in module.named_parameters()}
+    names = {id(p): prefix + name for name, p in cell.parameters_and_names()}
+    assert len(parameter_gradients) == len(expected_gradients) == len(trainable)
+    largest = max(float(g.abs().max()) for g in expected_gradients.values())
+    for parameter, gradient in zip(trainable, parameter_gradients):
+        name = names[id(parameter)]
+        theirs = _relayout(name, expected_gradients[name].numpy())
+        difference = np.abs(gradient.asnumpy() - theirs).max()
+        # A bias before batch normalisation or softmax has a true gradient of zero: judged against all gradients.
+        assert difference <= 1e-4 * max(np.abs(theirs).max(), 1e-3 * largest), (name, difference)
+
+
+def inputs_for(name, config, clips=3):
+    rng = np.random.default_rng(7)
+    frames = rng.integers(0, 256, (clips, config.frames, config.crop_size, config.crop_size, 3), dtype=np.uint8)
+    mfcc = rng.normal(size=(clips, config.frames, config.mfcc_features)).astype(np.float32)
+    present = np.array([[1, 1], [1, 0], [0, 1]], np.float32)[:clips]
+    return {"eri_visual": [frames], "eri_acoustic": [mfcc], "eri_dual_branch": [frames, mfcc, present]}[name]
+
+
+@pytest.fixture(params=["graph", "pynative"])
+def mode(request):
+    ms.set_context(mode=ms.GRAPH_MODE if request.param == "graph" else ms.PYNATIVE_MODE)
+    yield request.param
+    ms.set_context(mode=ms.GRAPH_MODE)
+
+
+@pytest.mark.parametrize("name", ["eri_visual", "eri_acoustic", "eri_dual_branch"])
+def test_network_equals_twin(name, mode):
+    config = dataclasses.replace(TINY, name=name)
+    check_cell(build_network(config), twin.build_twin(config), inputs_for(name, config), lambda m, *x: m(*x))
