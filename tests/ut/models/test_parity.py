@@ -5,7 +5,6 @@ import dataclasses
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import nn
 
 from mindface_eri.config import ModelConfig
 from mindface_eri.deploy.convert import _relayout, our_name
