@@ -1,0 +1,1 @@
+"""From clip files to arrays: faces, crops and MFCC stacks (paper section 4.2). No MindSpore here."""

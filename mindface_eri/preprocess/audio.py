@@ -1,0 +1,138 @@
+"""Sound: any codec, rate and channel layout to mono, and MFCC stacks centred on the sampled frames (paper section 4.2).
+
+One answer each: channels are averaged; where the picture goes on without sound (a later start, an earlier end) there is
+silence; where MFCC frames end (half a stack before the first and after the last instant) the edge frame is repeated;
+no track, or a peak below `AudioConfig.silence`, means that the modality is absent.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import List, Optional
+
+import numpy as np
+
+from mindface_eri.config import AudioConfig
+from mindface_eri.errors import MediaError, MissingDependencyError
+from mindface_eri.preprocess.video import open_media
+
+_CHUNK = 2048  # MFCC frames computed at a time, so that long clips need little memory
+_GAP = 0.1  # seconds; sound missing for longer inside the track is filled with silence
+_MAX_GAP = 60.0  # seconds; a longer jump is a damaged time stamp
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A mono waveform and where it begins."""
+
+    waveform: np.ndarray  # (samples,) float32 in [-1, 1]
+    start: float  # seconds on the container's clock
+
+
+def load_audio(path: os.PathLike, sample_rate: int) -> Audio:
+    """Decodes the first sound track to mono at `sample_rate`.
+
+    Packets that cannot be decoded are skipped, and gaps in the track's time stamps are filled with silence.
+
+    Raises:
+        MediaError: the file cannot be opened, has no sound track, or no sample of it can be decoded.
+    """
+    with open_media(path) as container:
+        stream = next((s for s in container.streams.audio if getattr(s.codec_context, "sample_rate", 0)), None)
+        if stream is None:
+            raise MediaError(f"{path}: there is no sound track")
+        track = _Track(sample_rate)
+        for frame in _decode(container, stream):
+            track.add(frame)
+        waveform = track.finish()
+    if not len(waveform):
+        raise MediaError(f"{path}: the sound track holds no sample that can be decoded")
+    return Audio(waveform, track.start or 0.0)
+
+
+class _Track:
+    """Collects decoded frames, resampled, averaged over channels, at the places their time stamps say."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self._pieces: List[np.ndarray] = []
+        self._resampler = None
+        self._kind = None
+        self._next: Optional[float] = None  # seconds: where the next frame should begin
+        self.start: Optional[float] = None
+
+    def add(self, frame) -> None:
+        import av
+
+        seconds = float(frame.pts * frame.time_base) if frame.pts is not None and frame.time_base else None
+        if self.start is None:
+            self.start = seconds or 0.0
+        if seconds is not None and self._next is not None and _GAP < seconds - self._next < _MAX_GAP:
+            self._drain()
+            self._pieces.append(np.zeros(round((seconds - self._next) * self._rate), np.float32))
+        begin = seconds if seconds is not None else self._next
+        self._next = None if begin is None else begin + frame.samples / max(frame.sample_rate, 1)
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind != self._kind:
+            self._drain()
+            self._resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=self._rate)
+            self._kind = kind
+        frame.pts = None
+        self._keep(self._resampler.resample(frame))
+
+    def finish(self) -> np.ndarray:
+        self._drain()
+        joined = np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
+        return np.nan_to_num(joined, copy=False, posinf=0.0, neginf=0.0)
+
+    def _drain(self) -> None:
+        if self._resampler is not None:
+            self._keep(self._resampler.resample(None))
+            self._resampler = self._kind = None
+
+    def _keep(self, frames) -> None:
+        self._pieces.extend(frame.to_ndarray().mean(axis=0, dtype=np.float32) for frame in frames)
+
+
+def _decode(container, stream):
+    from mindface_eri.preprocess.video import _decode as decode_packets
+
+    return decode_packets(container, stream)
+
+
+def mfcc(waveform: np.ndarray, config: AudioConfig) -> np.ndarray:
+    """(frames, coefficients) float32: librosa's MFCC, frame j centred on sample j * hop_length."""
+    try:
+        import librosa
+    except ImportError:
+        raise MissingDependencyError("MFCC needs librosa: pip install librosa") from None
+    padded = np.pad(np.asarray(waveform, np.float32), config.n_fft // 2)
+    count = 1 + (len(padded) - config.n_fft) // config.hop_length
+    mel = [librosa.feature.melspectrogram(
+        y=padded[first * config.hop_length:(min(first + _CHUNK, count) - 1) * config.hop_length + config.n_fft],
+        sr=config.sample_rate, n_fft=config.n_fft, hop_length=config.hop_length, center=False,
+        n_mels=max(128, config.coefficients)) for first in range(0, count, _CHUNK)]
+    decibels = librosa.power_to_db(np.concatenate(mel, axis=1))  # (n_mels, frames)
+    return np.ascontiguousarray(librosa.feature.mfcc(S=decibels, n_mfcc=config.coefficients).T, np.float32)
+
+
+def mfcc_stacks(waveform: np.ndarray, timestamps: np.ndarray, config: AudioConfig, offset: float = 0.0) -> np.ndarray:
+    """(T, coefficients * stack) float32: `stack` adjacent MFCC frames, joined in order of time, around each instant.
+
+    Args:
+        waveform: (samples,) float32 mono at `config.sample_rate`.
+        timestamps: (T,) seconds, increasing.
+        offset: seconds on the clock of `timestamps` at which the waveform begins.
+    """
+    rate, times = config.sample_rate, np.asarray(timestamps, np.float64)
+    span = times[-1] - times[0]
+    lead = round(min(max(offset - times[0], 0.0), span + 1.0) * rate)
+    begin = min(offset, times[0]) if lead == 0 else times[0]
+    end = begin + (lead + len(waveform)) / rate
+    tail = round(min(max(times[-1] - end, 0.0), span + 1.0) * rate)
+    frames = mfcc(np.pad(np.asarray(waveform, np.float32), (lead, tail)), config)  # (frames, coefficients)
+    centres = (times - begin) * rate / config.hop_length
+    first = np.floor(centres - (config.stack - 1) / 2 + 0.5).astype(np.int64)  # (T,)
+    index = np.clip(first[:, None] + np.arange(config.stack), 0, len(frames) - 1)  # (T, stack)
+    return frames[index].reshape(len(times), config.features)

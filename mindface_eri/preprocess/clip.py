@@ -1,0 +1,140 @@
+"""From a clip file to what the network takes: crops, MFCC stacks and the modalities' presence."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import Optional, Tuple, Union
+
+import numpy as np
+
+from mindface_eri.config import Config, PreprocessConfig
+from mindface_eri.constants import FRAME_STATES
+from mindface_eri.errors import MediaError
+from mindface_eri.preprocess.audio import Audio, load_audio, mfcc_stacks
+from mindface_eri.preprocess.video import MediaInfo, probe
+from mindface_eri.preprocess.visual import Visual, extract_faces
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip, ready for the records. T sampled frames, S the crop's side, M MFCC features of one stack."""
+
+    frames: np.ndarray  # (T, S, S, 3) uint8 RGB; zeros where there is no face
+    mfcc: np.ndarray  # (T, M) float32; zeros without sound
+    present: np.ndarray  # (2,) float32: visual, acoustic
+    timestamps: np.ndarray  # (T,) float32 seconds since the first frame, or since the sound's begin without picture
+    boxes: np.ndarray  # (T, 4) float32: x0, y0, x1, y1 of the crops, pixels of the upright frame
+    landmarks: np.ndarray  # (T, 68, 2) float32 pixels of the upright frame, smoothed over time
+    detected: np.ndarray  # (T,) uint8, indices into FRAME_STATES
+    detector: str  # "dlib", "mtcnn" or "none"
+    found_share: float  # frames with a face over all frames in which one was looked for
+    others: int  # other people seen
+    duration: float  # seconds
+    fps: float
+    width: int
+    height: int
+    note: str = ""  # what went wrong with a modality that is absent
+
+    @property
+    def quality(self) -> str:
+        """One line for people: what was found, by what, and what is missing."""
+        states = {name: int((self.detected == i).sum()) for i, name in enumerate(FRAME_STATES)}
+        if self.present[0]:
+            face = (f"face in {100 * self.found_share:.0f}% of frames ({self.detector}); of {len(self.detected)} crops "
+                    + ", ".join(f"{states[name]} {name}" for name in reversed(FRAME_STATES) if states[name]))
+            face += f"; {self.others} other people" if self.others else ""
+        else:
+            face = "no picture used"
+        sound = "sound" if self.present[1] else "no sound"
+        return "; ".join(part for part in (face, sound, self.note) if part)
+
+    def content_hash(self) -> str:
+        """sha256, in hexadecimal, over the arrays' bytes, types and shapes."""
+        digest = hashlib.sha256()
+        for name in ("frames", "mfcc", "present", "timestamps", "boxes", "landmarks", "detected"):
+            array = np.ascontiguousarray(getattr(self, name))
+            digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+def extract_clip(path: os.PathLike, config: Union[PreprocessConfig, Config, None] = None, *,
+                 audio_path: Optional[os.PathLike] = None) -> Clip:
+    """Takes a clip apart as in the paper's section 4.2.
+
+    Args:
+        path: video with or without sound, or sound alone; whatever FFmpeg reads.
+        config: defaults to the paper's.
+        audio_path: a sound file that wins over the clip's own track; its first sample belongs to the first frame.
+
+    Returns:
+        A `Clip`. A modality that cannot be had is zeros, `present` 0 and a word in `quality`.
+
+    Raises:
+        MediaError: neither modality can be obtained; the message gives both reasons.
+        MissingDependencyError: a package that is needed is not installed.
+    """
+    config = PreprocessConfig() if config is None else getattr(config, "preprocess", config)
+    try:
+        info, trouble = probe(path), ""
+    except MediaError as error:
+        if audio_path is None:
+            raise
+        info, trouble = MediaInfo(0.0, False, False), str(error)
+    visual, no_face = _visual(path, info, config)
+    no_face = trouble or no_face
+    sound, silence = _sound(audio_path if audio_path is not None else path, info.has_audio or audio_path is not None,
+                            config, separate=audio_path is not None)
+    if (visual is None or not visual.present) and sound is None:
+        raise MediaError(f"{path}: nothing to work on: picture: {no_face or visual.note}; sound: {silence}")
+    return _assemble(info, visual, sound, config, "; ".join(filter(None, (no_face, silence))))
+
+
+def _visual(path: os.PathLike, info: MediaInfo, config: PreprocessConfig) -> Tuple[Optional[Visual], str]:
+    if not info.has_video:
+        return None, "no video stream"
+    try:
+        visual = extract_faces(path, info, config)
+    except MediaError as error:
+        return None, _reason(error, path)
+    return visual, visual.note
+
+
+def _sound(path: os.PathLike, exists: bool, config: PreprocessConfig, separate: bool) -> Tuple[Optional[Audio], str]:
+    if not exists:
+        return None, "no sound track"
+    try:
+        audio = load_audio(path, config.audio.sample_rate)
+    except MediaError as error:
+        return None, str(error) if separate else _reason(error, path)
+    peak = float(np.abs(audio.waveform).max())
+    if peak < config.audio.silence:
+        return None, f"the sound is silent (peak {peak:.1e} of full scale)"
+    return Audio(audio.waveform, float("nan")) if separate else audio, ""
+
+
+def _reason(error: MediaError, path: os.PathLike) -> str:
+    return str(error).replace(f"{path}: ", "", 1)
+
+
+def _assemble(info: MediaInfo, visual: Optional[Visual], sound: Optional[Audio], config: PreprocessConfig,
+              note: str) -> Clip:
+    count, size = config.frames, config.face.size
+    length = len(sound.waveform) / config.audio.sample_rate if sound is not None else 0.0
+    if visual is None:
+        visual = Visual.empty(np.linspace(0.0, length, count), size)
+        duration, begin = length, sound.start
+    else:
+        duration, begin = visual.duration, visual.start
+    mfcc = np.zeros((count, config.audio.features), np.float32)
+    if sound is not None:
+        offset = sound.start - begin if np.isfinite(sound.start) and np.isfinite(begin) else 0.0
+        mfcc = mfcc_stacks(sound.waveform, visual.timestamps, config.audio, offset)
+    return Clip(frames=visual.frames, mfcc=mfcc,
+                present=np.array([visual.present, sound is not None], np.float32),
+                timestamps=visual.timestamps.astype(np.float32), boxes=visual.boxes, landmarks=visual.landmarks,
+                detected=visual.states, detector=visual.detector, found_share=visual.found_share,
+                others=visual.others, duration=float(duration), fps=float(visual.fps or info.fps), width=info.width,
+                height=info.height, note=note)

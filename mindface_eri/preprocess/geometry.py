@@ -1,0 +1,139 @@
+"""Face geometry over time: gaps filled, smoothed, turned into square crops (paper section 4.2).
+
+Geometry means the 68 landmarks in pixels of the upright frame; pixels are never blended between frames.
+"""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import numpy as np
+
+from mindface_eri.config import FaceConfig
+from mindface_eri.constants import FRAME_STATES
+
+NONE, HELD, INTERPOLATED, DETECTED = (FRAME_STATES.index(name) for name in ("none", "held", "interpolated", "detected"))
+
+
+def fill_gaps(landmarks: np.ndarray, found: np.ndarray, missed: np.ndarray,
+              config: FaceConfig) -> Tuple[np.ndarray, np.ndarray]:
+    """Gives frames without a found face a geometry, or the state none.
+
+    Between two found frames with at most `gap_window` frames between them the landmarks are interpolated linearly; so
+    they are between neighbouring examined frames in track mode, however far apart. Elsewhere the nearest found
+    geometry is held, for at most `hold_window` frames; beyond that there is none.
+
+    Args:
+        landmarks: (N, 68, 2) float32 for all N frames, meaningful where `found`.
+        found: (N,) bool, a face was found; missed: (N,) bool, it was looked for in vain; neither: not looked for.
+
+    Returns:
+        The landmarks (N, 68, 2) float32, and the states (N,) uint8, indices into FRAME_STATES.
+    """
+    filled = np.array(landmarks, np.float32)
+    states = np.full(len(filled), NONE, np.uint8)
+    at = np.flatnonzero(found)
+    if not len(at):
+        return filled, states
+    frames = np.arange(len(filled))
+    right = np.clip(np.searchsorted(at, frames), 0, len(at) - 1)
+    left = np.clip(np.searchsorted(at, frames, side="right") - 1, 0, len(at) - 1)
+    before, after = at[left], at[right]  # (N,) nearest found frame on either side; the same one at the clip's ends
+    misses = np.concatenate([[0], np.cumsum(missed)])
+    unlooked = misses[np.maximum(after, before)] == misses[np.minimum(before, after)]
+    inside = (before < frames) & (frames < after) & (unlooked | (after - before - 1 <= config.gap_window))
+    share = ((frames - before) / np.maximum(after - before, 1))[:, None, None].astype(np.float32)
+    between = filled[before] * (1 - share) + filled[after] * share
+    nearest = np.where(np.abs(frames - before) <= np.abs(after - frames), before, after)
+    held = ~found & ~inside & (np.abs(frames - nearest) <= config.hold_window)
+    filled[inside] = between[inside]
+    filled[held] = filled[nearest[held]]
+    states[inside], states[held], states[found] = INTERPOLATED, HELD, DETECTED
+    return filled, states
+
+
+def smooth(landmarks: np.ndarray, states: np.ndarray, sigma: float) -> np.ndarray:
+    """(N, 68, 2): landmarks under a Gaussian over time, never across a stretch without a followed face.
+
+    Args:
+        landmarks, states: from `fill_gaps`.
+        sigma: standard deviation, frames; 0 leaves the landmarks as they are. The window ends at 3 deviations, and its
+            weights are divided by their sum where it meets an end.
+    """
+    if sigma <= 0:
+        return landmarks
+    radius = max(1, round(3 * sigma))
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    out = landmarks.copy()
+    solid = states >= INTERPOLATED
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], solid, [False]]).astype(np.int8)))
+    for start, stop in edges.reshape(-1, 2):
+        run = landmarks[start:stop].reshape(stop - start, -1).astype(np.float64)  # (n, 136)
+        padded = np.pad(run, ((radius, radius), (0, 0)))
+        presence = np.pad(np.ones(len(run)), radius)
+        total = sum(w * padded[k:k + len(run)] for k, w in enumerate(weights))
+        norm = sum(w * presence[k:k + len(run)] for k, w in enumerate(weights))
+        out[start:stop] = (total / norm[:, None]).reshape(-1, *landmarks.shape[1:])
+    held = np.flatnonzero(states == HELD)
+    solids = np.flatnonzero(solid)
+    if len(held) and len(solids):  # held frames take the smoothed geometry of the frame that they hold
+        place = np.searchsorted(solids, held)
+        left, right = solids[np.maximum(place - 1, 0)], solids[np.minimum(place, len(solids) - 1)]
+        out[held] = out[np.where(np.abs(held - left) <= np.abs(right - held), left, right)]
+    return out
+
+
+def face_boxes(landmarks: np.ndarray, margin: float) -> np.ndarray:
+    """(..., 4) float32 squares x0, y0, x1, y1: the landmarks' larger extent, and `margin` of it more on each side."""
+    low, high = landmarks.min(axis=-2), landmarks.max(axis=-2)  # (..., 2)
+    centre = (low + high) / 2
+    half = ((high - low).max(axis=-1, keepdims=True) / 2) * (1 + 2 * margin)
+    return np.concatenate([centre - half, centre + half], axis=-1).astype(np.float32)
+
+
+def eye_angle(landmarks: np.ndarray) -> float:
+    """Radians by which the line from the left to the right eye of the picture is turned clockwise on the screen."""
+    left, right = landmarks[36:42].mean(axis=0), landmarks[42:48].mean(axis=0)
+    return float(np.arctan2(right[1] - left[1], right[0] - left[0]))
+
+
+def aligned_box(landmarks: np.ndarray, margin: float) -> Tuple[np.ndarray, float]:
+    """The square (4,) around the landmarks as they lie when the eyes are level, and the angle it is turned by."""
+    angle = eye_angle(landmarks)
+    centre = (landmarks.min(axis=0) + landmarks.max(axis=0)) / 2
+    cosine, sine = np.cos(-angle), np.sin(-angle)
+    level = (landmarks - centre) @ np.array([[cosine, sine], [-sine, cosine]])
+    box = face_boxes(level.astype(np.float32), margin)
+    middle = (box[:2] + box[2:]) / 2
+    back = np.array([[cosine, -sine], [sine, cosine]])
+    middle = middle @ back + centre
+    half = (box[2] - box[0]) / 2
+    return np.concatenate([middle - half, middle + half]).astype(np.float32), angle
+
+
+def crop(rgb: np.ndarray, box: np.ndarray, size: int, angle: float = 0.0) -> np.ndarray:
+    """(size, size, 3) uint8: the square `box` of the picture, turned by `angle`, black outside the picture.
+
+    Reduction averages over the area of each target pixel, in two steps where the reduction is large.
+    """
+    import cv2
+
+    x0, y0, x1, y1 = (float(v) for v in box)
+    side = max(x1 - x0, 1.0)
+    reach = side * (0.5 if not angle else 0.7072) + 2
+    cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
+    left, top = max(0, int(cx - reach)), max(0, int(cy - reach))
+    part = rgb[top:max(top, int(cy + reach) + 1), left:max(left, int(cx + reach) + 1)]
+    if not part.size:
+        return np.zeros((size, size, 3), np.uint8)
+    shrink = np.ones(2)
+    if side > size:
+        whole = part.shape[1::-1]
+        part = cv2.resize(part, tuple(max(1, round(n * size / side)) for n in whole), interpolation=cv2.INTER_AREA)
+        shrink = np.array(part.shape[1::-1]) / whole
+    step, mid = side / size, (size - 1) / 2  # source pixels in a target pixel; middle of the target
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * step
+    shift = np.array([cx - left, cy - top]) - turn @ [mid, mid]
+    matrix = np.column_stack([turn * shrink[:, None], shift * shrink - 0.5])
+    return cv2.warpAffine(part, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                          borderMode=cv2.BORDER_CONSTANT)

@@ -1,0 +1,48 @@
+"""A clip's crops as one JPEG, which MindData's C++ decoder reads back in one call."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mindface_eri.errors import DataError
+
+
+def encode_jpeg(frames: np.ndarray, quality: int) -> bytes:
+    """All T crops below each other in one JPEG of T * S rows and S columns.
+
+    JPEG works in blocks of 8 or 16 pixels, so with S a multiple of 16 no crop touches its neighbours.
+
+    Args:
+        frames: (T, S, S, 3) uint8 RGB.
+        quality: 1 to 100.
+
+    Raises:
+        DataError: the shape or type is another, or the picture would be higher than JPEG's 65,535 rows.
+    """
+    import cv2
+
+    frames = np.asarray(frames)
+    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
+        raise DataError(f"crops are {frames.dtype} {frames.shape}; expected uint8 (T, S, S, 3)")
+    tall = frames.reshape(-1, frames.shape[2], 3)  # (T*S, S, 3)
+    if not 0 < len(tall) <= 65500:
+        raise DataError(f"{len(frames)} crops of {frames.shape[1]} rows make {len(tall)} rows; one JPEG holds at most "
+                        "65500: use storage raw, fewer frames or smaller crops")
+    done, data = cv2.imencode(".jpg", np.ascontiguousarray(tall[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
+    if not done:
+        raise DataError(f"OpenCV could not write a JPEG of {tall.shape} at quality {quality}")
+    return data.tobytes()
+
+
+def decode_jpeg(data: bytes, size: int) -> np.ndarray:
+    """(T, size, size, 3) uint8 RGB: the crops that `encode_jpeg` wrote.
+
+    Raises:
+        DataError: the bytes are no JPEG of the expected width.
+    """
+    import cv2
+
+    tall = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if tall is None or tall.shape[1] != size or tall.shape[0] % size:
+        raise DataError(f"not a JPEG of crops of {size} pixels: {None if tall is None else tall.shape}")
+    return np.ascontiguousarray(tall[:, :, ::-1]).reshape(-1, size, size, 3)

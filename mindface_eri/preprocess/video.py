@@ -1,0 +1,254 @@
+"""Reading clips: one sequential, threaded decode, by time stamps, upright, without the clip in memory.
+
+All times are seconds on the container's own clock. FFmpeg (through PyAV) decodes whatever container and codec it knows;
+what it says on the way is kept off the terminal, and what it cannot read becomes a `MediaError` with a reason.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Iterator, List, Optional, Tuple
+
+import numpy as np
+
+from mindface_eri.errors import MediaError, MissingDependencyError
+from mindface_eri.preprocess.writer import write_video
+
+__all__ = ["MediaInfo", "Picture", "frame_times", "open_media", "probe", "read_frames", "write_video"]
+
+_STILL = ("image2", "gif_pipe", "tty", "hls", "concat", "lavfi")  # demuxers of pictures, text and play lists, not clips
+_MAX_SIDE = 16384  # pixels; damaged headers claim more than any camera gives
+_MAX_GAP = 60.0  # seconds between two frames; a longer jump is a damaged time stamp
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a container says about itself; width and height are those of the upright picture."""
+
+    duration: float  # seconds; 0 when nothing is known
+    has_video: bool
+    has_audio: bool
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    rotation: int = 0  # degrees counter-clockwise that bring the stored picture upright: 0, 90, 180 or 270
+    frames: Optional[int] = None  # as counted by the container, if it does
+
+
+class Picture:
+    """One decoded frame, upright; converted only as far, and as large, as somebody asks."""
+
+    def __init__(self, frame, rotation: int = 0) -> None:
+        self._frame = frame
+        self._turns = rotation // 90
+        sides = (frame.width, frame.height)
+        self.width, self.height = sides[::-1] if self._turns % 2 else sides
+
+    @cached_property
+    def grey(self) -> np.ndarray:
+        """(H, W) uint8; a view of the luma plane where the pixel format allows it."""
+        frame = self._frame
+        if frame.format.name in ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"):
+            plane = frame.planes[0]
+            stored = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+        else:
+            stored = frame.to_ndarray(format="gray")
+        return np.rot90(stored, self._turns)
+
+    def reduced_grey(self, scale: float) -> np.ndarray:
+        """(round(H * scale), round(W * scale)) uint8, contiguous; `scale` at most 1."""
+        if scale >= 1.0:
+            return np.ascontiguousarray(self.grey)
+        return _shrink(np.ascontiguousarray(self.grey), scale)
+
+    def rgb(self, scale: float = 1.0) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, reduced by `scale`, contiguous."""
+        frame = self._frame
+        if scale < 1.0:
+            frame = frame.reformat(width=max(2, round(frame.width * scale)), height=max(2, round(frame.height * scale)),
+                                   format="rgb24", interpolation="AREA")
+        return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), self._turns))
+
+
+def _shrink(grey: np.ndarray, scale: float) -> np.ndarray:
+    import cv2
+
+    height, width = grey.shape
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+
+
+@contextmanager
+def open_media(path: os.PathLike):
+    """An open PyAV input container.
+
+    Raises:
+        MediaError: the file is missing, empty, a picture or text, or no container that FFmpeg knows; also when reading
+            fails inside the `with` block.
+        MissingDependencyError: PyAV is not installed.
+    """
+    try:
+        import av
+    except ImportError:
+        raise MissingDependencyError("reading clips needs PyAV: pip install av") from None
+    if not os.path.isfile(path):
+        raise MediaError(f"{path}: no such file")
+    if os.path.getsize(path) == 0:
+        raise MediaError(f"{path}: the file is empty (0 bytes); fetch or record it again")
+    try:
+        with av.open(os.fspath(path), options={"protocol_whitelist": "file"}, metadata_errors="replace") as container:
+            name = container.format.name
+            if name.endswith("_pipe") or any(part in _STILL for part in name.split(",")):
+                raise MediaError(f"{path}: a single picture, text or play list ({name}), not a clip")
+            yield container
+    except MediaError:
+        raise
+    except (av.error.FFmpegError, OSError, ValueError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MediaError(f"{path}: cannot be read as video or sound ({reason})") from None
+
+
+def video_stream(container):
+    """The first real video stream, or None; cover art is not video."""
+    for stream in container.streams.video:
+        attached = "attached_pic" in str(getattr(stream, "disposition", ""))
+        if not attached and 0 < stream.width <= _MAX_SIDE and 0 < stream.height <= _MAX_SIDE:
+            return stream
+    return None
+
+
+def probe(path: os.PathLike) -> MediaInfo:
+    """What the container says, from its header and first frame.
+
+    Raises:
+        MediaError: see `open_media`.
+    """
+    with open_media(path) as container:
+        video = video_stream(container)
+        duration = float(container.duration or 0) / 1e6
+        has_audio = any(_sound(stream) for stream in container.streams.audio)
+        if video is None:
+            return MediaInfo(max(duration, 0.0), False, has_audio)
+        rotation, width, height = 0, video.width, video.height
+        first = next(_decode(container, video), None)
+        if first is not None:
+            rotation = _rotation(first)
+        if rotation % 180:
+            width, height = height, width
+        return MediaInfo(max(duration, 0.0), True, has_audio, width, height, _rate(video), rotation,
+                         video.frames or None)
+
+
+def read_frames(path: os.PathLike) -> Iterator[Tuple[float, Picture]]:
+    """Every decodable frame in order of time: `(seconds, Picture)`, strictly increasing seconds.
+
+    Frames whose size differs from the first one's are scaled to it. Packets that cannot be decoded are skipped.
+
+    Raises:
+        MediaError: the file cannot be opened, or not one frame of it can be decoded.
+    """
+    with open_media(path) as container:
+        stream = video_stream(container)
+        if stream is None:
+            raise MediaError(f"{path}: there is no video stream")
+        stream.thread_type = "AUTO"
+        clock = _Clock(_rate(stream))
+        size = None
+        for frame in _decode(container, stream):
+            size = size or (frame.width, frame.height)
+            if (frame.width, frame.height) != size:
+                frame = _resized(frame, size)
+            yield clock.next(frame.pts, frame.time_base or stream.time_base), Picture(frame, _rotation(frame))
+        if size is None:
+            raise MediaError(f"{path}: the video stream holds no frame that can be decoded")
+
+
+def frame_times(path: os.PathLike) -> np.ndarray:
+    """(frames,) float64 seconds: the times of all video frames, read from packets, without decoding any."""
+    with open_media(path) as container:
+        stream = video_stream(container)
+        if stream is None:
+            return np.zeros(0)
+        stamps: List[Optional[int]] = []
+        for packet in _packets(container, stream):
+            if packet.size and not getattr(packet, "is_discard", False):
+                stamps.append(packet.pts)
+        known = sorted(stamp for stamp in stamps if stamp is not None)
+        if len(known) < len(stamps):  # some containers leave stamps to the decoder
+            known = known[:1] + [None] * (len(stamps) - 1)
+        clock = _Clock(_rate(stream))
+        return np.array([clock.next(stamp, stream.time_base) for stamp in known])
+
+
+class _Clock:
+    """Time stamps made strictly increasing; missing and damaged ones are replaced by the frame rate's step."""
+
+    def __init__(self, rate: float) -> None:
+        self._step = 1.0 / (rate or 25.0)
+        self._last: Optional[float] = None
+        self._shift = 0.0
+
+    def next(self, stamp: Optional[int], base) -> float:
+        expected = self._last + self._step if self._last is not None else 0.0
+        if stamp is None or base is None:
+            seconds = expected
+        else:
+            seconds = float(stamp * base) + self._shift
+            if self._last is not None and not self._last < seconds <= self._last + _MAX_GAP:
+                if seconds > self._last or self._last - seconds > _MAX_GAP:
+                    self._shift += expected - seconds  # the clock jumped: go on from here
+                seconds = expected
+        self._last = seconds
+        return seconds
+
+
+def _packets(container, stream) -> Iterator:
+    """Packets until the end of the file or of what can be read of it."""
+    import av
+
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.error.FFmpegError, EOFError):
+            return
+        if packet is None:
+            return
+        yield packet
+
+
+def _decode(container, stream) -> Iterator:
+    """Decoded frames; packets that cannot be decoded are skipped."""
+    import av
+
+    for packet in _packets(container, stream):
+        try:
+            frames = packet.decode()
+        except (av.error.FFmpegError, EOFError):
+            continue
+        yield from frames
+
+
+def _resized(frame, size: Tuple[int, int]):
+    pts, base = frame.pts, frame.time_base
+    frame = frame.reformat(width=size[0], height=size[1])
+    frame.pts, frame.time_base = pts, base
+    return frame
+
+
+def _rate(stream) -> float:
+    for rate in (stream.average_rate, getattr(stream, "guessed_rate", None), getattr(stream, "base_rate", None)):
+        if rate and 0.1 <= float(rate) <= 1000:
+            return float(rate)
+    return 0.0
+
+
+def _rotation(frame) -> int:
+    return round((getattr(frame, "rotation", 0) or 0) / 90) * 90 % 360
+
+
+def _sound(stream) -> bool:
+    return bool(getattr(stream.codec_context, "sample_rate", 0))

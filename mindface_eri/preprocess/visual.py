@@ -1,0 +1,148 @@
+"""The visual half of a clip: one decode, faces followed on the way, crops of the sampled frames at the end.
+
+Which frames are sampled is known before decoding, because packets carry the time stamps. The few sampled frames are
+kept undecoded-to-RGB (1.5 bytes a pixel) until the geometry is final; those beyond `_BUDGET`, and those that a damaged
+file's packets did not announce truly, are fetched by a second decode that looks for no faces.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Dict, Iterator, List, Tuple
+
+import numpy as np
+
+from mindface_eri.config import FaceConfig, PreprocessConfig
+from mindface_eri.preprocess.faces import follow_face
+from mindface_eri.preprocess.geometry import NONE, aligned_box, crop, face_boxes, fill_gaps, smooth
+from mindface_eri.preprocess.video import MediaInfo, Picture, frame_times, read_frames
+
+_BUDGET = 400_000_000  # bytes of decoded frames kept in memory
+
+
+@dataclass(frozen=True)
+class Visual:
+    """Arrays as in `Clip`, and where the picture begins on the container's clock."""
+
+    frames: np.ndarray
+    timestamps: np.ndarray
+    boxes: np.ndarray
+    landmarks: np.ndarray
+    states: np.ndarray
+    detector: str
+    found_share: float
+    others: int
+    start: float  # seconds; nan without a picture
+    duration: float
+    fps: float
+    note: str = ""
+
+    @property
+    def present(self) -> bool:
+        """Whether any sampled frame shows the face."""
+        return bool((self.states != NONE).any())
+
+    @classmethod
+    def empty(cls, timestamps: np.ndarray, size: int) -> Visual:
+        """All zeros."""
+        count = len(timestamps)
+        return cls(np.zeros((count, size, size, 3), np.uint8), timestamps, np.zeros((count, 4), np.float32),
+                   np.zeros((count, 68, 2), np.float32), np.zeros(count, np.uint8), "none", 0.0, 0, float("nan"), 0.0,
+                   0.0)
+
+
+def extract_faces(path: os.PathLike, info: MediaInfo, config: PreprocessConfig) -> Visual:
+    """Samples `config.frames` frames linearly over time and crops the followed face in each.
+
+    Raises:
+        MediaError: no frame can be decoded.
+    """
+    face = config.face
+    reader = _Reader(path, config.frames)
+    track = follow_face(reader, face, "mtcnn" if face.detector == "mtcnn" else "dlib")
+    if face.detector == "auto" and track.share < max(face.min_share, 1e-9):
+        other = follow_face(_Reader(path, config.frames), face, "mtcnn")
+        track = other if other.share > track.share else track
+    times = np.array(reader.times)
+    picks = sample(times, config.frames)
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0 / (info.fps or 25.0)
+    shown = {"start": float(times[0]), "duration": float(times[-1] - times[0]) + step, "fps": 1.0 / step}
+    empty = Visual.empty(times[picks] - times[0], face.size)
+    if track.share < max(face.min_share, 1e-9):
+        looked = int((track.found | track.missed).sum())
+        note = (f"a face in {int(track.found.sum())} of {looked} frames, need {face.min_share:.0%}"
+                if track.found.any() else f"no face in any of {looked} frames")
+        return replace(empty, note=note, found_share=track.share, **shown)
+    filled, states = fill_gaps(track.landmarks, track.found, track.missed, face)
+    smoothed = smooth(filled, states, face.smoothing)
+    placed = [_place(smoothed[i], states[i], face) for i in picks]
+    crops = _crop_all(path, reader, picks, placed, states[picks], face.size)
+    return replace(empty, frames=crops, boxes=np.stack([box for box, _ in placed]), states=states[picks],
+                   landmarks=smoothed[picks] * (states[picks] != NONE)[:, None, None], detector=track.detector,
+                   found_share=track.share, others=track.others, **shown)
+
+
+def sample(times: np.ndarray, count: int) -> np.ndarray:
+    """(count,) frame numbers nearest to `count` instants spread linearly from the first to the last frame time."""
+    wanted = np.linspace(times[0], times[-1], count)
+    right = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
+    right = np.minimum(right, len(times) - 1)
+    left = np.maximum(right - 1, 0)
+    return np.where(wanted - times[left] <= times[right] - wanted, left, right)
+
+
+class _Reader:
+    """Iterates over (frame number, seconds, Picture), and keeps the pictures that will be cropped."""
+
+    def __init__(self, path: os.PathLike, count: int) -> None:
+        self._path = path
+        planned = frame_times(path)
+        self._wanted = planned[np.unique(sample(planned, count))] if len(planned) else planned
+        self.times: List[float] = []
+        self.kept: Dict[int, Picture] = {}
+        self._room = _BUDGET
+
+    def __iter__(self) -> Iterator[Tuple[int, float, Picture]]:
+        for number, (seconds, picture) in enumerate(read_frames(self._path)):
+            self.times.append(seconds)
+            if self.wants(seconds) and self._room > 0:
+                self.kept[number] = picture
+                self._room -= picture.width * picture.height * 3 // 2
+            yield number, seconds, picture
+
+    def wants(self, seconds: float) -> bool:
+        """Whether the frame at this instant is one of the sampled ones."""
+        place = np.searchsorted(self._wanted, seconds - 1e-6)
+        return place < len(self._wanted) and self._wanted[place] <= seconds + 1e-6
+
+
+def _place(landmarks: np.ndarray, state: int, config: FaceConfig) -> Tuple[np.ndarray, float]:
+    if state == NONE:
+        return np.zeros(4, np.float32), 0.0
+    if config.align:
+        return aligned_box(landmarks, config.margin)
+    return face_boxes(landmarks, config.margin), 0.0
+
+
+def _crop_all(path: os.PathLike, reader: _Reader, picks: np.ndarray, placed: list, states: np.ndarray,
+              size: int) -> np.ndarray:
+    crops = np.zeros((len(picks), size, size, 3), np.uint8)
+
+    def cut(number: int, picture: Picture) -> None:
+        slots = [k for k in np.flatnonzero(picks == number) if states[k] != NONE]
+        if slots:
+            box, angle = placed[slots[0]]
+            crops[slots] = crop(picture.rgb(), box, size, angle)
+
+    for number in set(picks.tolist()) & set(reader.kept):
+        cut(number, reader.kept[number])
+    late = set(picks.tolist()) - set(reader.kept)
+    if late:
+        for number, (_, picture) in enumerate(read_frames(path)):
+            if number in late:
+                cut(number, picture)
+            if number >= max(late):
+                break
+    return crops
+
