@@ -161,9 +161,9 @@ def _check(subject: str, probe: Callable[[], str], cure: str) -> Finding:
 
 
 def _landmarks() -> str:
-    from mindface_eri.preprocess.detectors import landmark_model_path
+    from mindface_eri.preprocess.detectors import landmark_model
 
-    return str(landmark_model_path())
+    return str(landmark_model())
 
 
 def _mtcnn() -> str:

@@ -1,0 +1,61 @@
+"""The console command: help, exit statuses, and errors as sentences."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mindface_eri
+from mindface_eri import cli
+from mindface_eri.errors import ConfigError, MediaError
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"mindface-eri {command}" in capsys.readouterr().out
+
+
+def test_every_command_but_the_demo_is_a_tool_too():
+    assert {path.stem.replace("_", "-") for path in TOOLS.glob("*.py")} == set(cli.COMMANDS) - {"demo"}
+
+
+def test_help_imports_nothing_heavy():
+    code = ("import sys; sys.argv = ['x', 'train', '--help']\nfrom mindface_eri.cli import main\n"
+            "try: main()\nexcept SystemExit: pass\n"
+            "print([m for m in ('mindspore', 'librosa', 'dlib', 'cv2', 'av', 'matplotlib') if m in sys.modules])")
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize("error, status", [
+    (ConfigError("unknown key"), 2), (MediaError("no picture"), 1), (OSError(28, "No space left", "x.ckpt"), 1),
+    (PermissionError(13, "Permission denied", "x"), 1), (KeyboardInterrupt(), 130)])
+def test_errors_become_a_sentence_and_a_status(monkeypatch, capsys, error, status):
+    def fail(arguments):
+        raise error
+
+    monkeypatch.setattr("mindface_eri.commands.summary.run", fail)
+    assert cli.main(["summary"]) == status
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    assert shown.strip()
+    if status == 1 and getattr(error, "errno", None) == 28:
+        assert "disk is full (x.ckpt)" in shown
+
+
+def test_wrong_usage_is_status_2():
+    for words in ([], ["fly"], ["train"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(words)
+        assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("name", sorted(set(mindface_eri.__all__) - {"__version__"}))
+def test_every_public_name_exists(name):
+    assert callable(getattr(mindface_eri, name))
