@@ -1,0 +1,123 @@
+"""Device, mode, seed, rank and threads: the only place that asks for them or sets them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Dict
+
+from mindface_eri.config import RuntimeConfig
+from mindface_eri.errors import ConfigError
+
+_DEVICES = ("Ascend", "GPU", "CPU")  # in the order in which `device: auto` prefers them
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where and how this process computes; made by `setup`."""
+
+    device: str  # Ascend, GPU or CPU
+    mode: str  # graph or pynative
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and prints: rank 0."""
+        return self.rank == 0
+
+
+def prepare_environment(verbose: bool = False) -> None:
+    """Quietens MindSpore and picks its fast CPU convolutions; call it before MindSpore is imported where possible.
+
+    Values that the user has set stand. The CPU wheel's oneDNN falls back to a reference kernel on AVX-512 processors,
+    two orders of magnitude slower; held to AVX2 it takes the fast one. It reads the variable at the first primitive.
+    """
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+    if not verbose:
+        os.environ.setdefault("GLOG_v", "3")  # errors only
+        warnings.filterwarnings("ignore", module=r"mindspore\..*")
+        logging.getLogger("mindspore").setLevel(logging.ERROR)
+
+
+def available_devices() -> Dict[str, bool]:
+    """Which kinds of device this MindSpore can use here, most preferred first."""
+    prepare_environment()
+    import mindspore.device_context as devices
+
+    found = {}
+    for name in _DEVICES:
+        try:
+            found[name] = bool(getattr(devices, name.lower()).is_available())
+        except (AttributeError, RuntimeError):
+            found[name] = name == "CPU"
+    return found
+
+
+def setup(runtime: RuntimeConfig, verbose: bool = False) -> Context:
+    """Applies `runtime` to this process and joins the other ranks where a launcher (`msrun`) started several.
+
+    Raises:
+        ConfigError: the device asked for is not available here.
+    """
+    prepare_environment(verbose)
+    if runtime.threads:
+        os.environ.setdefault("OMP_NUM_THREADS", str(runtime.threads))
+    import mindspore as ms
+
+    device = _pick_device(runtime.device)
+    ms.set_device(device)
+    ms.set_context(mode=ms.GRAPH_MODE if runtime.mode == "graph" else ms.PYNATIVE_MODE)
+    if runtime.threads:
+        with contextlib.suppress(RuntimeError):  # fixed once the first kernel has run
+            ms.runtime.dispatch_threads_num(runtime.threads)
+    rank, world_size = _join() if _launched_ranks() > 1 else (0, 1)
+    seed_everything(runtime.seed + rank)
+    return Context(device=device, mode=runtime.mode, rank=rank, world_size=world_size)
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds NumPy, Python, MindSpore's initialisers and MindData."""
+    import random
+
+    import mindspore as ms
+    import numpy as np
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    ms.set_seed(seed)
+
+
+def _pick_device(wanted: str) -> str:
+    available = available_devices()
+    if wanted == "auto":
+        return next(name for name in _DEVICES if available[name])
+    if not available[wanted]:
+        usable = ", ".join(name for name in _DEVICES if available[name])
+        raise ConfigError(f"runtime.device is {wanted}, which this MindSpore cannot use here; usable: {usable} "
+                          "(`mindface-eri doctor` says why)")
+    return wanted
+
+
+def _launched_ranks() -> int:
+    """How many processes the launcher's environment names; 1 without a launcher."""
+    for name in ("MS_WORKER_NUM", "RANK_SIZE"):
+        value = os.environ.get(name, "")
+        if value.isdigit():
+            return int(value)
+    return 1
+
+
+def _join() -> tuple:
+    import mindspore as ms
+    from mindspore import communication
+
+    try:
+        communication.get_group_size()
+    except (RuntimeError, ValueError):  # not joined yet in this process
+        communication.init()
+    ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
+    return communication.get_rank(), communication.get_group_size()

@@ -1,0 +1,116 @@
+"""Features of a frozen branch, computed once for each split and kept in its run folder.
+
+A file's name carries a fingerprint of the weights and of the records, so features of other weights or other records
+are never read by mistake: they are computed again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Callable, List, Optional, Sequence
+
+import numpy as np
+from mindspore import Tensor
+
+from mindface_eri.config import Config, to_dict
+from mindface_eri.datasets.records import Records
+from mindface_eri.errors import CheckpointError, DataError
+from mindface_eri.models.explain import FeatureExtractor
+from mindface_eri.runner.batches import INPUTS, RecordBatches
+from mindface_eri.runner.checkpoint import checkpoint_hash
+from mindface_eri.runner.context import Context, setup
+from mindface_eri.runner.distribute import wait_for_all
+from mindface_eri.runner.evaluator import RecordsLike, check_records, resolve_records
+from mindface_eri.runner.run_folder import TrainedModel, load_trained, run_config
+
+
+def extract_features(run: os.PathLike, records: Optional[RecordsLike] = None, *,
+                     splits: Sequence[str] = ("train", "val"), device: Optional[str] = None,
+                     notify: Callable[[str], None] = print) -> List[Path]:
+    """Computes, or finds again, a trained branch's features of each split.
+
+    Args:
+        run: run folder of `eri_visual` or `eri_acoustic`; its best checkpoint is used.
+        records: records or their folder; None takes those the run was trained on.
+
+    Returns:
+        One `.npy` file a split, each (N, T, D) float32 in the order of the split's ids.
+
+    Raises:
+        CheckpointError: the run is no trained single branch.
+        DataError: a split is empty or the records do not fit the branch.
+    """
+    trained = load_trained(run)
+    config = run_config(trained.run.path) if trained.run else Config()
+    context = setup(dataclasses.replace(config.runtime, **({"device": device} if device else {})))
+    records = resolve_records(records, config)
+    return [branch_features(trained, records, split, config, context, notify) for split in splits]
+
+
+def branch_features(trained: TrainedModel, records: Records, split: str, config: Config, context: Context,
+                    notify: Callable[[str], None] = print) -> Path:
+    """The file of a branch's features of one split; computed where it is not there yet."""
+    modality = {"eri_visual": "visual", "eri_acoustic": "acoustic"}.get(trained.model.name)
+    if modality is None:
+        raise CheckpointError(f"{trained.path} holds {trained.model.name}; features come from a single branch, "
+                              "eri_visual or eri_acoustic")
+    check_records(records, trained.model.emotions, trained)
+    batches = RecordBatches(records, INPUTS[trained.model.name], config, context)
+    count = batches.count(split)
+    if count == 0:
+        raise DataError(f"split {split!r} has no clips in these records")
+    folder = (trained.run.path if trained.run else trained.path.parent) / "features"
+    path = folder / f"{split}-{checkpoint_hash(trained.weights)}-{records_hash(records, split)}.npy"
+    shape = (count, trained.model.frames, trained.model.width)
+    if not is_valid(path, shape):
+        if context.is_main:
+            notify(f"features of {count} {split} clips by the {modality} branch -> {path}")
+        _compute(trained, batches, split, path, shape, context)
+    return path
+
+
+def open_features(path: Path) -> np.ndarray:
+    """Features as a memory map: (N, T, D), read as needed."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def is_valid(path: Path, shape: tuple) -> bool:
+    """Whether `path` holds whole features of this shape."""
+    try:
+        found = open_features(path)
+    except (OSError, ValueError):
+        return False
+    return found.shape == shape and found.dtype == np.float32
+
+
+def records_hash(records: Records, split: str) -> str:
+    """A short fingerprint of what was preprocessed, how, and in which order."""
+    told = {"ids": list(records.ids(split)), "preprocess": to_dict(records.preprocess),
+            "fingerprint": getattr(records, "fingerprint", "")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _compute(trained: TrainedModel, batches: RecordBatches, split: str, path: Path, shape: tuple,
+             context: Context) -> None:
+    """Each process writes its rows into one file, which takes its name when all are done."""
+    extractor = FeatureExtractor(trained.build()).set_train(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    if context.is_main:
+        np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape).flush()
+    wait_for_all(context)
+    target = np.lib.format.open_memmap(temporary, mode="r+")
+    size = max(1, min(batches.config.train.batch_size, shape[0] // context.world_size))
+    for batch in batches.inputs(split, size):
+        rows = extractor(*(Tensor(x) for x in batch.inputs)).asnumpy()
+        target[batch.positions] = rows[: len(batch.positions)]
+    target.flush()
+    del target
+    wait_for_all(context)
+    if context.is_main:
+        os.replace(temporary, path)
+    wait_for_all(context)

@@ -1,0 +1,93 @@
+"""The optimizer, and the learning rate that follows the validation metric."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterable
+
+import mindspore as ms
+from mindspore import Parameter, Tensor, nn, ops
+
+from mindface_eri.config import TrainConfig
+from mindface_eri.errors import ConfigError
+
+_decay = ops.MultitypeFuncGraph("decay")
+
+
+@_decay.register("Tensor", "Tensor", "Bool")
+def _decay_one(factor, parameter, applies):
+    if applies:
+        ops.assign(parameter, parameter * factor)
+    return True
+
+
+class DecoupledAdam(nn.Adam):
+    """Adam whose weight decay, if any, is decoupled from the gradient (Loshchilov and Hutter 2019).
+
+    Decay applies to matrices and kernels, not to biases, norms and other vectors. Without decay it is plain Adam,
+    as the paper trains (section 4.3).
+    """
+
+    def __init__(self, parameters: Iterable[Parameter], learning_rate: float, weight_decay: float = 0.0) -> None:
+        super().__init__(parameters, learning_rate=learning_rate, beta1=0.9, beta2=0.999, eps=1e-8)
+        self.decoupled_decay = weight_decay
+        self.decays = tuple(p.ndim > 1 for p in self.parameters)
+        self.each = ops.HyperMap()
+
+    def construct(self, gradients):
+        if self.decoupled_decay > 0:
+            factor = 1.0 - self.get_lr() * self.decoupled_decay
+            gradients = ops.depend(gradients, self.each(ops.partial(_decay, factor), self._parameters, self.decays))
+        return super().construct(gradients)
+
+
+def create_optimizer(parameters: Iterable[Parameter], train: TrainConfig = TrainConfig()) -> nn.Optimizer:  # noqa: B008
+    """Adam at `train.lr` over `parameters`, usable with `mindspore.train.Model` and in hand-written loops.
+
+    The learning rate is a Parameter: `set_lr` changes it without compiling anew.
+
+    Raises:
+        ConfigError: there is nothing to train.
+    """
+    parameters = list(parameters)
+    if not parameters:
+        raise ConfigError("create_optimizer: no trainable parameters; is everything frozen?")
+    return DecoupledAdam(parameters, train.lr, train.weight_decay)
+
+
+def set_lr(optimizer: nn.Optimizer, lr: float) -> None:
+    """Changes the learning rate on the device; a graph that is compiled already sees it."""
+    # Not set_data: a compiled graph that branches keeps reading the old value after it.
+    ops.assign(optimizer.learning_rate, Tensor(lr, ms.float32))
+
+
+class PlateauSchedule:
+    """Multiplies the learning rate by `factor` after `patience` epochs without a better metric (paper section 4.3).
+
+    "Better" is strictly greater than the best so far, which starts at minus infinity; a NaN is never better.
+    """
+
+    def __init__(self, lr: float, factor: float = 0.5, patience: int = 10) -> None:
+        self.lr, self.factor, self.patience = lr, factor, patience
+        self.best = float("-inf")
+        self.stagnant = 0  # epochs since the best, or since the last reduction
+        self.since_best = 0  # epochs since the best; early stopping looks at it
+
+    def update(self, metric: float) -> bool:
+        """Takes an epoch's metric; returns whether it is the best so far."""
+        if metric > self.best:
+            self.best, self.stagnant, self.since_best = metric, 0, 0
+            return True
+        self.stagnant += 1
+        self.since_best += 1
+        if self.stagnant >= self.patience:
+            self.lr, self.stagnant = self.lr * self.factor, 0
+        return False
+
+    def state(self) -> Dict[str, float]:
+        """All that changes, for the training state."""
+        return {"lr": self.lr, "best": self.best, "stagnant": self.stagnant, "since_best": self.since_best}
+
+    def restore(self, state: Dict[str, float]) -> None:
+        """Takes up a `state()`."""
+        self.lr, self.best = float(state["lr"]), float(state["best"])
+        self.stagnant, self.since_best = int(state["stagnant"]), int(state["since_best"])

@@ -1,0 +1,212 @@
+"""Training: epochs, validation, checkpoints and resuming (paper section 4.3)."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, List
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from mindface_eri.config import Config, save_config, to_dict
+from mindface_eri.datasets.predictions import write_predictions
+from mindface_eri.errors import CheckpointError, ConfigError, ERIError
+from mindface_eri.metrics import pearson
+from mindface_eri.runner.batches import plan_epoch
+from mindface_eri.runner.callbacks import LossMeter, Progress, metrics_row, write_metrics
+from mindface_eri.runner.checkpoint import (
+    assign_weights,
+    check_weights,
+    checkpoint_hash,
+    read_checkpoint,
+    save_checkpoint,
+)
+from mindface_eri.runner.context import Context, seed_everything, setup
+from mindface_eri.runner.distribute import average_over_ranks, share_from_main, wait_for_all
+from mindface_eri.runner.evaluator import predict_split, resolve_records
+from mindface_eri.runner.optim import PlateauSchedule, set_lr
+from mindface_eri.runner.run_folder import RunFolder, describe_environment, note_of, write_json
+from mindface_eri.runner.step import AveragedWeights, TrainStep
+from mindface_eri.runner.tasks import Task, frozen_names, prepare_task
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training came to."""
+
+    run: RunFolder
+    best_metric: float  # mean Pearson over the validation split
+    best_epoch: int
+    epochs: int  # epochs done, early stopping included
+    history: List[Dict]  # the lines of metrics.jsonl
+
+
+def train(config: Config, out: os.PathLike, *, resume: bool = False, progress: bool = True,
+          notify: Callable[[str], None] = print, verbose: bool = False) -> TrainResult:
+    """Trains what `config.model.name` says and fills the run folder `out`.
+
+    `eri_visual` and `eri_acoustic` train alone. `eri_dual_branch` trains its fusion head on cached features of the
+    frozen branches `train.visual_run` and `train.acoustic_run`, or everything with `train.end_to_end`; its checkpoints
+    hold the whole network either way.
+
+    Args:
+        resume: go on from the last finished epoch, if there is one.
+        progress: show a bar (or lines, without a terminal).
+        notify: receives messages for people.
+
+    Raises:
+        ConfigError: the recipe cannot be used, or `out` holds a run already and `resume` is not set.
+        DataError: the records do not fit.
+        CheckpointError: a branch, or the state to resume from, does not fit.
+    """
+    context = setup(config.runtime, verbose)
+    run = RunFolder(Path(out))
+    say = notify if context.is_main else _silent
+    if run.state.is_file() and not resume:
+        raise ConfigError(f"{out} holds a run already; go on with it (--resume) or name another folder")
+    records = resolve_records(None, config)
+    begun = resume and run.state.is_file()
+    saved, state = read_checkpoint(run.state) if begun else ({}, {})
+    epoch = int(state.get("epoch", 0))
+    # Dropout's generators cannot be set to a state: a resumed run draws masks that no earlier epoch drew.
+    seed_everything(config.runtime.seed + context.rank + 1_000_003 * epoch)
+    task = prepare_task(config, records, context, say)
+    share_from_main(task.network.get_parameters(), context)
+    wait_for_all(context)  # all have looked for a state before anybody writes one
+    if context.is_main:
+        run.make()
+        save_config(config, run.config)
+        write_json(run.environment, describe_environment(
+            device=context.device, mode=context.mode, processes=context.world_size, seed=config.runtime.seed,
+            records=str(config.data.records), parameters=sum(p.size for p in task.network.get_parameters())))
+    loop = Loop(config, task, run, context, say, progress)
+    if begun:
+        loop.restore(saved, state)
+        say(f"resuming {run.path} after epoch {epoch} of {config.train.epochs}")
+    return loop.run_all()
+
+
+class Loop:
+    """The epochs of one training."""
+
+    def __init__(self, config: Config, task: Task, run: RunFolder, context: Context,
+                 notify: Callable[[str], None], progress: bool) -> None:
+        self.config, self.task, self.run, self.context, self.notify = config, task, run, context, notify
+        self.progress = progress and context.is_main
+        train = config.train
+        self.plan = plan_epoch(task.batches.count("train"), train.batch_size, context)
+        if train.accumulate > self.plan.steps:
+            raise ConfigError(f"train.accumulate is {train.accumulate} but an epoch has {self.plan.steps} batches; "
+                              "lower it, or train.batch_size")
+        self.step = TrainStep(task.trained_part, train, config.runtime, context.world_size)
+        self.schedule = PlateauSchedule(train.lr, train.lr_factor, train.lr_patience)
+        self.epoch, self.best_epoch = 0, 0
+        self.history: List[Dict] = []
+
+    def run_all(self) -> TrainResult:
+        """Trains until the last epoch or until early stopping."""
+        train, clips = self.config.train, self.plan.steps * self.plan.size * self.context.world_size
+        if not self._finished() and self.config.runtime.mode == "graph":
+            self.notify(f"training {self.config.model.name} on {self.context.device}, {clips} clips an epoch; "
+                        "compiling the graph comes first and can take a minute or more")
+        bar = Progress(train.epochs, clips, first=self.epoch, show=self.progress, notify=self.notify)
+        try:
+            while not self._finished():
+                self._run_epoch(bar, clips)
+        finally:
+            bar.close()
+        return TrainResult(self.run, self.schedule.best, self.best_epoch, self.epoch, self.history)
+
+    def _finished(self) -> bool:
+        stopped = 0 < self.config.train.early_stop <= self.schedule.since_best
+        return self.epoch >= self.config.train.epochs or stopped
+
+    def _run_epoch(self, bar: Progress, clips: int) -> None:
+        start, meter = time.perf_counter(), LossMeter()
+        self.step.set_train(True)
+        for batch in self.task.batches.train(self.epoch):
+            loss = meter.add(self.step(*(Tensor(x) for x in batch)))
+            bar.step(self.plan.size * self.context.world_size, loss)
+        loss = meter.mean()
+        if not math.isfinite(loss):
+            raise ERIError(f"the loss of epoch {self.epoch + 1} is {loss}; lower train.lr, set train.clip_norm, or, "
+                           "with float16, runtime.loss_scale: dynamic")
+        average_over_ranks(_running_statistics(self.task.trained_part), self.context)
+        seconds = time.perf_counter() - start
+        self.epoch += 1
+        with AveragedWeights(self.step):
+            predictions = self._validate()
+            correlations = pearson(predictions, self.task.batches.labels("val"))
+            row = metrics_row(self.epoch, loss, correlations, self.config.model.emotions, lr=self.schedule.lr,
+                              seconds=seconds, clips=clips)
+            self.history.append(row)
+            best = self.schedule.update(row["val_pearson"])
+            if best or not self.best_epoch:
+                self.best_epoch = self.epoch
+            weights = {p.name: p.asnumpy().copy() for p in self.task.network.get_parameters()}
+        set_lr(self.step.apply_step.optimizer, self.schedule.lr)
+        if self.context.is_main:
+            self._save(weights, predictions)
+        bar.epoch(row)
+
+    def _validate(self) -> np.ndarray:
+        return predict_split(self.task.trained_part, self.task.batches, "val", self.config.train.batch_size,
+                             self.context)
+
+    def _save(self, weights: Dict[str, np.ndarray], predictions: np.ndarray) -> None:
+        """State first: whatever a kill leaves undone after it, `restore` does again from the state."""
+        state = {name: p.asnumpy() for name, p in self.step.state().items()}
+        lent = {f"saved.{name}": value for name, value in weights.items()
+                if name in state and not np.array_equal(value, state[name])}  # averaged weights, where EMA is on
+        save_checkpoint(self.run.state, {**state, **lent}, {
+            "epoch": self.epoch, "best_epoch": self.best_epoch, "schedule": self.schedule.state(),
+            "history": self.history, "config": to_dict(self.config), "frozen": self._frozen_hash()})
+        self._publish(weights)
+        if self.best_epoch == self.epoch:
+            write_predictions(self.run.predictions("val"), self.task.batches.ids["val"], self.config.model.emotions,
+                              predictions)
+
+    def _publish(self, weights: Dict[str, np.ndarray]) -> None:
+        row = self.history[-1]
+        note = note_of(self.config.model, epoch=self.epoch, val_pearson=row["val_pearson"],
+                       preprocess=to_dict(self.config.preprocess))
+        save_checkpoint(self.run.checkpoint("last"), weights, note)
+        if self.best_epoch == self.epoch:
+            save_checkpoint(self.run.checkpoint("best"), weights, note)
+        write_metrics(self.run, self.history)
+
+    def restore(self, saved: Dict[str, np.ndarray], state: dict) -> None:
+        """Takes up a state that `_save` wrote, and repeats what a kill may have left undone after it."""
+        lent = {name[len("saved."):]: value for name, value in saved.items() if name.startswith("saved.")}
+        values = {name: value for name, value in saved.items() if not name.startswith("saved.")}
+        parameters = self.step.state()
+        check_weights({name: p.shape for name, p in parameters.items()}, values, str(self.run.state),
+                      of=state.get("config", {}).get("model", {}).get("name", ""))
+        if state.get("frozen") != self._frozen_hash():
+            raise CheckpointError(f"{self.run.state}: the frozen branches are not those that this run began with; "
+                                  "restore them, or train fusion anew in another folder")
+        assign_weights(parameters, values)
+        self.epoch, self.best_epoch = int(state["epoch"]), int(state["best_epoch"])
+        self.schedule.restore(state["schedule"])
+        set_lr(self.step.apply_step.optimizer, self.schedule.lr)
+        self.history = state["history"]
+        if self.context.is_main:
+            whole = {p.name: p.asnumpy() for p in self.task.network.get_parameters()}
+            self._publish({**whole, **lent})
+
+
+    def _frozen_hash(self) -> str:
+        names = frozen_names(self.task)
+        return checkpoint_hash({p.name: p.asnumpy() for p in self.task.network.get_parameters() if p.name in names})
+
+
+def _running_statistics(network: nn.Cell) -> list:
+    return [p for p in network.get_parameters() if p.name.endswith(("moving_mean", "moving_variance"))]
+
+
+def _silent(_: str) -> None:
+    """Other ranks say nothing."""
