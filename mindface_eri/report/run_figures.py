@@ -1,0 +1,81 @@
+"""All figures of a run, written into a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from mindface_eri.errors import DataError
+from mindface_eri.metrics import bootstrap, pearson
+from mindface_eri.report.figures import (
+    ablation_figure,
+    confusion_figure,
+    counts_figure,
+    learning_curves,
+    scatter_figure,
+)
+from mindface_eri.report.runs import Scored, read_history, read_scored
+from mindface_eri.report.style import save_figure
+
+
+def write_run_figures(run: os.PathLike, out: Optional[os.PathLike] = None, *, split: str = "val",
+                      labels: Optional[os.PathLike] = None,
+                      formats: Sequence[str] = ("png", "svg")) -> Tuple[List[Path], List[str]]:
+    """Learning curves, and, where predictions of `split` have labels: bars, scatter, confusion, counts by level.
+
+    Args:
+        run: run folder, or a CSV of predictions.
+        out: folder to write; `<run>/figures`, or `figures` beside the CSV, by default.
+        labels: CSV of labels; by default those of the run's records.
+
+    Returns:
+        (files written, reasons for what was left out).
+    """
+    run = Path(run)
+    if not run.exists():
+        raise DataError(f"{run}: no such run folder or table")
+    out = Path(out) if out is not None else (run if run.is_dir() else run.parent) / "figures"
+    written: List[Path] = []
+    left_out: List[str] = []
+    if run.is_dir():
+        try:
+            written += save_figure(learning_curves(read_history(run)), out / "learning_curves", formats)
+        except DataError as error:
+            left_out.append(str(error))
+    try:
+        scored = read_scored(run, split, labels)
+        written += _of_predictions(scored, split, out, formats)
+    except DataError as error:
+        left_out.append(str(error))
+    return written, left_out
+
+
+def _of_predictions(scored: Scored, split: str, out: Path, formats: Sequence[str]) -> List[Path]:
+    labelled = ~np.isnan(scored.labels).all(1)
+    if not labelled.any():
+        raise DataError(f"{scored.name}: no clip of split {split} has a label")
+    predictions, labels, emotions = scored.predictions[labelled], scored.labels[labelled], scored.emotions
+    values = pearson(predictions, labels)
+    low = high = np.full(len(values) + 1, np.nan)
+    if len(labels) > 2:
+        low, high = bootstrap(predictions, labels, draws=500)
+    names = (*emotions, "mean")
+    bars = {name: (float(value), _known(lower), _known(upper))
+            for name, value, lower, upper in zip(names, [*values, values.mean()], low, high)}
+    title = f"{scored.name}, {split}: {len(labels)} clips"
+    figures = {"pearson": ablation_figure(bars, label="Pearson ρ, 95% interval", title=title),
+               "scatter": scatter_figure(predictions, labels, emotions,
+                                         title=f"{title}, mean ρ = {values.mean():.4f}"),
+               "confusion": confusion_figure(predictions, labels, emotions, title=title),
+               "counts": counts_figure(predictions, labels, emotions, title=title)}
+    written = []
+    for name, figure in figures.items():
+        written += save_figure(figure, out / f"{name}_{split}", formats)
+    return written
+
+
+def _known(value: float) -> Optional[float]:
+    return float(value) if np.isfinite(value) else None

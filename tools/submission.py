@@ -1,0 +1,8 @@
+"""`mindface-eri submission`, for those who call tools by file, as msrun does."""
+
+import sys
+
+from mindface_eri.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["submission", *sys.argv[1:]]))
