@@ -1,0 +1,255 @@
+"""Label tables: which clip belongs to which split, how intense each emotion is, and where its media lie.
+
+Two packagings of Hume-Reaction are read, `data_info.csv` (ABAW) and `labels.csv` beside `partition.csv` (MuSe-2022),
+and anybody's own table of the same form with any emotions. Ids lose their brackets here (`[00000]` is `00000`) and get
+them back on output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from mindface_eri.constants import EMOTIONS, SPLIT_ALIASES, SPLITS
+from mindface_eri.datasets.media import MediaIndex, clips_of_paths
+from mindface_eri.datasets.tables import Table, read_table
+from mindface_eri.errors import DataError
+
+# Columns that are never labels, and the spellings of the two that a table must have.
+EXTRA_COLUMNS = ("age", "country", "subject", "source_file", "gender", "sex", "speaker", "group")
+ID_COLUMNS = ("file_id", "fileid", "id", "clip", "clip_id", "filename", "file", "video")
+SPLIT_COLUMNS = ("split", "partition", "set", "subset", "fold")
+
+
+@dataclass(frozen=True)
+class ClipEntry:
+    """One clip of a manifest; `video` and `audio` are None where no such file was found."""
+
+    id: str
+    split: str
+    labels: Tuple[float, ...]  # (E,), NaN where unknown
+    video: Optional[Path] = None
+    audio: Optional[Path] = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Clips in the order of their table, with the names of their labels and of the extra columns kept."""
+
+    emotions: Tuple[str, ...]
+    clips: Tuple[ClipEntry, ...]
+    extra: Tuple[str, ...] = ()
+    source: str = ""
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def labels(self) -> np.ndarray:
+        """Labels of all clips, (N, E) float32."""
+        return np.array([clip.labels for clip in self.clips], np.float32).reshape(len(self.clips), len(self.emotions))
+
+    def fingerprint(self) -> str:
+        """Changes with any id, split, label or extra value, not with the place of the files."""
+        digest = hashlib.sha256(repr((self.emotions, self.extra)).encode())
+        for clip in self.clips:
+            values = np.asarray(clip.labels, np.float32).tolist()
+            digest.update(repr((clip.id, clip.split, values, sorted(clip.extra.items()))).encode())
+        return digest.hexdigest()
+
+
+def bracketed(clip_id: str) -> str:
+    """An id as the data set's tables write it: `00000` becomes `[00000]`."""
+    return f"[{clip_id}]"
+
+
+def normalise_id(text: str) -> str:
+    """An id without its brackets.
+
+    Raises:
+        ValueError: it is empty, or would name a place outside its folder.
+    """
+    clip_id = text.strip()
+    if clip_id.startswith("[") and clip_id.endswith("]"):
+        clip_id = clip_id[1:-1].strip()
+    if not clip_id:
+        raise ValueError("the id is empty")
+    if clip_id in (".", "..") or any(c in "/\\:" or ord(c) < 32 for c in clip_id):
+        raise ValueError(f"id {text!r} is not a plain file name (no '/', '\\', ':' or '..' allowed)")
+    return clip_id
+
+
+def read_labels(root: object, *, label_columns: Optional[Sequence[str]] = None) -> Manifest:
+    """Reads a label table and finds each clip's media.
+
+    Args:
+        root: folder with `data_info.csv`, with `labels.csv` and `partition.csv`, or with one other CSV table; or the
+            path of a table, whose media then lie somewhere below its folder.
+        label_columns: names of the labels; without them, every column between the split and the known extra ones.
+
+    Returns:
+        the manifest. A clip without any media file stays in it (with neither `video` nor `audio`).
+
+    Raises:
+        DataError: the table is missing, empty or broken, or an id, split or label in it cannot be used; the message
+            names file, row and column.
+    """
+    root = Path(root)
+    table_path = root if root.is_file() else _table_of(root)
+    folder = table_path.parent
+    partition = folder / "partition.csv"
+    if table_path.name == "labels.csv" and partition.is_file():
+        table, splits = _muse(table_path, partition)
+    else:
+        table = read_table(table_path)
+        splits = None
+    return _manifest(table, MediaIndex(folder), splits, label_columns)
+
+
+def manifest_from_paths(paths: Iterable[object], *, emotions: Sequence[str] = EMOTIONS) -> Manifest:
+    """A manifest of unlabelled media: every file, and every media file below a folder, is a clip of split "test".
+
+    Raises:
+        DataError: a path does not exist, or there is no media file.
+    """
+    paths = [Path(path) for path in paths]
+    unknown = (math.nan,) * len(emotions)
+    clips = [ClipEntry(clip_id, "test", unknown, video, audio) for clip_id, video, audio in clips_of_paths(paths)]
+    return Manifest(tuple(emotions), tuple(clips), (), ", ".join(map(str, paths)))
+
+
+def load_manifest(root: object, *, label_columns: Optional[Sequence[str]] = None) -> Manifest:
+    """`read_labels` where `root` is a table or a folder with a known one, otherwise `manifest_from_paths`."""
+    root = Path(root)
+    labelled = root.suffix.lower() == ".csv" or any((root / name).is_file() for name in ("data_info.csv", "labels.csv"))
+    return read_labels(root, label_columns=label_columns) if labelled else manifest_from_paths([root])
+
+
+def _table_of(root: Path) -> Path:
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder or table")
+    if (root / "data_info.csv").is_file():
+        return root / "data_info.csv"
+    if (root / "labels.csv").is_file():
+        return root / "labels.csv"
+    tables = sorted(root.glob("*.csv"))
+    if len(tables) != 1:
+        raise DataError(f"{root}: expected data_info.csv, or labels.csv and partition.csv, found "
+                        f"{', '.join(t.name for t in tables) or 'no table'}; name the table itself")
+    return tables[0]
+
+
+def _muse(labels_path: Path, partition_path: Path) -> Tuple[Table, Dict[str, str]]:
+    """The label table, one row for each clip of the partition (blank where unlabelled), and each clip's split."""
+    partition, labels = read_table(partition_path), read_table(labels_path)
+    column = _find(labels, ID_COLUMNS, "id", labels.header[0])
+    splits: Dict[str, str] = {}
+    for number, row in partition.rows:
+        clip_id = _id(partition, number, partition.header[0], row[0])
+        if clip_id in splits:
+            raise DataError(f"{partition.where(number, partition.header[0])}: id {clip_id!r} stands there twice")
+        splits[clip_id] = _split(partition, number, partition.header[-1], row[-1])
+    position = labels.header.index(column)
+    known = set()
+    for number, row in labels.rows:
+        clip_id = _id(labels, number, column, row[position])
+        if clip_id not in splits:
+            raise DataError(f"{labels.where(number, column)}: id {clip_id!r} is not in {partition_path.name}; add it "
+                            "there with its split")
+        known.add(clip_id)
+    blank = [""] * len(labels.header)
+    missing = [(0, [*blank[:position], clip_id, *blank[position + 1:]]) for clip_id in splits if clip_id not in known]
+    return Table(labels.path, labels.header, labels.rows + missing), splits
+
+
+def _manifest(table: Table, media: MediaIndex, splits: Optional[Mapping[str, str]],
+              label_columns: Optional[Sequence[str]]) -> Manifest:
+    id_column = _find(table, ID_COLUMNS, "id", table.header[0] if splits is not None else None)
+    split_column = None if splits is not None else _find(table, SPLIT_COLUMNS, "split", None)
+    emotions = _label_columns(table, split_column or id_column, id_column, label_columns)
+    extra = tuple(c for c in table.header if c not in (*emotions, id_column, split_column))
+    place = {name: i for i, name in enumerate(table.header)}
+    seen: Dict[str, int] = {}
+    clips: List[ClipEntry] = []
+    for number, row in table.rows:
+        clip_id = _id(table, number, id_column, row[place[id_column]])
+        if clip_id in seen:
+            raise DataError(f"{table.where(number, id_column)}: id {clip_id!r} stands already in row {seen[clip_id]}; "
+                            "each clip may appear once")
+        seen[clip_id] = number
+        split = splits[clip_id] if split_column is None else _split(table, number, split_column,
+                                                                     row[place[split_column]])
+        labels = _labels(table, number, emotions, [row[place[name]] for name in emotions])
+        video, audio = media.find(clip_id, split)
+        kept = {name: row[place[name]].strip() for name in extra}
+        clips.append(ClipEntry(clip_id, split, labels, video, audio, kept))
+    return Manifest(emotions, tuple(clips), extra, str(table.path))
+
+
+def _find(table: Table, names: Sequence[str], what: str, fallback: Optional[str]) -> str:
+    lower = {column.lower(): column for column in reversed(table.header)}
+    for name in names:
+        if name in lower:
+            return lower[name]
+    if fallback is not None:
+        return fallback
+    raise DataError(f"{table.path}, row 1: no column for the {what}; name one {names[0].title()!r} "
+                    f"(found: {', '.join(table.header)}; MuSe's labels.csv needs its partition.csv beside it)")
+
+
+def _label_columns(table: Table, after: str, id_column: str, named: Optional[Sequence[str]]) -> Tuple[str, ...]:
+    if named:
+        for name in named:
+            if name not in table.header:
+                raise DataError(f"{table.path}, row 1: no label column {name!r}; found: {', '.join(table.header)}")
+        return tuple(named)
+    start = table.header.index(after) + 1
+    columns = []
+    for name in table.header[start:]:
+        if name.lower() in EXTRA_COLUMNS:
+            break
+        if name != id_column:
+            columns.append(name)
+    if not columns:
+        raise DataError(f"{table.path}, row 1: no label column between {after!r} and the extra columns "
+                        f"({', '.join(table.header)}); put the labels there, or name them")
+    return tuple(columns)
+
+
+def _id(table: Table, number: int, column: str, text: str) -> str:
+    try:
+        return normalise_id(text)
+    except ValueError as error:
+        raise DataError(f"{table.where(number, column)}: {error}") from None
+
+
+def _split(table: Table, number: int, column: str, text: str) -> str:
+    try:
+        return SPLIT_ALIASES[text.strip().lower()]
+    except KeyError:
+        raise DataError(f"{table.where(number, column)}: split {text!r} is unknown; expected one of "
+                        f"{', '.join(SPLITS)}") from None
+
+
+def _labels(table: Table, number: int, emotions: Sequence[str], texts: Sequence[str]) -> Tuple[float, ...]:
+    blank = [not text.strip() or text.strip().lower() == "nan" for text in texts]
+    if all(blank):
+        return (math.nan,) * len(emotions)
+    values = []
+    for name, text, empty in zip(emotions, texts, blank):
+        where = table.where(number, name)
+        if empty:
+            raise DataError(f"{where}: blank, while the row's other labels are given; fill it, or leave all blank")
+        try:
+            value = float(text)
+        except ValueError:
+            raise DataError(f"{where}: label {text!r} is not a number between 0 and 1") from None
+        if not 0.0 <= value <= 1.0:
+            raise DataError(f"{where}: label {text.strip()} is outside [0, 1]; scale the labels to that range")
+        values.append(value)
+    return tuple(values)

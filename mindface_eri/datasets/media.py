@@ -1,0 +1,114 @@
+"""Where the media of clips lie, and manifests of folders that have no labels."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Dict, Iterable, List, Optional, Tuple
+
+from mindface_eri.constants import SPLIT_ALIASES
+from mindface_eri.errors import DataError
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts", ".mts",
+                  ".3gp", ".ogv")
+AUDIO_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".aac", ".wma", ".aif", ".aiff")
+
+
+def _rank(path: Path) -> Tuple[int, int, str]:
+    """Order among several files of one clip: by suffix as listed above, then the shallowest."""
+    order = VIDEO_SUFFIXES + AUDIO_SUFFIXES
+    return order.index(path.suffix.lower()), len(path.parts), str(path)
+
+
+def _media_below(folder: Path) -> Iterable[Path]:
+    for here, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for name in sorted(names):
+            path = Path(here, name)
+            if not name.startswith(".") and path.suffix.lower() in VIDEO_SUFFIXES + AUDIO_SUFFIXES:
+                yield path
+
+
+class MediaIndex:
+    """All media files below a folder, found by clip id; the folder is walked once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = Path(folder)
+        self._files: Dict[str, List[Path]] = {}
+        for path in _media_below(self._folder):
+            self._files.setdefault(path.stem, []).append(path)
+
+    def find(self, clip_id: str, split: str) -> Tuple[Optional[Path], Optional[Path]]:
+        """Picture and sound file of a clip, each None where there is none.
+
+        Files may lie anywhere below the folder. Those in a folder named after the clip's split win, those in a folder
+        of another split do not count; an id may carry its file's suffix.
+        """
+        stem, suffix = os.path.splitext(clip_id)
+        paths = self._files.get(clip_id, [])
+        if not paths and suffix.lower() in VIDEO_SUFFIXES + AUDIO_SUFFIXES:
+            paths = self._files.get(stem, [])
+        named = {path: self._split_of(path) for path in paths}
+        paths = [p for p in paths if named[p] == split] or [p for p in paths if named[p] is None]
+        video = sorted((p for p in paths if p.suffix.lower() in VIDEO_SUFFIXES), key=_rank)
+        audio = sorted((p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES), key=_rank)
+        return (video[0] if video else None), (audio[0] if audio else None)
+
+    def _split_of(self, path: Path) -> Optional[str]:
+        for part in reversed(path.relative_to(self._folder).parts[:-1]):
+            if part.lower() in SPLIT_ALIASES:
+                return SPLIT_ALIASES[part.lower()]
+        return None
+
+
+def clips_of_paths(paths: Iterable[Path]) -> List[Tuple[str, Optional[Path], Optional[Path]]]:
+    """(id, picture file, sound file) of each clip among files and folders.
+
+    A folder gives every media file below it; a file that is named counts whatever its suffix. A sound file beside a
+    picture file of the same stem belongs to it. Ids are stems, with their folders' names in front where stems collide.
+
+    Raises:
+        DataError: a path does not exist, or there is no media file at all.
+    """
+    pairs: Dict[Tuple[Path, str], Dict[str, List[Path]]] = {}
+    paths = [Path(path) for path in paths]
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder")
+        for file in _media_below(path) if path.is_dir() else [path]:
+            kind = "audio" if file.suffix.lower() in AUDIO_SUFFIXES else "video"
+            files = pairs.setdefault((file.parent, file.stem), {"video": [], "audio": []})[kind]
+            if file not in files:
+                files.append(file)
+    if not pairs:
+        raise DataError(f"{', '.join(map(str, paths))}: no media file there; known suffixes: "
+                        f"{' '.join(VIDEO_SUFFIXES + AUDIO_SUFFIXES)}")
+    found = []
+    for (folder, stem), kinds in pairs.items():
+        videos, audios = kinds["video"], kinds["audio"]
+        if len(videos) <= 1 and len(audios) <= 1:
+            found.append((folder, stem, videos[0] if videos else None, audios[0] if audios else None))
+        else:  # several files of one stem are several clips, told apart by their suffixes
+            found += [(folder, file.name, file if file in videos else None, file if file in audios else None)
+                      for file in videos + audios]
+    return [(clip_id, video, audio) for clip_id, (_, _, video, audio) in zip(_unique_ids(found), found)]
+
+
+def _unique_ids(found: List[tuple]) -> List[str]:
+    ids = [_plain(name) for _, name, _, _ in found]
+    depth = 1
+    while len(set(ids)) < len(ids) and depth < 16:
+        double = {i for i, count in Counter(ids).items() if count > 1}
+        ids = [_plain("_".join([*folder.resolve().parts[-depth:], name])) if old in double else old
+               for old, (folder, name, _, _) in zip(ids, found)]
+        depth += 1
+    if len(set(ids)) < len(ids):
+        twice = Counter(ids).most_common(1)[0][0]
+        raise DataError(f"two clips would both be called {twice!r}; rename one of the files")
+    return ids
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\\/:\[\]\x00-\x1f]", "_", name)

@@ -1,0 +1,174 @@
+"""Parts of a data set: finished clips as small files, packed block by block into MindRecord files.
+
+MindRecord's writer loses everything when its process is killed, so a finished clip is first a file of its own,
+`work/block-00003/000042.npz` (or `.json`, the reason why it failed). When each clip of a block is there, the block is
+packed into `records/part-00003.mindrecord` in a temporary folder and moved into place; `part-00003.json`, moved last,
+is the mark that the part is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from mindface_eri.datasets.tables import write_atomic
+from mindface_eri.errors import DataError
+
+# Fields of one record, as MindRecord's schema names their types; `frames` holds a JPEG of all crops, or raw bytes.
+ARRAYS = {"frames": np.uint8, "mfcc": np.float32, "present": np.float32, "timestamps": np.float32,
+          "boxes": np.float32, "detected": np.uint8}
+
+
+class Work:
+    """Small files of one block's finished clips."""
+
+    def __init__(self, out: Path, block: int) -> None:
+        self.folder = Path(out) / "work" / f"block-{block:05d}"
+
+    def clip(self, position: int) -> Path:
+        """File of a clip that was extracted; `position` counts in the manifest."""
+        return self.folder / f"{position:06d}.npz"
+
+    def failure(self, position: int) -> Path:
+        """File of a clip that failed."""
+        return self.folder / f"{position:06d}.json"
+
+    def has(self, position: int) -> bool:
+        """Whether the clip was dealt with."""
+        return self.clip(position).exists() or self.failure(position).exists()
+
+
+def save_clip(path: Path, arrays: Mapping[str, np.ndarray], row: Mapping[str, object]) -> None:
+    """Writes a finished clip; the file appears whole or not at all."""
+    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as stream:
+        np.savez(stream, row=np.frombuffer(json.dumps(row).encode(), np.uint8),
+                 **{name: np.asarray(arrays[name], kind) for name, kind in ARRAYS.items()})
+    os.replace(temporary, path)
+
+
+def save_failure(path: Path, stage: str, reason: str) -> None:
+    """Writes why a clip failed."""
+    write_atomic(path, json.dumps({"stage": stage, "reason": reason}).encode())
+
+
+def part_name(block: int) -> str:
+    """File name of a block's part."""
+    return f"part-{block:05d}.mindrecord"
+
+
+def read_part(out: Path, block: int) -> Optional[dict]:
+    """What a finished part says of itself: `rows`, `failures`, `bytes`, `index_bytes`; None while it is not whole."""
+    folder = Path(out) / "records"
+    try:
+        part = json.loads((folder / f"part-{block:05d}.json").read_text(encoding="utf-8"))
+        if part["rows"] and part_sizes(folder / part_name(block)) != (part["bytes"], part["index_bytes"]):
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return part
+
+
+def part_sizes(path: Path) -> Tuple[int, int]:
+    """Bytes of a MindRecord file and of its index."""
+    return os.path.getsize(path), os.path.getsize(f"{path}.db")
+
+
+def write_part(out: Path, block: int, clips: Sequence[Tuple[int, str, str, Sequence[float]]]) -> dict:
+    """Packs the finished clips of a block, (position, id, split, labels) each, and removes their small files.
+
+    Raises:
+        DataError: the part cannot be written.
+    """
+    out, work = Path(out), Work(out, block)
+    folder, name = out / "records", part_name(block)
+    temporary = out / "work" / f"pack-{block:05d}-{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    rows, failures, done = [], [], []
+    for position, clip_id, split, labels in clips:
+        if work.clip(position).exists():
+            done.append((position, clip_id, split, labels))
+        else:
+            reason = json.loads(work.failure(position).read_text(encoding="utf-8"))
+            failures.append({"id": clip_id, "split": split, **reason})
+    part: Dict[str, object] = {"rows": rows, "failures": failures}
+    if done:
+        try:
+            rows += _write_mindrecord(temporary / name, work, done)
+        except (RuntimeError, OSError) as error:
+            raise DataError(f"{folder / name}: cannot be written ({str(error).splitlines()[0]}); "
+                            f"{shutil.disk_usage(out).free >> 20} MB are free there") from error
+        part["bytes"], part["index_bytes"] = part_sizes(temporary / name)
+        for suffix in (".db", ""):
+            shutil.copymode(out / "plan.json", f"{temporary / name}{suffix}")  # MindRecord lets only its owner read
+            os.replace(f"{temporary / name}{suffix}", f"{folder / name}{suffix}")
+    write_atomic(folder / f"part-{block:05d}.json", json.dumps(part).encode())
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(work.folder, ignore_errors=True)
+    return part
+
+
+def _write_mindrecord(path: Path, work: Work, clips: Sequence[Tuple[int, str, str, Sequence[float]]]) -> List[dict]:
+    from mindspore.mindrecord import FileWriter
+
+    largest = max(work.clip(position).stat().st_size for position, *_ in clips)
+    page = 1 << max(22, (2 * largest - 1).bit_length())  # a page must hold a whole record
+    if page > 1 << 28:
+        raise DataError(f"one clip takes {largest >> 20} MB, a record may take 128 MB; store crops as jpeg or sample "
+                        "fewer frames")
+    writer, rows, ready = FileWriter(str(path), 1, overwrite=True), [], False
+    writer.set_header_size(1 << 20)
+    writer.set_page_size(page)
+    for position, clip_id, split, labels in clips:
+        with np.load(work.clip(position), allow_pickle=False) as stored:
+            rows.append({"id": clip_id, "split": split, **json.loads(stored["row"].tobytes())})
+            record = {name: stored[name] for name in ARRAYS}
+        record["labels"] = np.asarray(labels, np.float32)
+        if not ready:
+            writer.add_schema({"id": {"type": "string"}, "split": {"type": "string"},
+                               **{name: _field(value) for name, value in record.items()}}, "clips")
+            writer.add_index(["id"])
+            ready = True
+        record = {name: value.tobytes() if value.dtype == np.uint8 else value for name, value in record.items()}
+        writer.write_raw_data([{"id": clip_id, "split": split, **record}])
+    writer.commit()
+    return rows
+
+
+def _field(value: np.ndarray) -> dict:
+    if value.dtype == np.uint8:  # MindRecord has no array of bytes
+        return {"type": "bytes"}
+    return {"type": "float32", "shape": list(value.shape)}
+
+
+def read_rows(files: Sequence[str], columns: Sequence[str], rows: Sequence[int], workers: int = 1
+              ) -> Iterator[Dict[str, np.ndarray]]:
+    """Records in the order of `rows`, which count through all files; bytes come as flat uint8 arrays.
+
+    Raises:
+        DataError: MindSpore cannot read a file.
+    """
+    import mindspore.dataset as ds
+
+    if not len(rows):
+        return
+    try:
+        dataset = ds.MindDataset(list(files), columns_list=list(columns), num_parallel_workers=workers,
+                                 sampler=ds.SubsetSampler([int(row) for row in rows]))
+        for values in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True):
+            yield {name: value.view(np.uint8).reshape(-1) if value.dtype.kind == "S" else value
+                   for name, value in zip(columns, values)}
+    except RuntimeError as error:
+        raise DataError(f"{Path(files[0]).parent}: the records cannot be read ({_first_line(error)}); copy them again "
+                        "or preprocess again") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if "[ERROR]" in line] or str(error).splitlines() or ["unknown"]
+    return lines[0].strip()

@@ -1,0 +1,192 @@
+"""MindData for training and evaluation: records in, batches out.
+
+The order of clips is drawn in Python, a function of (seed, epoch) that every rank computes alike; the rows are read by
+MindSpore's MindDataset in that order, and crops are decoded by its C++ JPEG decoder in `workers` threads. Asking only
+for `mfcc` never touches a picture.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from mindface_eri.config import DataConfig
+from mindface_eri.datasets.parts import read_rows
+from mindface_eri.datasets.records import Records, open_records
+from mindface_eri.datasets.transforms import FrameAugmenter, MfccAugmenter, augments_frames, augments_mfcc
+from mindface_eri.errors import DataError
+
+LOGGER = logging.getLogger(__name__)
+
+# What `create_dataset` can give; `index` is computed, the others are stored.
+COLUMNS = ("frames", "mfcc", "present", "labels", "index", "timestamps", "boxes", "detected")
+
+
+def epoch_order(count: int, *, shuffle: bool, seed: int, epoch: int, num_shards: int = 1, shard_id: int = 0,
+                batch_size: int = 1, drop_remainder: bool = False, pad_last: bool = False) -> np.ndarray:
+    """Positions of the clips that one rank sees in one epoch, in order, (n,) int64.
+
+    Global batch g, the clips [g * R * B, (g + 1) * R * B) of the epoch's permutation, is dealt out to the R ranks like
+    cards, so that R ranks with batches of B see exactly what one process with batches of R * B sees. All ranks get
+    equally many: the remainder is dropped, or filled up from the permutation's beginning, to whole rounds of R, or with
+    `pad_last` to whole global batches.
+    """
+    order = np.random.default_rng((seed, epoch)).permutation(count) if shuffle else np.arange(count)
+    whole = num_shards * batch_size
+    if drop_remainder:
+        order = order[:count // whole * whole]
+    else:
+        unit = whole if pad_last else num_shards
+        order = np.resize(order, -(-count // unit) * unit)  # repeats cyclically
+    return order[shard_id::num_shards]
+
+
+class ClipSource:
+    """Rows of the records for MindData's GeneratorDataset; each pass is one epoch.
+
+    With `epoch` None passes count up from 0, otherwise each pass is that epoch.
+    """
+
+    def __init__(self, records: Records, rows: np.ndarray, index: np.ndarray, columns: Sequence[str], workers: int,
+                 epoch: Optional[int], order: Dict[str, Any], tagged: bool) -> None:
+        self._records, self._rows, self._index, self._order = records, rows, index, order
+        self._columns, self._workers, self._epoch, self._tagged = tuple(columns), workers, epoch, tagged
+        self._passes = 0
+
+    def __len__(self) -> int:
+        return len(epoch_order(len(self._rows), epoch=0, **self._order))
+
+    def __iter__(self) -> Iterator[Tuple[np.ndarray, ...]]:
+        epoch = self._passes if self._epoch is None else self._epoch
+        self._passes += 1
+        order = epoch_order(len(self._rows), epoch=epoch, **self._order)
+        stored = [name for name in self._columns if name != "index"] or ["present"]
+        records = read_rows(self._records.files, stored, self._rows[order], self._workers)
+        for record, index in zip(records, self._index[order]):
+            record["index"] = np.int32(index)
+            values = tuple(self._view(name, record[name]) for name in self._columns)
+            yield (*values, np.int64(epoch), np.int64(index)) if self._tagged else values
+
+    def _view(self, name: str, value: np.ndarray) -> np.ndarray:
+        config = self._records.preprocess
+        if name == "frames" and config.storage == "raw":
+            return value.reshape(config.frames, config.face.size, config.face.size, 3)
+        return value
+
+
+def create_dataset(records: Any, split: Optional[str] = None, *, batch_size: int,
+                   columns: Sequence[str] = ("frames", "mfcc", "present", "labels"), ids: Optional[Sequence[str]] = None,
+                   shuffle: Optional[bool] = None, num_shards: int = 1, shard_id: int = 0, workers: int = 2,
+                   prefetch: int = 4, seed: int = 0, epoch: Optional[int] = None,
+                   augment: Optional[DataConfig] = None, drop_remainder: Optional[bool] = None,
+                   pad_last: bool = False) -> Any:
+    """A MindData dataset of batches, for `mindspore.train.Model` or a loop of one's own.
+
+    Args:
+        records: an opened record folder, or its path.
+        split: "train", "val" or "test"; or give `ids`, any clips of any splits in any order.
+        columns: among `COLUMNS`: frames (B, T, S, S, 3) uint8, mfcc (B, T, M) float32, present (B, 2) float32, labels
+            (B, E) float32, index (B,) int32, the clip's place in `records.ids(split)` or in `ids`, by which predictions
+            are gathered and repeated clips dropped.
+        shuffle: None means for split "train" only.
+        num_shards, shard_id: ranks and which one this is; see `epoch_order`.
+        prefetch: batches made ahead (set for the whole process: MindData has no setting for one dataset).
+        seed, epoch: order and augmentation are functions of them. With `epoch` None each pass over the dataset counts
+            as the next epoch, which is what `Model.train` needs; a loop that makes one dataset an epoch, and must be
+            able to go on after a stop, gives the number.
+        augment: its augmentation settings are applied; for training only.
+        drop_remainder: None means when shuffling, if there is at least one whole batch.
+        pad_last: fill the last batch up with repeated clips, so that all batches have the same shape.
+
+    Raises:
+        DataError: no such split, id or column; or not a single batch.
+    """
+    records = records if isinstance(records, Records) else open_records(records)
+    shuffle = split == "train" if shuffle is None else shuffle
+    _check(columns, split, ids, num_shards, shard_id, batch_size, shuffle and pad_last and bool(drop_remainder))
+    names = records.ids(split) if ids is None else tuple(ids)
+    rows, index = records.rows(names), np.arange(len(names))
+    if "labels" in columns and (split == "train" or (ids is not None and shuffle)):
+        rows, index = _labelled(records, rows, index)
+    if drop_remainder is None:
+        drop_remainder = shuffle and not pad_last and len(rows) >= batch_size * num_shards
+    order = {"shuffle": shuffle, "seed": seed, "num_shards": num_shards, "shard_id": shard_id,
+             "batch_size": batch_size, "drop_remainder": drop_remainder, "pad_last": pad_last}
+    if not len(epoch_order(len(rows), epoch=0, **order)):
+        raise DataError(f"{records.path}: {len(rows)} clips do not fill one batch of {batch_size} on each of {num_shards} "
+                        "ranks; lower the batch size, or keep the remainder")
+    return _pipeline(records, rows, index, columns, order, workers, prefetch, epoch, augment or DataConfig())
+
+
+def _pipeline(records: Records, rows: np.ndarray, index: np.ndarray, columns: Sequence[str], order: Dict[str, Any],
+              workers: int, prefetch: int, epoch: Optional[int], augment: DataConfig) -> Any:
+    import multiprocessing
+
+    import mindspore.dataset as ds
+    from mindspore.dataset import vision
+
+    workers = max(1, min(workers, multiprocessing.cpu_count()))  # MindData refuses more
+    ds.config.set_prefetch_size(prefetch)
+    frames, mfcc = "frames" in columns and augments_frames(augment), "mfcc" in columns and augments_mfcc(augment)
+    tags = ["_epoch", "_clip"] if frames or mfcc else []
+    source = ClipSource(records, rows, index, columns, workers, epoch, order, bool(tags))
+    dataset = ds.GeneratorDataset(source, [*columns, *tags], shuffle=False, num_parallel_workers=1,
+                                  python_multiprocessing=False)
+    threads = {"num_parallel_workers": workers, "python_multiprocessing": False}
+    if "frames" in columns and records.preprocess.storage == "jpeg":
+        dataset = dataset.map([vision.Decode(), _Stacked(records.preprocess.frames)], ["frames"], **threads)
+    if frames:
+        dataset = dataset.map(_Tagged(FrameAugmenter(augment, order["seed"])), ["frames", *tags], **threads)
+    if mfcc:
+        masks = MfccAugmenter(augment, records.preprocess.audio, records.mfcc_mean, order["seed"])
+        dataset = dataset.map(_Tagged(masks), ["mfcc", *tags], **threads)
+    if tags:
+        dataset = dataset.project(list(columns))
+    return dataset.batch(order["batch_size"], drop_remainder=False, num_parallel_workers=1)
+
+
+class _Stacked:
+    """(T*S, S, 3), crops below each other, as (T, S, S, 3)."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __call__(self, tall: np.ndarray) -> np.ndarray:
+        return tall.reshape(self._count, -1, *tall.shape[1:])
+
+
+class _Tagged:
+    """An augmentation as a map over (value, epoch, clip)."""
+
+    def __init__(self, augmenter: Any) -> None:
+        self._augmenter = augmenter
+
+    def __call__(self, value: np.ndarray, epoch: np.ndarray, clip: np.ndarray) -> Tuple[np.ndarray, ...]:
+        return self._augmenter(value, int(epoch), int(clip)), epoch, clip
+
+
+def _labelled(records: Records, rows: np.ndarray, index: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    known = ~np.isnan(records.all_labels[rows]).any(axis=1)
+    if not known.any():
+        raise DataError(f"{records.path}: none of {len(rows)} clips has labels to train on")
+    if not known.all():
+        LOGGER.warning("%s: %d of %d clips have no labels and are left out of training", records.path,
+                       int((~known).sum()), len(rows))
+    return rows[known], index[known]
+
+
+def _check(columns: Sequence[str], split: Optional[str], ids: Optional[Sequence[str]], num_shards: int, shard_id: int,
+           batch_size: int, contradiction: bool) -> None:
+    unknown: List[str] = [name for name in columns if name not in COLUMNS]
+    if unknown or not columns or len(set(columns)) < len(columns):
+        raise DataError(f"columns {list(columns)}: expected different ones among {', '.join(COLUMNS)}")
+    if (split is None) == (ids is None):
+        raise DataError("give either a split or ids, not both or neither")
+    if not 0 <= shard_id < num_shards:
+        raise DataError(f"shard {shard_id} is outside 0 to {num_shards - 1}")
+    if batch_size < 1:
+        raise DataError(f"batch size {batch_size} is below 1")
+    if contradiction:
+        raise DataError("drop_remainder and pad_last contradict each other")

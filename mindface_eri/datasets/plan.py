@@ -1,0 +1,132 @@
+"""What a preprocessing run is about to do, agreed on by every run that shares its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator, List, Mapping
+
+from mindface_eri.config import PreprocessConfig, to_dict
+from mindface_eri.datasets.labels import Manifest
+from mindface_eri.datasets.tables import write_atomic
+from mindface_eri.errors import ConfigError, DataError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A manifest cut into blocks of consecutive clips; a block becomes a part of the records."""
+
+    out: Path
+    manifest: Manifest
+    config: PreprocessConfig
+    block_size: int
+
+    @property
+    def blocks(self) -> int:
+        return -(-len(self.manifest) // self.block_size)
+
+    def block_of(self, position: int) -> int:
+        """Block of the clip at a position of the manifest."""
+        return position // self.block_size
+
+    def positions(self, block: int) -> range:
+        """Positions of a block's clips."""
+        return range(block * self.block_size, min((block + 1) * self.block_size, len(self.manifest)))
+
+    def shard(self, num_shards: int, shard_index: int) -> List[int]:
+        """Blocks of one of the runs that share the data set."""
+        return list(range(shard_index, self.blocks, num_shards))
+
+
+def make_plan(out: Path, manifest: Manifest, config: PreprocessConfig, *, resume: bool, num_shards: int) -> Plan:
+    """The plan of a new folder, or that of a folder which an earlier run began.
+
+    Raises:
+        DataError: the folder was begun with other settings or labels, or `resume` is off and it was begun at all.
+        ConfigError: crops so large or so many do not fit into one JPEG.
+    """
+    if not len(manifest):
+        raise DataError(f"{manifest.source}: no clips to preprocess")
+    rows = config.frames * config.face.size
+    if config.storage == "jpeg" and rows > 65500:
+        raise ConfigError(f"preprocess.frames x preprocess.face.size is {rows}, one JPEG holds 65500 rows; set "
+                          "preprocess.storage to raw")
+    # At most about 64 parts, since MindData opens all of them in each thread, and four blocks a shard to balance them.
+    size = max(1, min(512, max(32, -(-len(manifest) // 64)), -(-len(manifest) // (4 * num_shards))))
+    wanted = {"format": FORMAT, "clips": len(manifest), "labels": manifest.fingerprint(),
+              "emotions": list(manifest.emotions), "preprocess": to_dict(config)}
+    path = out / "plan.json"
+    if not path.exists():
+        if out.is_file() or (out / "dataset.json").exists():
+            raise DataError(f"{out}: is taken by something else; choose another folder")
+        (out / "records").mkdir(parents=True, exist_ok=True)
+        (out / "work").mkdir(exist_ok=True)
+        write_atomic(path, json.dumps({**wanted, "block_size": size}, indent=1).encode())
+    elif not resume and num_shards == 1:
+        raise DataError(f"{out}: an earlier run wrote there; go on with --resume, or choose another folder")
+    return Plan(out, manifest, config, _agreed(path, wanted))
+
+
+def _agreed(path: Path, wanted: Mapping) -> int:
+    """Block size of the plan on disk.
+
+    Raises:
+        DataError: it says something else than wanted.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        size = int(found["block_size"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); choose another folder") from None
+    if found.get("format") != FORMAT:
+        raise DataError(f"{path}: format {found.get('format')}, this version writes {FORMAT}; choose another folder")
+    ours, theirs = _flat(wanted["preprocess"], "preprocess"), _flat(found["preprocess"], "preprocess")
+    other = [f"{key} is {ours.get(key)!r} now, was {theirs.get(key)!r}" for key in sorted({*ours, *theirs})
+             if ours.get(key) != theirs.get(key)]
+    if other:
+        raise DataError(f"{path.parent}: was begun with other settings: {'; '.join(other)}; set them back, or choose "
+                        "another folder")
+    if (found["labels"], found["emotions"]) != (wanted["labels"], wanted["emotions"]):
+        raise DataError(f"{path.parent}: was begun with another label table ({found['clips']} clips, now "
+                        f"{wanted['clips']}; ids, splits or labels differ); choose another folder")
+    return size
+
+
+def _flat(tree: Mapping, prefix: str) -> dict:
+    flat = {}
+    for key, value in tree.items():
+        name = f"{prefix}.{key}"
+        flat.update(_flat(value, name) if isinstance(value, Mapping) else {name: value})
+    return flat
+
+
+@contextlib.contextmanager
+def shard_lock(out: Path, shard_index: int, num_shards: int) -> Iterator[None]:
+    """Keeps a second run of the same shard out; the lock dies with its process, however that ends.
+
+    Raises:
+        DataError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    path = out / "work" / f"shard-{shard_index}-of-{num_shards}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as stream:
+        try:
+            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise DataError(f"{out}: another process (shard {shard_index} of {num_shards}) is at work there; wait for "
+                            "it, or give each run its own shard index") from None
+        except OSError:
+            pass  # a file system without locks
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield

@@ -1,0 +1,156 @@
+"""The folder of records that preprocessing leaves and training reads.
+
+    dataset.json      format, emotions, clips per split, the preprocessing's configuration, hash, parts, versions
+    arrays.npz        labels (N, E), mfcc_mean (M,), mfcc_std (M,)
+    clips.csv         one row a clip: id, split, the table's extra columns, what was found in it
+    failures.csv      id, split, stage and reason of each clip that could not be used
+    records/          part-00000.mindrecord, each with its index .db and its .json
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from mindface_eri.config import PreprocessConfig, from_dict
+from mindface_eri.constants import SPLITS
+from mindface_eri.datasets.parts import part_sizes, read_rows
+from mindface_eri.errors import ConfigError, DataError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Records:
+    """A finished record folder. Clips are numbered in the order of their label table.
+
+    Attributes:
+        table: one mapping a clip with the columns of clips.csv, as text.
+        mfcc_mean, mfcc_std: (M,) float32 over the stacks of the training clips that have sound; 0 and 1 without any.
+        source: where the label table lay.
+    """
+
+    path: Path
+    emotions: Tuple[str, ...]
+    preprocess: PreprocessConfig
+    hash: str
+    table: Tuple[Mapping[str, str], ...]
+    files: Tuple[str, ...]
+    all_labels: np.ndarray  # (N, E) float32
+    mfcc_mean: np.ndarray
+    mfcc_std: np.ndarray
+    extra: Tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def splits(self) -> Dict[str, int]:
+        """Clips in each split that has any."""
+        counts = {split: sum(row["split"] == split for row in self.table) for split in SPLITS}
+        return {split: count for split, count in counts.items() if count}
+
+    def ids(self, split: Optional[str] = None) -> Tuple[str, ...]:
+        """Ids of a split, or of all clips.
+
+        Raises:
+            DataError: there is no clip in that split.
+        """
+        ids = tuple(row["id"] for row in self.table if split in (None, row["split"]))
+        if not ids:
+            raise DataError(f"{self.path}: no clip in split {split!r}; there are "
+                            f"{', '.join(f'{count} in {name!r}' for name, count in self.splits.items())}")
+        return ids
+
+    def rows(self, ids: Sequence[str]) -> np.ndarray:
+        """Numbers of clips, (len(ids),) int64.
+
+        Raises:
+            DataError: an id is not in the records.
+        """
+        place = {row["id"]: number for number, row in enumerate(self.table)}
+        missing = [clip_id for clip_id in ids if clip_id not in place]
+        if missing:
+            raise DataError(f"{self.path}: {len(missing)} of {len(ids)} ids are not in the records, first "
+                            f"{missing[0]!r}; see failures.csv there")
+        return np.array([place[clip_id] for clip_id in ids], np.int64)
+
+    def labels(self, split: Optional[str] = None, *, ids: Optional[Sequence[str]] = None) -> np.ndarray:
+        """Labels of a split or of given ids in their order, (n, E) float32; NaN where unknown."""
+        return self.all_labels[self.rows(self.ids(split) if ids is None else ids)]
+
+    def column(self, name: str, *, ids: Optional[Sequence[str]] = None) -> Tuple[str, ...]:
+        """A column of clips.csv, such as Subject, for all clips or for given ids.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        if self.table and name not in self.table[0]:
+            raise DataError(f"{self.path}: no column {name!r}; there are {', '.join(self.table[0])}")
+        rows = range(len(self.table)) if ids is None else self.rows(ids)
+        return tuple(self.table[row][name] for row in rows)
+
+    def read(self, ids: Sequence[str], columns: Sequence[str] = ("frames", "mfcc", "present", "labels")
+             ) -> Iterator[Dict[str, np.ndarray]]:
+        """Reads clips one by one, frames decoded to (T, S, S, 3) uint8."""
+        for record in read_rows(self.files, columns, self.rows(ids)):
+            if "frames" in record:
+                record["frames"] = self._decode(record["frames"])
+            yield record
+
+    def _decode(self, stored: np.ndarray) -> np.ndarray:
+        if self.preprocess.storage == "jpeg":
+            from mindspore.dataset import vision
+
+            stored = np.asarray(vision.Decode()(stored))  # (T*S, S, 3)
+        size = self.preprocess.face.size
+        return stored.reshape(self.preprocess.frames, size, size, 3)
+
+
+def open_records(path: object) -> Records:
+    """Opens a folder that `mindface-eri preprocess` wrote.
+
+    Raises:
+        DataError: it is missing, unfinished, of another format, or a file in it is missing or cut off.
+    """
+    path = Path(path)
+    if not (path / "dataset.json").is_file():
+        if (path / "plan.json").is_file():
+            raise DataError(f"{path}: preprocessing is not finished; run `mindface-eri preprocess ... --resume` "
+                            "(every shard of it)")
+        raise DataError(f"{path}: no records there (dataset.json is missing); make them with `mindface-eri preprocess`")
+    try:
+        head = json.loads((path / "dataset.json").read_text(encoding="utf-8"))
+        if head["format"] != FORMAT:
+            raise DataError(f"{path}: records of format {head['format']}, this version reads format {FORMAT}; "
+                            "preprocess again")
+        with np.load(path / "arrays.npz", allow_pickle=False) as arrays:
+            labels, mean, std = arrays["labels"], arrays["mfcc_mean"], arrays["mfcc_std"]
+        with open(path / "clips.csv", encoding="utf-8", newline="") as stream:
+            table = tuple(csv.DictReader(stream))
+        config = from_dict(PreprocessConfig, head["preprocess"])
+        files = tuple(_checked(path / "records" / part["name"], part) for part in head["parts"])
+        records = Records(path, tuple(head["emotions"]), config, head["hash"], table, files, labels, mean, std,
+                          tuple(head["extra"]))
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        raise DataError(f"{path}: these are not whole records ({type(error).__name__}: {error}); copy them again or "
+                        "preprocess again") from error
+    if not len(table) == len(labels) == sum(part["rows"] for part in head["parts"]):
+        raise DataError(f"{path}: clips.csv has {len(table)} rows, arrays.npz {len(labels)}; preprocess again")
+    return records
+
+
+def _checked(file: Path, part: Mapping[str, object]) -> str:
+    if not file.is_file() or not Path(f"{file}.db").is_file():
+        raise DataError(f"{file}: the part or its index (.db) is missing; copy the folder whole, or run preprocess "
+                        "--resume, which makes it again")
+    sizes = part_sizes(file)
+    if sizes != (part["bytes"], part["index_bytes"]):
+        raise DataError(f"{file}: {sizes[0]} bytes and {sizes[1]} of index, expected {part['bytes']} and "
+                        f"{part['index_bytes']}; it was cut off: copy it again, or run preprocess --resume")
+    return str(file)
