@@ -44,6 +44,7 @@ class FaceConfig:
     min_share: float = _number(0.05, 0.0, 1.0)  # a face in less of the clip than this is no face; not in the paper
     smoothing: float = _number(1.5, 0.0)  # standard deviation of the Gaussian over time, frames; not in the paper
     redetect_every: int = _number(30, 1)  # frames between detections in track mode; not in the paper
+    track_stride: int = _number(0, 0)  # frames between examined frames in track mode, 0: 10 a second; not in the paper
     detect_height: int = _number(240, 60)  # frames are reduced to this height to look for faces; not in the paper
 
 

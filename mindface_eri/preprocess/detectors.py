@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import List
@@ -14,9 +15,25 @@ from mindface_eri.errors import MediaError, MissingDependencyError
 
 LANDMARK_VARIABLE = "MINDFACE_ERI_LANDMARKS"
 _LANDMARK_FILE = "shape_predictor_68_face_landmarks.dat"
+_DOUBT = 0.2  # how far below a detector's threshold a face that was there before is still believed
+_MTCNN_SURE = 0.95  # confidence from which MTCNN's face counts
+_MTCNN_SMALLEST = 24  # pixels
 
 
-def _dlib():
+@dataclass(frozen=True)
+class Detection:
+    """A face in one picture."""
+
+    box: np.ndarray  # (4,) float32 x0, y0, x1, y1, pixels of the picture given to the detector
+    sure: bool  # False: below the detector's threshold, good enough only to confirm a face known to be there
+
+
+def dlib_module():
+    """The dlib package.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
     try:
         import dlib
     except ImportError:
@@ -48,14 +65,14 @@ def landmark_model() -> Path:
 
 @lru_cache(maxsize=1)
 def _predictor(path: str):
-    return _dlib().shape_predictor(path)
+    return dlib_module().shape_predictor(path)
 
 
 class Landmarks:
     """dlib's 68-point predictor, which works on a picture of any size."""
 
     def __init__(self) -> None:
-        self._rectangle = _dlib().rectangle
+        self._rectangle = dlib_module().rectangle
         self._predict = _predictor(str(landmark_model()))
 
     def __call__(self, grey: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -70,19 +87,21 @@ class DlibDetector:
 
     name = "dlib"
     colour = False
+    max_height = 4320  # rows of the largest picture worth looking at
 
     def __init__(self) -> None:
         self._detector = _frontal()
 
-    def find(self, image: np.ndarray, threshold: float = 0.0) -> List[np.ndarray]:
-        """Boxes (4,) float32 x0, y0, x1, y1, best first. image: (H, W) uint8 or (H, W, 3) uint8 RGB, contiguous."""
-        boxes, _, _ = self._detector.run(image, 0, threshold)
-        return [np.array([b.left(), b.top(), b.right(), b.bottom()], np.float32) for b in boxes]
+    def find(self, image: np.ndarray) -> List[Detection]:
+        """Faces, best first. image: (H, W) uint8 grey, contiguous."""
+        boxes, scores, _ = self._detector.run(image, 0, -_DOUBT)
+        return [Detection(np.array([b.left(), b.top(), b.right(), b.bottom()], np.float32), score >= 0.0)
+                for b, score in zip(boxes, scores)]
 
 
 @lru_cache(maxsize=1)
 def _frontal():
-    return _dlib().get_frontal_face_detector()
+    return dlib_module().get_frontal_face_detector()
 
 
 class MtcnnDetector:
@@ -90,17 +109,16 @@ class MtcnnDetector:
 
     name = "mtcnn"
     colour = True
+    max_height = 480
 
-    def __init__(self, smallest: int = 24, confidence: float = 0.95) -> None:
-        self._confidence = confidence
-        self._network = _mtcnn(smallest)
+    def __init__(self) -> None:
+        self._network = _mtcnn(_MTCNN_SMALLEST)
 
-    def find(self, image: np.ndarray, threshold: float = 0.0) -> List[np.ndarray]:
-        """Boxes (4,) float32 with the extent of dlib's, best first. image: (H, W, 3) uint8 RGB."""
-        faces = [face for face in self._network.detect_faces(image)
-                 if face["confidence"] >= self._confidence + 0.05 * min(threshold, 0.0)]
-        faces.sort(key=lambda face: -face["confidence"])
-        return [_as_dlib(face) for face in faces]
+    def find(self, image: np.ndarray) -> List[Detection]:
+        """Faces, best first, their boxes turned into the extent of dlib's. image: (H, W, 3) uint8 RGB."""
+        faces = sorted(self._network.detect_faces(image), key=lambda face: -face["confidence"])
+        return [Detection(_as_dlib(face), face["confidence"] >= _MTCNN_SURE) for face in faces
+                if face["confidence"] >= _MTCNN_SURE - _DOUBT / 2]
 
 
 @lru_cache(maxsize=1)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Iterable, Tuple
+from typing import Callable, Iterable, Iterator, Tuple
 
 import numpy as np
 
 from mindface_eri.config import FaceConfig
 from mindface_eri.preprocess.detectors import DlibDetector, Landmarks, MtcnnDetector
+from mindface_eri.preprocess.people import choose_person, count_others, join_people
+from mindface_eri.preprocess.tracking import Tracker
 from mindface_eri.preprocess.video import Picture
+
+_EXAMINED_RATE = 10.0  # frames a second that are examined at least, in track mode with track_stride 0
 
 
 @dataclass(frozen=True)
@@ -18,31 +23,58 @@ class FaceTrack:
 
     landmarks: np.ndarray  # (N, 68, 2) float32, meaningful where found
     found: np.ndarray  # (N,) bool
-    missed: np.ndarray  # (N,) bool: looked for in vain
+    missed: np.ndarray  # (N,) bool: looked for in vain; neither: not looked for
     detector: str
     others: int  # other people seen
 
     @property
     def share(self) -> float:
-        """Frames with the face over frames in which it was looked for."""
-        looked = int(self.found.sum() + self.missed.sum())
-        return float(self.found.sum() / looked) if looked else 0.0
+        """Share of the frames that show the face; frames not looked at count as the nearest one that was."""
+        looked = np.flatnonzero(self.found | self.missed)
+        if not len(looked):
+            return 0.0
+        borders = (looked[:-1] + looked[1:] + 1) // 2
+        return float(self.found[looked[np.searchsorted(borders, np.arange(len(self.found)), side="right")]].mean())
 
 
-def follow_face(pictures: Iterable[Tuple[int, float, Picture]], config: FaceConfig, detector: str) -> FaceTrack:
-    """Runs `detector` ("dlib" or "mtcnn") over the pictures."""
-    finder = DlibDetector() if detector == "dlib" else MtcnnDetector()
-    predict = Landmarks()
-    rows, found = [], []
-    for _, _, picture in pictures:
-        scale = min(1.0, max(config.detect_height, 240) / picture.height)
-        image = picture.rgb(scale) if finder.colour else picture.reduced_grey(scale)
-        boxes = finder.find(image)
-        found.append(bool(boxes))
-        if boxes:
-            box = max(boxes, key=lambda b: b[2] - b[0])
-            rows.append(predict(np.ascontiguousarray(picture.grey), box / scale))
-        else:
-            rows.append(np.zeros((68, 2), np.float32))
-    mask = np.array(found, bool)
-    return FaceTrack(np.array(rows, np.float32).reshape(-1, 68, 2), mask, ~mask, detector, 0)
+def stride(config: FaceConfig, fps: float) -> int:
+    """Frames from one examined frame to the next: 1 in mode every-frame, else `track_stride` or 10 a second."""
+    if config.mode == "every-frame":
+        return 1
+    return config.track_stride or max(1, math.ceil(fps / _EXAMINED_RATE))
+
+
+def follow_face(pictures: Iterable[Tuple[int, float, Picture]], config: FaceConfig, detector: str, fps: float,
+                sampled: Callable[[float], bool]) -> FaceTrack:
+    """Follows the person that `config.follow` names.
+
+    Args:
+        pictures: `(frame number, seconds, picture)` of all frames in order.
+        detector: "dlib" or "mtcnn".
+        fps: frames a second, for the choice of the frames to examine.
+        sampled: whether the frame at this second is one of those that will be cropped; these are always examined.
+    """
+    tracker = Tracker(DlibDetector() if detector == "dlib" else MtcnnDetector(), Landmarks(), config)
+    step, total, size = stride(config, fps), 0, (0, 0)
+
+    def to_examine() -> Iterator[Tuple[int, Picture]]:
+        nonlocal total, size
+        last = -step
+        for number, seconds, picture in pictures:
+            total, size = number + 1, (picture.width, picture.height)
+            if number - last >= step or sampled(seconds):
+                last = number
+                yield number, picture
+
+    tracker.run(to_examine())
+    landmarks, found, missed = np.zeros((total, 68, 2), np.float32), np.zeros(total, bool), np.zeros(total, bool)
+    missed[tracker.examined] = True
+    chains = join_people(tracker.people)
+    if not chains:
+        return FaceTrack(landmarks, found, missed, detector, 0)
+    chosen = choose_person(chains, config.follow, size)
+    for person in chains[chosen]:
+        for number, marks in person.landmarks.items():
+            landmarks[number], found[number] = marks, True
+    return FaceTrack(landmarks, found, missed & ~found, detector,
+                     count_others(chains, chosen, len(tracker.examined)))

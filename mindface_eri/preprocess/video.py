@@ -58,11 +58,16 @@ class Picture:
             stored = frame.to_ndarray(format="gray")
         return np.rot90(stored, self._turns)
 
+    @cached_property
+    def solid_grey(self) -> np.ndarray:
+        """(H, W) uint8, contiguous, as dlib wants it; no copy where the decoder's rows have no padding."""
+        return np.ascontiguousarray(self.grey)
+
     def reduced_grey(self, scale: float) -> np.ndarray:
         """(round(H * scale), round(W * scale)) uint8, contiguous; `scale` at most 1."""
         if scale >= 1.0:
-            return np.ascontiguousarray(self.grey)
-        return _shrink(np.ascontiguousarray(self.grey), scale)
+            return self.solid_grey
+        return _shrink(self.solid_grey, scale)
 
     def rgb(self, scale: float = 1.0) -> np.ndarray:
         """(H, W, 3) uint8 RGB, reduced by `scale`, contiguous."""

@@ -60,9 +60,10 @@ def extract_faces(path: os.PathLike, info: MediaInfo, config: PreprocessConfig) 
     """
     face = config.face
     reader = _Reader(path, config.frames)
-    track = follow_face(reader, face, "mtcnn" if face.detector == "mtcnn" else "dlib")
+    track = follow_face(reader, face, "mtcnn" if face.detector == "mtcnn" else "dlib", info.fps, reader.wants)
     if face.detector == "auto" and track.share < max(face.min_share, 1e-9):
-        other = follow_face(_Reader(path, config.frames), face, "mtcnn")
+        again = _Reader(path, config.frames)
+        other = follow_face(again, face, "mtcnn", info.fps, again.wants)
         track = other if other.share > track.share else track
     times = np.array(reader.times)
     picks = sample(times, config.frames)

@@ -1,0 +1,170 @@
+"""Following faces from frame to frame by their landmarks, checked by a detector at the end of every block of frames.
+
+A block is `redetect_every` frames long. Inside it only every n-th frame and the sampled ones are examined: each known
+face's landmarks give the box for the next fit. At the block's end the detector looks at the whole reduced frame. If it
+confirms every face, the fits stand; if it misses or moves one, finds a new one, or a fit was implausible on the way,
+all examined frames of the block are searched by the detector. So doubt costs time, never frames.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, Iterable, List, Optional, Tuple
+
+import numpy as np
+
+from mindface_eri.config import FaceConfig
+from mindface_eri.preprocess.detectors import Detection
+from mindface_eri.preprocess.video import Picture
+
+_NEAR = 0.8  # distance, see `distance`, up to which two boxes are one face
+_COMFORT = 100.0  # pixels of a face in the reduced frame, a little over what dlib's detector needs (80)
+
+
+class Person:
+    """One face's landmarks over the frames in which it was followed without a long break."""
+
+    def __init__(self) -> None:
+        self.landmarks: Dict[int, np.ndarray] = {}  # frame number -> (68, 2) float32
+        self.last = -1  # frame number of the newest landmarks
+        self._offset = np.zeros(2)
+        self._ratio = 1.0
+
+    def add(self, number: int, landmarks: np.ndarray, box: Optional[np.ndarray] = None) -> None:
+        """Takes a frame's landmarks; `box` is the detector's, which anchors the boxes of the following frames."""
+        self.landmarks[number] = landmarks
+        self.last = number
+        if box is not None:
+            centre, spread = _middle(landmarks)
+            self._offset = ((box[:2] + box[2:]) / 2 - centre) / spread
+            self._ratio = (box[2] - box[0]) / 2 / spread
+
+    def box(self, landmarks: Optional[np.ndarray] = None) -> np.ndarray:
+        """(4,) where a detector would see the face with these landmarks, by default the newest."""
+        centre, spread = _middle(self.landmarks[self.last] if landmarks is None else landmarks)
+        centre = centre + self._offset * spread
+        return np.concatenate([centre - self._ratio * spread, centre + self._ratio * spread])
+
+
+def _middle(landmarks: np.ndarray) -> Tuple[np.ndarray, float]:
+    centre = landmarks.mean(axis=0)
+    return centre, max(float(np.sqrt(((landmarks - centre) ** 2).sum(axis=1).mean())), 1e-3)
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    """How far two boxes are apart: between centres in sides, plus the absolute logarithm of the sides' ratio."""
+    sides = max(one[2] - one[0], 1e-3), max(other[2] - other[0], 1e-3)
+    between = np.hypot(*((one[:2] + one[2:]) - (other[:2] + other[2:])) / 2)
+    return float(between / ((sides[0] + sides[1]) / 2) + abs(np.log(sides[0] / sides[1])))
+
+
+class Tracker:
+    """Collects `people` and the `examined` frame numbers while pictures pass by."""
+
+    def __init__(self, detector, predict: Callable, config: FaceConfig) -> None:
+        self._detector, self._predict, self._config = detector, predict, config
+        self._every = config.mode == "every-frame"
+        self._scale: Optional[float] = None  # at which the detector works now
+        self._last_full: Optional[int] = None
+        self._active: List[Person] = []
+        self.people: List[Person] = []
+        self.examined: List[int] = []
+
+    def run(self, pictures: Iterable[Tuple[int, Picture]]) -> None:
+        """Takes the frames to examine, `(frame number, picture)`, in order of time."""
+        block: List[Tuple[int, Picture]] = []
+        for number, picture in pictures:
+            block.append((number, picture))
+            if self._every or number - block[0][0] >= self._config.redetect_every:
+                self._close(block)
+                block = []
+        if block:
+            self._close(block)
+
+    def _close(self, block: List[Tuple[int, Picture]]) -> None:
+        self.examined.extend(number for number, _ in block)
+        last, picture = block[-1]
+        self._active = [p for p in self._active if block[0][0] - p.last <= max(self._config.gap_window, 1)]
+        searched = {}
+        if not self._active:  # perhaps somebody is there from the block's start
+            first, image = block[0]
+            searched[first] = self._search(first, image)
+            self._place(first, image, searched[first])
+        fits = [] if self._every else [self._follow(person, block) for person in self._active]
+        if last not in searched:
+            searched[last] = self._search(last, picture)
+        seen = searched[last]
+        if not self._confirmed(fits, seen):
+            for number, image in block:
+                self._place(number, image, searched[number] if number in searched else self._search(number, image))
+            return
+        for person, fit in zip(self._active, fits):
+            for (number, _), landmarks in zip(block[:-1], fit):
+                person.add(number, landmarks)
+        if self._active:
+            self._place(last, picture, seen)
+
+    def _follow(self, person: Person, block: List[Tuple[int, Picture]]) -> Optional[List[np.ndarray]]:
+        """The landmarks in each picture of the block, or None as soon as a fit is implausible."""
+        fits, landmarks = [], person.landmarks[person.last]
+        for _, picture in block:
+            fit = self._predict(picture.solid_grey, person.box(landmarks))
+            (old, spread), (new, width) = _middle(landmarks), _middle(fit)
+            inside = 0 <= new[0] < picture.width and 0 <= new[1] < picture.height
+            if not inside or not 0.7 < width / spread < 1.4 or np.hypot(*(new - old)) > spread:
+                return None
+            fits.append(fit)
+            landmarks = fit
+        return fits
+
+    def _confirmed(self, fits: list, seen: List[Detection]) -> bool:
+        """Whether each followed face was detected again, and no other was."""
+        if self._every or any(fit is None for fit in fits):
+            return False
+        boxes = [person.box(fit[-1]) for person, fit in zip(self._active, fits)]
+        taken = _match(boxes, seen, _NEAR / 2)
+        return len(taken) == len(boxes) and all(i in taken.values() for i, d in enumerate(seen) if d.sure)
+
+    def _place(self, number: int, picture: Picture, seen: List[Detection]) -> None:
+        """Gives each detected face to the person whose last box is nearest; sure ones left over are new people."""
+        taken = _match([person.box() for person in self._active], seen, _NEAR)
+        for index, found in enumerate(seen):
+            person = next((self._active[k] for k, i in taken.items() if i == index), None)
+            if person is None:
+                if not found.sure:
+                    continue
+                person = Person()
+                self._active.append(person)
+                self.people.append(person)
+            person.add(number, self._predict(picture.solid_grey, found.box), found.box)
+
+    def _search(self, number: int, picture: Picture) -> List[Detection]:
+        """Faces in the whole frame, boxes in pixels of the frame; at full size now and then if there are none."""
+        full = min(1.0, self._detector.max_height / picture.height)
+        if self._scale is None:
+            self._scale = full if self._every else min(full, self._config.detect_height / picture.height)
+        seen = self._detect(picture, self._scale)
+        if self._every:
+            return [found for found in seen if found.sure]
+        due = self._last_full is None or number - self._last_full >= self._config.redetect_every
+        if not any(found.sure for found in seen) and not self._active and self._scale < full and due:
+            self._last_full = number
+            seen = self._detect(picture, full)
+            sides = [found.box[2] - found.box[0] for found in seen if found.sure]
+            if sides:  # small faces: look closer from now on
+                self._scale = min(full, max(self._scale, _COMFORT / max(sides)))
+        return seen
+
+    def _detect(self, picture: Picture, scale: float) -> List[Detection]:
+        image = picture.rgb(scale) if self._detector.colour else picture.reduced_grey(scale)
+        stretch = np.array([picture.width / image.shape[1], picture.height / image.shape[0]] * 2, np.float32)
+        return [Detection(found.box * stretch, found.sure) for found in self._detector.find(image)]
+
+
+def _match(boxes: List[np.ndarray], seen: List[Detection], limit: float) -> Dict[int, int]:
+    """Index of a box -> index of its detection, nearest pairs first."""
+    pairs = sorted((distance(box, found.box), k, i) for k, box in enumerate(boxes) for i, found in enumerate(seen))
+    taken: Dict[int, int] = {}
+    for apart, k, i in pairs:
+        if apart <= limit and k not in taken and i not in taken.values():
+            taken[k] = i
+    return taken
