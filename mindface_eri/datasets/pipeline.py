@@ -77,7 +77,8 @@ class ClipSource:
 
 
 def create_dataset(records: Any, split: Optional[str] = None, *, batch_size: int,
-                   columns: Sequence[str] = ("frames", "mfcc", "present", "labels"), ids: Optional[Sequence[str]] = None,
+                   columns: Sequence[str] = ("frames", "mfcc", "present", "labels"),
+                   ids: Optional[Sequence[str]] = None,
                    shuffle: Optional[bool] = None, num_shards: int = 1, shard_id: int = 0, workers: int = 2,
                    prefetch: int = 4, seed: int = 0, epoch: Optional[int] = None,
                    augment: Optional[DataConfig] = None, drop_remainder: Optional[bool] = None,
@@ -105,7 +106,7 @@ def create_dataset(records: Any, split: Optional[str] = None, *, batch_size: int
     """
     records = records if isinstance(records, Records) else open_records(records)
     shuffle = split == "train" if shuffle is None else shuffle
-    _check(columns, split, ids, num_shards, shard_id, batch_size, shuffle and pad_last and bool(drop_remainder))
+    _check(columns, split, ids, num_shards, shard_id, batch_size, pad_last and bool(drop_remainder))
     names = records.ids(split) if ids is None else tuple(ids)
     rows, index = records.rows(names), np.arange(len(names))
     if "labels" in columns and (split == "train" or (ids is not None and shuffle)):
@@ -115,8 +116,8 @@ def create_dataset(records: Any, split: Optional[str] = None, *, batch_size: int
     order = {"shuffle": shuffle, "seed": seed, "num_shards": num_shards, "shard_id": shard_id,
              "batch_size": batch_size, "drop_remainder": drop_remainder, "pad_last": pad_last}
     if not len(epoch_order(len(rows), epoch=0, **order)):
-        raise DataError(f"{records.path}: {len(rows)} clips do not fill one batch of {batch_size} on each of {num_shards} "
-                        "ranks; lower the batch size, or keep the remainder")
+        raise DataError(f"{records.path}: {len(rows)} clips do not fill one batch of {batch_size} on each of "
+                        f"{num_shards} ranks; lower the batch size, or keep the remainder")
     return _pipeline(records, rows, index, columns, order, workers, prefetch, epoch, augment or DataConfig())
 
 
