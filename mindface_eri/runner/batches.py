@@ -1,18 +1,17 @@
 """Where batches come from: records read by MindData, or cached features of the frozen branches.
 
-Both give the same order for the same seed and epoch, whatever the number of processes: each epoch is one permutation
-of the split, cut into global batches, of which each process takes its part. So a resumed run sees what the undisturbed
-run would have seen, and two processes see together what one would have seen.
+Both draw the same order for the same seed and epoch, whatever the number of processes (`epoch_order`). So a resumed run
+sees what the undisturbed run would have seen, and two processes see together what one would have seen.
 """
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from mindface_eri.config import Config
-from mindface_eri.datasets.pipeline import create_dataset
+from mindface_eri.datasets.pipeline import create_dataset, epoch_order
 from mindface_eri.datasets.records import Records
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.runner.context import Context
@@ -33,6 +32,10 @@ class Plan(NamedTuple):
     size: int  # clips of one process in one step
     steps: int  # steps of an epoch
 
+    def total(self, context: Context) -> int:
+        """Clips that all processes together see in an epoch."""
+        return self.size * self.steps * context.world_size
+
 
 def plan_epoch(clips: int, batch_size: int, context: Context) -> Plan:
     """Cuts `clips` into global batches of `batch_size`, shared evenly by the processes; a remainder waits an epoch.
@@ -46,16 +49,14 @@ def plan_epoch(clips: int, batch_size: int, context: Context) -> Plan:
                           "cannot share it evenly; choose a multiple")
     size = min(batch_size, clips) // context.world_size
     if size == 0:
-        raise DataError(f"the training split has {clips} clips for {context.world_size} processes; need at least one "
-                        "each (see the records' failures.csv)")
+        raise DataError(f"the training split has {clips} clips with labels for {context.world_size} processes; need at "
+                        "least one each (see the records' failures.csv)")
     return Plan(size, clips // (size * context.world_size))
 
 
-def epoch_order(clips: int, plan: Plan, seed: int, epoch: int, context: Context) -> np.ndarray:
-    """Positions in the split that this process trains on in `epoch`, (steps * size,), in order."""
-    order = np.random.default_rng([seed, epoch]).permutation(clips)
-    order = order[: plan.steps * plan.size * context.world_size]
-    return order.reshape(plan.steps, context.world_size, plan.size)[:, context.rank].reshape(-1)
+def labelled(labels: np.ndarray) -> np.ndarray:
+    """Positions of the clips whose labels (N, E) are all known; the others cannot be trained on."""
+    return np.flatnonzero(~np.isnan(labels).any(axis=1))
 
 
 def shard_order(clips: int, context: Context) -> np.ndarray:
@@ -84,30 +85,34 @@ class RecordBatches:
         """Labels (N, E) in the order of `ids`."""
         return np.asarray(self.records.labels(split), np.float32)
 
+    def plan(self) -> Plan:
+        """How an epoch of training is cut."""
+        return plan_epoch(len(labelled(self.labels("train"))), self.config.train.batch_size, self.context)
+
     def train(self, epoch: int) -> Iterator[Tuple[np.ndarray, ...]]:
         """This process's batches of an epoch: the inputs, then labels."""
-        train = self.config.train
-        plan = plan_epoch(self.count("train"), train.batch_size, self.context)
-        seed = self.config.runtime.seed
-        order = epoch_order(self.count("train"), plan, seed, epoch, self.context)
-        stream = self._stream("train", order, plan.size, True, seed=seed + epoch, augment=self.config.data)
+        seed, deviation = self.config.runtime.seed, self.config.train.label_noise
+        stream = self._stream("train", self.plan().size, (*self.columns, "labels"), shuffle=True, drop_remainder=True,
+                              num_shards=self.context.world_size, shard_id=self.context.rank, seed=seed, epoch=epoch,
+                              augment=self.config.data)
         noise = np.random.default_rng([seed, epoch, self.context.rank, 1])
         for batch in stream:
-            yield (*batch[:-1], add_label_noise(batch[-1], train.label_noise, noise))
+            yield (*batch[:-1], add_label_noise(batch[-1], deviation, noise))
 
     def inputs(self, split: str, batch_size: int) -> Iterator[Inference]:
         """This process's share of a split, for inference, in batches of exactly `batch_size` rows."""
         order = shard_order(self.count(split), self.context)
-        if len(order):
-            for start, batch in zip(range(0, len(order), batch_size), self._stream(split, order, batch_size, False)):
-                yield Inference(order[start: start + batch_size], tuple(fill_up(x, batch_size) for x in batch))
+        if not len(order):
+            return
+        names = [self.ids[split][position] for position in order]
+        stream = self._stream(None, batch_size, self.columns, ids=names, shuffle=False)
+        for start, batch in zip(range(0, len(order), batch_size), stream):
+            yield Inference(order[start: start + batch_size], tuple(fill_up(x, batch_size) for x in batch))
 
-    def _stream(self, split: str, order: np.ndarray, size: int, labels: bool, **options):
-        columns = (*self.columns, "labels") if labels else self.columns
-        names, data = self.ids[split], self.config.data
-        dataset = create_dataset(self.records, split, batch_size=size, columns=columns, ids=[names[i] for i in order],
-                                 shuffle=False, workers=data.workers, prefetch=data.prefetch, drop_remainder=False,
-                                 **options)
+    def _stream(self, split: Optional[str], size: int, columns: Sequence[str], **options):
+        data = self.config.data
+        dataset = create_dataset(self.records, split, batch_size=size, columns=columns, workers=data.workers,
+                                 prefetch=data.prefetch, **options)
         for row in dataset.create_dict_iterator(num_epochs=1, output_numpy=True):
             yield tuple(row[name] for name in columns)
 
@@ -130,14 +135,19 @@ class FeatureBatches:
         """Labels (N, E) in the order of `ids`."""
         return self._labels[split]
 
+    def plan(self) -> Plan:
+        """How an epoch of training is cut."""
+        return plan_epoch(len(labelled(self._labels["train"])), self.config.train.batch_size, self.context)
+
     def train(self, epoch: int) -> Iterator[Tuple[np.ndarray, ...]]:
         """This process's batches of an epoch: visual and acoustic features, present, labels."""
-        train, seed = self.config.train, self.config.runtime.seed
-        plan = plan_epoch(self.count("train"), train.batch_size, self.context)
-        order = epoch_order(self.count("train"), plan, seed, epoch, self.context)
+        seed, deviation, plan = self.config.runtime.seed, self.config.train.label_noise, self.plan()
+        known = labelled(self._labels["train"])
+        order = epoch_order(len(known), shuffle=True, seed=seed, epoch=epoch, num_shards=self.context.world_size,
+                            shard_id=self.context.rank, batch_size=plan.size, drop_remainder=True)
         noise = np.random.default_rng([seed, epoch, self.context.rank, 1])
-        for rows in order.reshape(plan.steps, plan.size):
-            labels = add_label_noise(self._labels["train"][rows], train.label_noise, noise)
+        for rows in known[order].reshape(plan.steps, plan.size):
+            labels = add_label_noise(self._labels["train"][rows], deviation, noise)
             yield (*(x[rows] for x in self.features["train"]), labels)
 
     def inputs(self, split: str, batch_size: int) -> Iterator[Inference]:

@@ -7,12 +7,14 @@ import logging
 import os
 import warnings
 from dataclasses import dataclass
-from typing import Dict
+from typing import Dict, Optional, Tuple
 
 from mindface_eri.config import RuntimeConfig
 from mindface_eri.errors import ConfigError
 
 _DEVICES = ("Ascend", "GPU", "CPU")  # in the order in which `device: auto` prefers them
+_device: Optional[str] = None  # what this process computes on, once that is settled
+_joined = False  # whether this process has joined the others already
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ def prepare_environment(verbose: bool = False) -> None:
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
     if not verbose:
         os.environ.setdefault("GLOG_v", "3")  # errors only
-        warnings.filterwarnings("ignore", module=r"mindspore\..*")
-        logging.getLogger("mindspore").setLevel(logging.ERROR)
+        warnings.filterwarnings("ignore", module=r"mindspore(\..*)?$")
+        if os.environ["GLOG_v"] == "3":  # noqa: SIM112; for a MindSpore that was imported before this call
+            logging.getLogger(f"ME.mindspore.log.{os.getpid()}").setLevel(logging.ERROR)
 
 
 def available_devices() -> Dict[str, bool]:
@@ -69,7 +72,7 @@ def setup(runtime: RuntimeConfig, verbose: bool = False) -> Context:
     import mindspore as ms
 
     device = _pick_device(runtime.device)
-    ms.set_device(device)
+    _set_device(device)
     ms.set_context(mode=ms.GRAPH_MODE if runtime.mode == "graph" else ms.PYNATIVE_MODE)
     if runtime.threads:
         with contextlib.suppress(RuntimeError):  # fixed once the first kernel has run
@@ -102,6 +105,22 @@ def _pick_device(wanted: str) -> str:
     return wanted
 
 
+def _set_device(device: str) -> None:
+    import mindspore as ms
+
+    global _device
+    if _device is None:
+        try:
+            ms.set_device(device)
+        except RuntimeError:  # MindSpore has computed in this process already
+            _device = ms.get_context("device_target")
+        else:
+            _device = device
+    if device != _device:  # MindSpore cannot change it any more
+        raise ConfigError(f"runtime.device is {device}, but this process computes on {_device} already; use a new "
+                          "process for another device")
+
+
 def _launched_ranks() -> int:
     """How many processes the launcher's environment names; 1 without a launcher."""
     for name in ("MS_WORKER_NUM", "RANK_SIZE"):
@@ -111,13 +130,13 @@ def _launched_ranks() -> int:
     return 1
 
 
-def _join() -> tuple:
+def _join() -> Tuple[int, int]:
     import mindspore as ms
     from mindspore import communication
 
-    try:
-        communication.get_group_size()
-    except (RuntimeError, ValueError):  # not joined yet in this process
+    global _joined
+    if not _joined:  # asking MindSpore whether it has joined ends the process where it has not
         communication.init()
-    ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
+        ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
+        _joined = True
     return communication.get_rank(), communication.get_group_size()

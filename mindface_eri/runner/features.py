@@ -89,8 +89,7 @@ def is_valid(path: Path, shape: tuple) -> bool:
 
 def records_hash(records: Records, split: str) -> str:
     """A short fingerprint of what was preprocessed, how, and in which order."""
-    told = {"ids": list(records.ids(split)), "preprocess": to_dict(records.preprocess),
-            "fingerprint": getattr(records, "fingerprint", "")}
+    told = {"ids": list(records.ids(split)), "preprocess": to_dict(records.preprocess), "hash": records.hash}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -54,7 +54,7 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
 
 def _check(config: Config, records: Records) -> None:
     for split in ("train", "val"):
-        if not len(records.ids(split)):
+        if split not in records.splits:
             raise DataError(f"the records have no clips in split {split!r}, which training needs")
     if tuple(records.emotions) != config.model.emotions:
         raise DataError(f"the records' emotions are {', '.join(records.emotions)}, the recipe's model.emotions "
@@ -95,12 +95,10 @@ def _adopt(network: nn.Cell, modality: str, trained: TrainedModel) -> None:
 
 def _cached_batches(branches: Dict[str, TrainedModel], records: Records, config: Config, context: Context,
                     notify: Callable[[str], None]) -> FeatureBatches:
-    splits = [split for split in ("train", "val") if len(records.ids(split))]
-    presence = {split: _present(records, split, config, context) for split in splits}
     features = {}
-    for split in splits:
+    for split in ("train", "val"):
         files = [branch_features(branches[m], records, split, config, context, notify) for m in _BRANCHES]
-        features[split] = [*(open_features(file) for file in files), presence[split]]
+        features[split] = [*(open_features(file) for file in files), _present(records, split, config, context)]
     return FeatureBatches(records, features, config, context)
 
 

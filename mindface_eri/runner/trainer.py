@@ -16,7 +16,6 @@ from mindface_eri.config import Config, save_config, to_dict
 from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.errors import CheckpointError, ConfigError, ERIError
 from mindface_eri.metrics import pearson
-from mindface_eri.runner.batches import plan_epoch
 from mindface_eri.runner.callbacks import LossMeter, Progress, metrics_row, write_metrics
 from mindface_eri.runner.checkpoint import (
     assign_weights,
@@ -98,7 +97,7 @@ class Loop:
         self.config, self.task, self.run, self.context, self.notify = config, task, run, context, notify
         self.progress = progress and context.is_main
         train = config.train
-        self.plan = plan_epoch(task.batches.count("train"), train.batch_size, context)
+        self.plan = task.batches.plan()
         if train.accumulate > self.plan.steps:
             raise ConfigError(f"train.accumulate is {train.accumulate} but an epoch has {self.plan.steps} batches; "
                               "lower it, or train.batch_size")
@@ -109,7 +108,7 @@ class Loop:
 
     def run_all(self) -> TrainResult:
         """Trains until the last epoch or until early stopping."""
-        train, clips = self.config.train, self.plan.steps * self.plan.size * self.context.world_size
+        train, clips = self.config.train, self.plan.total(self.context)
         if not self._finished() and self.config.runtime.mode == "graph":
             self.notify(f"training {self.config.model.name} on {self.context.device}, {clips} clips an epoch; "
                         "compiling the graph comes first and can take a minute or more")
