@@ -49,7 +49,11 @@ class Portrait:
     def __init__(self, person: Person, size: Tuple[int, int], rng: np.random.Generator) -> None:
         self.person = person
         self.size = size
-        self._head, self._mask, skin = _paint_head(person)
+        head, mask, skin = _paint_head(person)
+        # The mask travels as the fourth channel: one resampling for both. (RGBA would be multiplied by its alpha.)
+        self._head = Image.merge("RGBX", (*head.split(), mask))
+        left, top, right, bottom = mask.getbbox()
+        self._corners = np.array([(x - ORIGIN[0], y - ORIGIN[1]) for x in (left, right) for y in (top, bottom)], float)
         self._complexion = Complexion(person, skin)
         self._background = _paint_background(person, size, rng)
         # One pattern, shifted from frame to frame: fresh Gaussian noise would cost more than the drawing.
@@ -84,17 +88,15 @@ class Portrait:
         cy = height * self.person.centre[1] + pose.shift[1] * UNIT * zoom
         angle = np.deg2rad(pose.roll)
         cos, sin = np.cos(angle), np.sin(angle)
-        reach_x = zoom * (abs(cos) * CANVAS[0] + abs(sin) * CANVAS[1]) / 2 + 2
-        reach_y = zoom * (abs(cos) * CANVAS[1] + abs(sin) * CANVAS[0]) / 2 + 2
-        left, right = max(0, int(cx - reach_x)), min(width, int(cx + reach_x))
-        top, bottom = max(0, int(cy - reach_y)), min(height, int(cy + reach_y))
+        x = cx + zoom * (cos * self._corners[:, 0] - sin * self._corners[:, 1])  # (4,)
+        y = cy + zoom * (sin * self._corners[:, 0] + cos * self._corners[:, 1])
+        left, right = max(0, int(x.min()) - 1), min(width, int(x.max()) + 2)
+        top, bottom = max(0, int(y.min()) - 1), min(height, int(y.max()) + 2)
         a, b = cos / zoom, sin / zoom  # picture to canonical: the inverse rotation and zoom
         dx, dy = cx - left, cy - top
         matrix = (a, b, ORIGIN[0] - a * dx - b * dy, -b, a, ORIGIN[1] + b * dx - a * dy)
-        box = (right - left, bottom - top)
-        patch = head.transform(box, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-        mask = self._mask.transform(box, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-        picture.paste(patch, (left, top), mask)
+        patch = head.transform((right - left, bottom - top), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+        picture.paste(patch.convert("RGB"), (left, top), patch.getchannel(3))
 
 
 def _outline(person: Person, grow: float = 0.0) -> Tuple[np.ndarray, np.ndarray]:
@@ -119,7 +121,7 @@ def _soft(base: Image.Image, colour, strength: float, blur: float, shapes) -> Im
 
 
 def _paint_head(person: Person) -> Tuple[Image.Image, Image.Image, Image.Image]:
-    """The head at rest without features, RGB, its mask, L, and the mask of its skin, L; all CANVAS."""
+    """The head at rest without features, RGB, its mask, L, and where its complexion may change, L; all CANVAS."""
     head = Image.new("RGB", CANVAS, person.hair)
     mask = Image.new("L", CANVAS)
     face_mask = Image.new("L", CANVAS)
@@ -140,8 +142,18 @@ def _paint_head(person: Person) -> Tuple[Image.Image, Image.Image, Image.Image]:
     across = (np.arange(CANVAS[0], dtype=np.float32) - ORIGIN[0]) / UNIT
     gain = person.exposure * (1.0 + 0.16 * person.light * across)  # (W,)
     head = Image.fromarray(np.clip(lit * gain[None, :, None], 0, 255).astype(np.uint8))
-    skin = ImageChops.subtract(face_mask, hair).filter(ImageFilter.GaussianBlur(2.0))
+    skin = ImageChops.subtract(ImageChops.subtract(face_mask, hair).filter(ImageFilter.GaussianBlur(2.0)),
+                               _sockets(person))
     return head.filter(ImageFilter.GaussianBlur(0.8)), mask.filter(ImageFilter.GaussianBlur(1.0)), skin
+
+
+def _sockets(person: Person) -> Image.Image:
+    """Eye sockets and the nose's base, L: where a face stays dark even when it turns pale."""
+    mask = Image.new("L", CANVAS)
+    for side in (-1.0, 1.0):
+        _ellipse(mask, (side * person.eye_gap, -person.eye_height - 0.03), (0.28, 0.17), 190)
+    _ellipse(mask, (0.0, person.nose_length - person.eye_height + 0.16), (0.18, 0.06), 220)
+    return mask.filter(ImageFilter.GaussianBlur(0.06 * UNIT))
 
 
 def _shaded_face(person: Person) -> Image.Image:

@@ -28,7 +28,7 @@ class Expression:
 
     smile: float = 0.0  # corners up and apart, teeth
     blush: float = 0.0
-    furrow: float = 0.0  # brows drawn down and together, folds between them
+    furrow: float = 0.0  # brows drawn down and together, folds between them, sweat
     gaze: float = 0.0  # -1 left to 1 right
     sneer: float = 0.0  # upper lip and nose wrinkled up, greenish
     grief: float = 0.0  # inner brows up, corners of the mouth down, tears
@@ -143,13 +143,15 @@ def _eye(pen: Pen, person: Person, e: Expression, side: float) -> None:
     pen.stroke(x, upper, shade(person.skin, 0.28), 0.036)
     pen.stroke(x[2:-2], lower[2:-2], shade(person.skin, 0.62), 0.016)
     pen.stroke(x[2:-2], upper[2:-2] - 0.055, shade(person.skin, 0.74), 0.014)
-    if e.grief > 0.15:
-        _tear(pen, person, e.grief, side, middle + 0.72 * opening)
+    if e.grief > 0.15:  # a tear
+        _drop(pen, person, e.grief, side * (person.eye_gap + 0.03), middle + 0.72 * opening + 0.05, 0.48)
+    if e.furrow > 0.15:  # a drop of sweat beside the brow
+        _drop(pen, person, e.furrow, side * 0.80, middle - person.brow_height - 0.12, 0.26)
 
 
-def _tear(pen: Pen, person: Person, strength: float, side: float, top: float) -> None:
-    x, length, width = side * (person.eye_gap + 0.03), 0.10 + 0.48 * strength, 0.03 + 0.045 * strength
-    y = top + 0.05 + length * (0.5 + 0.5 * _T)
+def _drop(pen: Pen, person: Person, strength: float, x: float, top: float, reach: float) -> None:
+    length, width = 0.08 + reach * strength, 0.03 + 0.045 * strength
+    y = top + length * (0.5 + 0.5 * _T)
     half = width * (0.35 + 0.65 * (0.5 + 0.5 * _T)) * np.sqrt(np.maximum(0.0, 1.0 - np.maximum(_T, 0.4) ** 6))
     pen.shape(np.concatenate([x - half, (x + half)[::-1]]), np.concatenate([y, y[::-1]]),
               blend(person.skin, (150, 205, 250), 0.60))

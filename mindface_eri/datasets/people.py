@@ -60,7 +60,7 @@ def draw_person(rng: np.random.Generator) -> Person:
     return Person(
         skin=skin, hair=_mix(rng, HAIRS), iris=_mix(rng, IRISES), cloth=_mix(rng, CLOTHES), wall=_mix(rng, WALLS),
         lips=tuple(int(0.58 * s + 0.38 * r) for s, r in zip(skin, (158, 30, 44))),
-        length=rng.uniform(1.30, 1.42), jaw=rng.uniform(0.88, 1.0) - 0.05 * female,
+        length=rng.uniform(1.33, 1.44), jaw=rng.uniform(0.88, 1.0) - 0.05 * female,
         eye_gap=rng.uniform(0.41, 0.46), eye_size=rng.uniform(0.205, 0.24), eye_height=rng.uniform(0.18, 0.26),
         brow_height=rng.uniform(0.27, 0.32), brow_weight=rng.uniform(0.045, 0.075) - 0.012 * female,
         nose_length=rng.uniform(0.44, 0.54), mouth_width=rng.uniform(0.34, 0.41), mouth_drop=rng.uniform(0.62, 0.69),

@@ -86,7 +86,7 @@ def draw_frames(performance: Performance, size: Tuple[int, int]) -> Iterator[np.
         level = performance.envelope(time / performance.seconds) * (1.0 + 0.04 * np.sin(5.0 * time))
         expression = _express(np.clip(level * performance.face, 0.0, 1.0), sway,
                               (time + phases[0]) % blink_every < 0.13)
-        pose = Pose(roll=8.0 * expression.tilt * performance.person.tilt_side + 1.8 * sway[0],
+        pose = Pose(roll=7.0 * expression.tilt * performance.person.tilt_side + 1.5 * sway[0],
                     scale=1.0 + 0.02 * sway[1] - 0.03 * expression.wide, shift=(0.06 * sway[2], 0.03 * sway[3]))
         yield portrait.frame(expression, pose, tuple(int(v) for v in rng.integers(0, 64, 2)))
 
