@@ -1,0 +1,110 @@
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mindface_eri.datasets.preprocessing import preprocess_dataset
+from mindface_eri.datasets.records import open_records
+from mindface_eri.datasets.summary import mfcc_statistics
+from mindface_eri.errors import DataError
+
+
+@pytest.fixture
+def content(extractor):
+    """What the fake extractor finds in a file that holds a number; `extractor` puts it on the path."""
+    import fake_extractor
+
+    return fake_extractor.content
+
+
+@pytest.fixture
+def copy(records_folder, tmp_path):
+    return shutil.copytree(records_folder, tmp_path / "copy with a blank")
+
+
+def test_raw_records_give_back_every_byte(tmp_path, tiny, extractor, corpus_writer, content):
+    config = replace(tiny, storage="raw")
+    corpus_writer(tmp_path / "data", range(6))  # clip 0 is black: bytes that are all zero
+    preprocess_dataset(tmp_path / "data", tmp_path / "out", config, extractor=extractor, progress=False)
+    records = open_records(tmp_path / "out")
+    columns = ("frames", "mfcc", "present", "timestamps", "boxes", "detected", "labels")
+    for i, record in enumerate(records.read(records.ids(), columns)):
+        clip = content(i, config)
+        for name in columns[:-1]:
+            np.testing.assert_array_equal(record[name], getattr(clip, name), err_msg=name)
+            assert record[name].dtype == getattr(clip, name).dtype
+        np.testing.assert_array_equal(record["labels"], records.all_labels[i])
+    assert i == 5
+
+
+def test_jpeg_records_are_close_and_the_rest_exact(records_folder, tiny, content):
+    records = open_records(records_folder)
+    for i, record in enumerate(records.read(records.ids(), ("frames", "mfcc", "present"))):
+        clip = content(i, tiny)
+        difference = np.abs(record["frames"].astype(int) - clip.frames)
+        assert difference.mean() < 1.5
+        assert difference[:, 1:-1].max() <= 12, "beyond the outermost rows, whose colour a neighbour may touch"
+        np.testing.assert_array_equal(record["mfcc"], clip.mfcc)
+        np.testing.assert_array_equal(record["present"], clip.present)
+
+
+def test_what_the_folder_says(records_folder, tiny):
+    records = open_records(records_folder)
+    assert records.emotions == ("Joy", "Fear")
+    assert records.preprocess == tiny
+    assert records.splits == {"train": 24, "val": 8, "test": 8}
+    assert records.ids("test")[:2] == ("00004", "00009")
+    assert records.column("Subject", ids=["00004"]) == ("s1",) and records.column("Country")[0] == "A, B"
+    assert records.table[4]["present_acoustic"] == "0" and records.table[4]["detector"] == "dlib"
+    np.testing.assert_allclose(records.labels(ids=["00010", "00001"]), [[0.25, 1.0], [0.025, 1.0]], atol=1e-6)
+    assert np.isnan(records.labels("test")).all()
+    with pytest.raises(DataError, match="no column 'Age'"):
+        records.column("Age")
+
+
+def test_mfcc_statistics_are_those_of_the_training_clips_with_sound(records_folder, tiny, content):
+    records = open_records(records_folder)
+    clips = [content(int(clip_id), tiny) for clip_id in records.ids("train")]
+    stacks = np.concatenate([clip.mfcc for clip in clips if clip.present[1]]).astype(np.float64)
+    assert len(stacks) < 4 * len(clips) or all(clip.present[1] for clip in clips)
+    np.testing.assert_allclose(records.mfcc_mean, stacks.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(records.mfcc_std, stacks.std(axis=0), rtol=1e-6)
+
+
+def test_without_sound_the_statistics_change_nothing():
+    mean, std = mfcc_statistics([], [], 8)
+    assert mean.tolist() == [0.0] * 8 and std.tolist() == [1.0] * 8
+
+
+@pytest.mark.parametrize("damage, message", [
+    (lambda d: next(d.glob("records/*.mindrecord")).unlink(), "part or its index .* is missing"),
+    (lambda d: next(d.glob("records/*.db")).unlink(), "part or its index .* is missing"),
+    (lambda d: (d / "dataset.json").write_text("{}"), "not whole records"),
+    (lambda d: (d / "dataset.json").write_text("[1"), "not whole records"),
+    (lambda d: (d / "arrays.npz").unlink(), "not whole records"),
+    (lambda d: (d / "arrays.npz").write_bytes(b"PK"), "not whole records"),
+    (lambda d: (d / "clips.csv").write_text("id,split\n00000,train\n"), "clips.csv has 1 rows"),
+    (lambda d: shutil.rmtree(d), "no records there"),
+])
+def test_damage_is_named(copy, damage, message):
+    assert len(open_records(copy)) == 40
+    damage(copy)
+    with pytest.raises(DataError, match=message):
+        open_records(copy)
+
+
+def test_another_format_is_refused(copy):
+    head = json.loads((copy / "dataset.json").read_text())
+    (copy / "dataset.json").write_text(json.dumps({**head, "format": 99}))
+    with pytest.raises(DataError, match="format 99, this version reads format 1"):
+        open_records(copy)
+
+
+def test_scrambled_parts_give_a_data_error(copy):
+    part = sorted(copy.glob("records/*.mindrecord"))[0]
+    part.write_bytes(bytes(len(part.read_bytes())))
+    records = open_records(copy)
+    with pytest.raises(DataError, match="cannot be read"):
+        list(records.read(records.ids()))
