@@ -23,10 +23,10 @@ REQUIREMENTS = [
     "pillow>=9,<13",
 ]
 EXTRAS = {
-    "onnx": ["onnxruntime>=1.16,<2"],
+    "onnx": ["onnx>=1.14,<2", "onnxruntime>=1.16,<2"],  # predicting needs onnxruntime alone
     "convert": ["torch>=2.0,<3", "safetensors>=0.4,<1"],
     "bench": ["torch>=2.0,<3"],
-    "test": ["pytest>=7.4,<10", "hypothesis>=6.80,<7", "onnxruntime>=1.16,<2", "safetensors>=0.4,<1"],
+    "test": ["pytest>=7.4,<10", "hypothesis>=6.80,<7", "onnx>=1.14,<2", "onnxruntime>=1.16,<2", "safetensors>=0.4,<1"],
     "lint": ["ruff>=0.6,<1"],
 }
 

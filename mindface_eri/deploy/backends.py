@@ -1,0 +1,109 @@
+"""One call, `run(inputs) -> intensities`, over a checkpoint, a MindIR or an ONNX file. Imports are lazy: the ONNX
+backend works where MindSpore is not installed."""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from mindface_eri.config import ModelConfig, RuntimeConfig
+from mindface_eri.errors import CheckpointError, MissingDependencyError
+
+# What each network takes, in the order of its call.
+INPUTS: Dict[str, Tuple[str, ...]] = {"eri_visual": ("frames",), "eri_acoustic": ("mfcc",),
+                                      "eri_dual_branch": ("frames", "mfcc", "present")}
+
+
+def input_shapes(model: ModelConfig, batch: Optional[int]) -> List[Tuple[tuple, type]]:
+    """Shape and type of each input of a model, in the order of its call."""
+    shapes = {"frames": ((batch, model.frames, model.crop_size, model.crop_size, 3), np.uint8),
+              "mfcc": ((batch, model.frames, model.mfcc_features), np.float32), "present": ((batch, 2), np.float32)}
+    return [shapes[name] for name in INPUTS[model.name]]
+
+
+class CellBackend:
+    """A network of this process."""
+
+    def __init__(self, network) -> None:
+        import mindspore as ms
+
+        self._tensor = ms.Tensor
+        self._network = network
+
+    def run(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Intensities (B, E) for arrays whose first axis is the batch."""
+        return self._network(*(self._tensor(array) for array in inputs)).asnumpy()
+
+    def attention(self, inputs: Sequence[np.ndarray]) -> Optional[tuple]:
+        """Intensities with the weights behind them; None from a graph that gives no more than intensities."""
+        if not hasattr(self._network, "attention"):
+            return None
+        found = self._network.attention(*(self._tensor(array) for array in inputs))
+        return tuple(None if part is None else part.asnumpy() for part in found)
+
+
+class MindIRBackend(CellBackend):
+    """A graph read back from a MindIR file."""
+
+    def __init__(self, path: os.PathLike) -> None:
+        from mindface_eri.runner.context import setup
+
+        setup(RuntimeConfig())
+        import mindspore as ms
+        from mindspore import nn
+
+        try:
+            graph = ms.load(str(path))
+        except (RuntimeError, ValueError) as error:
+            raise CheckpointError(f"{path}: cannot be read as MindIR ({str(error).splitlines()[0]}); "
+                                  "export the checkpoint again") from None
+        super().__init__(nn.GraphCell(graph))
+
+
+class OnnxBackend:
+    """A session of onnxruntime on the CPU."""
+
+    def __init__(self, path: os.PathLike, threads: int = 0) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise MissingDependencyError("an .onnx model needs onnxruntime: pip install 'mindface_eri[onnx]'") from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class
+            raise CheckpointError(f"{path}: cannot be read as ONNX ({str(error).splitlines()[0]}); "
+                                  "export the checkpoint again") from None
+        self._names = [value.name for value in self._session.get_inputs()]
+
+    def run(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Intensities (B, E) for arrays whose first axis is the batch."""
+        return self._session.run(None, dict(zip(self._names, inputs)))[0]
+
+    def attention(self, inputs: Sequence[np.ndarray]) -> None:
+        """An exported graph gives no more than intensities."""
+
+
+def open_backend(path: os.PathLike, threads: int = 0):
+    """The backend for an exported file, by its ending."""
+    if str(path).endswith(".onnx"):
+        return OnnxBackend(path, threads)
+    return MindIRBackend(path)
+
+
+def run_batches(backend, inputs: Sequence[np.ndarray], batch: Optional[int]) -> np.ndarray:
+    """Runs any number of clips through a backend whose graph takes exactly `batch` of them (None: any number).
+
+    The last batch is filled up by repeating its last clip; the filling's answers are dropped.
+    """
+    if batch is None:
+        return backend.run(inputs)
+    rows = []
+    clips = len(inputs[0])
+    for start in range(0, clips, batch):
+        chosen = np.minimum(np.arange(start, start + batch), clips - 1)
+        rows.append(backend.run([array[chosen] for array in inputs])[:clips - start])
+    return np.concatenate(rows)

@@ -1,0 +1,152 @@
+"""Checkpoints out of the house: MindIR, ONNX and AIR files that are proven to give the checkpoint's numbers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor
+
+from mindface_eri.config import RuntimeConfig
+from mindface_eri.deploy.backends import INPUTS, CellBackend, input_shapes
+from mindface_eri.deploy.fold import fold_batch_norm, spell_layer_norm
+from mindface_eri.deploy.onnx_graph import polish, traced_batch
+from mindface_eri.deploy.sidecar import preprocess_of, write_sidecar
+from mindface_eri.deploy.verify import check_inputs, run_in_fresh_process
+from mindface_eri.errors import ConfigError, ExportError
+from mindface_eri.runner.checkpoint import checkpoint_hash
+from mindface_eri.runner.context import setup
+from mindface_eri.runner.run_folder import TrainedModel, load_trained
+
+FORMATS = ("mindir", "onnx", "air")
+TOLERANCE = 1e-5  # largest difference from the checkpoint's intensities that is let out of the house
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """One file, the .json that describes it, and how far its intensities are from the checkpoint's, at most."""
+
+    path: Path
+    sidecar: Path
+    format: str
+    max_difference: float  # NaN for AIR, which only an Ascend runtime can run
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What `export` wrote."""
+
+    files: List[ExportedFile]
+
+
+def export(checkpoint: os.PathLike, out_dir: Optional[os.PathLike] = None, *,
+           formats: Sequence[str] = ("mindir", "onnx"), batch: Optional[int] = None) -> ExportReport:
+    """Exports a run folder's best checkpoint, or a .ckpt file, and proves the files.
+
+    Each file is run by a fresh process on clips in the real range and at its edges (each modality absent, both absent,
+    black, white), all at once and one by one, and compared with the checkpoint element by element.
+
+    Args:
+        out_dir: folder for the files; None is `export` in the run folder, or beside the .ckpt.
+        formats: some of "mindir", "onnx" and "air" (on Ascend only).
+        batch: clips per call; None lets the batch axis be of any size.
+
+    Raises:
+        ConfigError: an unknown format, or a batch below 1.
+        CheckpointError: the checkpoint cannot be used.
+        ExportError: a file could not be written or run, or differs by more than `TOLERANCE`; it is not left behind.
+    """
+    if not formats or set(formats) - set(FORMATS):
+        raise ConfigError(f"formats {', '.join(formats) or 'none'}: choose from {', '.join(FORMATS)}")
+    if batch is not None and batch < 1:
+        raise ConfigError(f"batch {batch} is below 1; leave it out for a batch of any size")
+    context = setup(RuntimeConfig())
+    if "air" in formats and context.device != "Ascend":
+        raise ExportError(f"AIR files can be written on Ascend only, and this process computes on {context.device}; "
+                          "export mindir here and convert it on the Ascend machine")
+    trained = load_trained(checkpoint)
+    folder = _out_folder(trained, out_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    inputs = _inputs(trained)
+    expected = CellBackend(trained.build()).run(inputs)
+    return ExportReport([_export_one(trained, folder, kind, batch, inputs, expected)
+                         for kind in dict.fromkeys(formats)])
+
+
+def _out_folder(trained: TrainedModel, out_dir: Optional[os.PathLike]) -> Path:
+    if out_dir is not None:
+        return Path(out_dir)
+    return trained.run.path / "export" if trained.run else trained.path.parent
+
+
+def _inputs(trained: TrainedModel) -> List[np.ndarray]:
+    width = trained.model.mfcc_features
+    statistics: Dict[str, np.ndarray] = {"mean": np.zeros(width), "std": np.ones(width)}
+    for name, value in trained.weights.items():
+        field = name.rpartition("mfcc_")[2]
+        if name.endswith(("mfcc_mean", "mfcc_std")):
+            statistics[field] = value
+    inputs = check_inputs(trained.model, statistics)
+    return [inputs[name] for name in INPUTS[trained.model.name]]
+
+
+def _export_one(trained: TrainedModel, folder: Path, kind: str, batch: Optional[int], inputs: Sequence[np.ndarray],
+                expected: np.ndarray) -> ExportedFile:
+    target = folder / f"{trained.model.name}.{kind}"
+    work = folder / f".{trained.model.name}.{kind}.{os.getpid()}"
+    work.mkdir()
+    try:
+        file = _write(trained, work / target.name, kind, batch)
+        difference = float("nan")
+        if kind != "air":
+            difference = compare(run_in_fresh_process(file, inputs, batch), expected, target)
+        sidecar = write_sidecar(target, trained.model, preprocess_of(trained), batch=batch, difference=difference,
+                                tolerance=TOLERANCE, checkpoint={"weights": checkpoint_hash(trained.weights),
+                                                                 "note": trained.note})
+        os.replace(file, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return ExportedFile(target, sidecar, kind, difference)
+
+
+def compare(answers: np.ndarray, expected: np.ndarray, target: Path, tolerance: float = TOLERANCE) -> float:
+    """The largest difference between answers (..., N, E) and the checkpoint's (N, E).
+
+    Raises:
+        ExportError: it is above the tolerance, or not a number.
+    """
+    difference = float(np.abs(answers - expected).max())
+    if not difference <= tolerance:  # NaN too
+        clip, emotion = np.unravel_index(np.abs(answers - expected).max(axis=0).argmax(), expected.shape)
+        raise ExportError(f"{target}: differs from the checkpoint by {difference:.2e} (check clip {clip}, emotion "
+                          f"{emotion}), the limit is {tolerance:.0e}; the file was not kept. Export with another "
+                          "MindSpore version, or to another format")
+    return difference
+
+
+def _write(trained: TrainedModel, file: Path, kind: str, batch: Optional[int]) -> Path:
+    network = fold_batch_norm(trained.build())
+    model = trained.model
+    if kind == "onnx":
+        network = spell_layer_norm(network)
+        traced = batch or traced_batch(model.frames)
+        arguments = [Tensor(np.zeros(shape, dtype)) for shape, dtype in input_shapes(model, traced)]
+    elif batch:
+        arguments = [Tensor(np.zeros(shape, dtype)) for shape, dtype in input_shapes(model, batch)]
+    else:
+        arguments = [Tensor(shape=list(shape), dtype=ms.uint8 if dtype is np.uint8 else ms.float32)
+                     for shape, dtype in input_shapes(model, None)]
+    try:
+        ms.export(network, *arguments, file_name=str(file.with_suffix("")), file_format=kind.upper())
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ExportError(f"{file.name}: MindSpore {ms.__version__} could not export it: "
+                          f"{str(error).strip().splitlines()[0]}") from None
+    if kind == "onnx":
+        polish(file, dynamic=None if batch else traced, output="intensities",
+               notes={"emotions": ",".join(model.emotions), "model": model.name})
+    return file

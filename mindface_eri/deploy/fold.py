@@ -1,0 +1,68 @@
+"""Rewrites of a network for inference that leave its numbers as they are, up to float32 rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from mindface_eri.models.resnet import BasicBlock, ResNetStem
+
+
+def fold_batch_norm(network: nn.Cell) -> nn.Cell:
+    """Merges each stored-statistics batch normalisation of the stem into the convolution before it, in place.
+
+    The network is good for inference only afterwards, and its parameter names no longer match a checkpoint's.
+
+    Returns:
+        The same network.
+    """
+    for _, cell in list(network.cells_and_names()):
+        if isinstance(cell, (BasicBlock, ResNetStem)):
+            cell.conv1 = _merged(cell.conv1, cell.bn1)
+            cell.bn1 = nn.Identity()
+        if isinstance(cell, BasicBlock):
+            cell.conv2 = _merged(cell.conv2, cell.bn2)
+            cell.bn2 = nn.Identity()
+            if cell.downsample is not None:
+                cell.downsample = nn.SequentialCell(_merged(cell.downsample[0], cell.downsample[1]))
+    return _renamed(network).set_train(False)
+
+
+def _merged(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    scale = norm.gamma.asnumpy() / np.sqrt(norm.moving_variance.asnumpy() + norm.eps)  # (out,)
+    weight = convolution.weight.asnumpy() * scale[:, None, None, None]  # (out, in, k, k)
+    bias = norm.beta.asnumpy() - norm.moving_mean.asnumpy() * scale  # (out,)
+    return nn.Conv2d(convolution.in_channels, convolution.out_channels, convolution.kernel_size, convolution.stride,
+                     pad_mode="pad", padding=convolution.padding, has_bias=True,
+                     weight_init=Tensor(weight.astype(np.float32)), bias_init=Tensor(bias.astype(np.float32)))
+
+
+class _SpelledLayerNorm(nn.Cell):
+    """Layer normalisation as the chain of elementary operations that ONNX runtimes recognise and fuse."""
+
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        super().__init__(auto_prefix=False)
+        self.gamma, self.beta = norm.gamma, norm.beta
+        self.epsilon = norm.epsilon
+        self.mean = ops.ReduceMean(keep_dims=True)
+
+    def construct(self, x: Tensor) -> Tensor:
+        centred = x - self.mean(x, -1)  # (..., D)
+        variance = self.mean(ops.pow(centred, 2.0), -1)  # (..., 1)
+        return centred / ops.sqrt(variance + self.epsilon) * self.gamma + self.beta
+
+
+def spell_layer_norm(network: nn.Cell) -> nn.Cell:
+    """Replaces each layer normalisation by its elementary operations, in place; only for ONNX export."""
+    for _, cell in list(network.cells_and_names()):
+        for name, child in list(cell.name_cells().items()):
+            if isinstance(child, nn.LayerNorm):
+                setattr(cell, name, _SpelledLayerNorm(child))
+    return _renamed(network)
+
+
+def _renamed(network: nn.Cell) -> nn.Cell:
+    """Cells put in later name their parameters by their own place only; a graph wants names that differ."""
+    for name, parameter in network.parameters_and_names():
+        parameter.name = name
+    return network

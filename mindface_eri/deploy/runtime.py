@@ -1,0 +1,132 @@
+"""Predictors: clips in, intensities out, whatever file the network lies in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from mindface_eri.config import ModelConfig, PreprocessConfig, RuntimeConfig
+from mindface_eri.deploy.backends import INPUTS, CellBackend, input_shapes, open_backend, run_batches
+from mindface_eri.deploy.sidecar import preprocess_of, read_sidecar
+from mindface_eri.errors import CheckpointError, DataError, ERIError
+
+_EXPORTS = (".mindir", ".onnx")
+_NEEDS = {"eri_visual": (0, "a face"), "eri_acoustic": (1, "sound")}  # what a single branch cannot do without
+
+
+class Predictor:
+    """A network that answers for clips; made by `load_predictor`.
+
+    Attributes:
+        emotions: names of the intensities, in order.
+        model: the network's ModelConfig.
+        preprocess: how `predict` takes clips apart.
+    """
+
+    def __init__(self, backend: Any, model: ModelConfig, preprocess: PreprocessConfig, batch: Optional[int] = None
+                 ) -> None:
+        self.emotions: Tuple[str, ...] = model.emotions
+        self.model = model
+        self.preprocess = preprocess
+        self._backend = backend
+        self._batch = batch
+
+    def predict_arrays(self, frames: Optional[np.ndarray] = None, mfcc: Optional[np.ndarray] = None,
+                       present: Optional[np.ndarray] = None) -> np.ndarray:
+        """Intensities (B, E) in (0, 1).
+
+        Args:
+            frames: (B, T, S, S, 3) uint8 RGB crops; not needed by the acoustic network.
+            mfcc: (B, T, M) MFCC stacks; not needed by the visual network.
+            present: (B, 2) visual, acoustic; ones if left out.
+
+        Raises:
+            DataError: an array that the network needs is missing or has another shape or type.
+        """
+        names = INPUTS[self.model.name]
+        given = {"frames": frames, "mfcc": mfcc, "present": present}
+        first = next((given[name] for name in names if given[name] is not None), None)
+        if present is None and first is not None:
+            given["present"] = np.ones((len(first), 2), np.float32)
+        arrays = []
+        for name, (shape, kind) in zip(names, input_shapes(self.model, None)):
+            arrays.append(_checked(name, given[name], (len(first) if first is not None else 0, *shape[1:]), kind))
+        return run_batches(self._backend, arrays, self._batch)
+
+    def attention(self, frames: Optional[np.ndarray] = None, mfcc: Optional[np.ndarray] = None,
+                  present: Optional[np.ndarray] = None) -> Optional[Tuple[np.ndarray, ...]]:
+        """What the network looked at: intensities (B, E), temporal (B, T) and spatial weights (B, T, h, w) or None.
+
+        None for an exported file, which carries only the way to the intensities. Arguments as for `predict_arrays`.
+        """
+        given = {"frames": frames, "mfcc": mfcc, "present": present}
+        return self._backend.attention([given[name] for name in INPUTS[self.model.name]])
+
+    def predict(self, paths: Sequence[os.PathLike]) -> List[Dict[str, Any]]:
+        """One row a media file: `File_ID` (the file's name without its ending), then an intensity for each emotion.
+
+        A clip that cannot be used gets `File_ID` and `error`; the others are answered all the same.
+
+        Args:
+            paths: media files, or pairs of a video and a separate sound file.
+        """
+        return [self._row(*(path if isinstance(path, tuple) else (path, None))) for path in paths]
+
+    def _row(self, path: os.PathLike, audio_path: Optional[os.PathLike]) -> Dict[str, Any]:
+        from mindface_eri.preprocess.clip import extract_clip
+
+        row: Dict[str, Any] = {"File_ID": Path(path).stem}
+        try:
+            clip = extract_clip(path, self.preprocess, audio_path=audio_path)
+            index, need = _NEEDS.get(self.model.name, (None, ""))
+            if index is not None and not clip.present[index]:
+                raise DataError(f"{path}: {self.model.name} needs {need}, and none was found ({clip.note}); "
+                                "use a model of both modalities")
+        except ERIError as error:
+            return {**row, "error": str(error)}
+        values = self.predict_arrays(clip.frames[None], clip.mfcc[None], clip.present[None])[0]
+        return {**row, **{name: float(value) for name, value in zip(self.emotions, values)}}
+
+
+def load_predictor(path: os.PathLike, *, which: str = "best", threads: int = 0) -> Predictor:
+    """A predictor over a run folder, a .ckpt, a .mindir or an .onnx file.
+
+    Args:
+        which: "best" or "last" checkpoint of a run folder.
+        threads: of onnxruntime; 0 is as many as there are cores.
+
+    Raises:
+        CheckpointError: nothing usable lies there, or an exported file's .json is missing.
+        MissingDependencyError: an .onnx file without onnxruntime installed.
+    """
+    target = Path(path)
+    if not target.exists():
+        raise CheckpointError(f"{target}: no such run folder or file")
+    if target.suffix in _EXPORTS:
+        sidecar = read_sidecar(target)
+        return Predictor(open_backend(target, threads), sidecar.model, sidecar.preprocess, sidecar.batch)
+    if target.is_file() and target.suffix != ".ckpt":
+        raise CheckpointError(f"{target}: not a run folder, .ckpt, .mindir or .onnx file")
+    from mindface_eri.runner.context import setup
+
+    setup(RuntimeConfig())
+    from mindface_eri.deploy.fold import fold_batch_norm
+    from mindface_eri.runner.run_folder import load_trained
+
+    trained = load_trained(target, which)
+    return Predictor(CellBackend(fold_batch_norm(trained.build())), trained.model, preprocess_of(trained))
+
+
+def _checked(name: str, array: Optional[np.ndarray], shape: tuple, kind: type) -> np.ndarray:
+    wanted = f"({', '.join(map(str, ('B', *shape[1:])))}) {kind.__name__}"
+    if array is None:
+        raise DataError(f"{name} is missing: this network needs {wanted}")
+    array = np.asarray(array)
+    if array.shape != shape:
+        raise DataError(f"{name} has shape {array.shape}, this network needs {wanted} with the same B for all inputs")
+    if kind is np.uint8 and array.dtype != np.uint8:
+        raise DataError(f"{name} is {array.dtype}, this network needs {wanted}: plain RGB crops, not normalised")
+    return np.ascontiguousarray(array, dtype=kind)

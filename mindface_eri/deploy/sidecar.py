@@ -1,0 +1,103 @@
+"""The .json beside exported files: what goes in, what comes out, and where it came from."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Optional
+
+import mindface_eri
+from mindface_eri.config import AudioConfig, FaceConfig, ModelConfig, PreprocessConfig, from_dict, to_dict
+from mindface_eri.deploy.backends import INPUTS, input_shapes
+from mindface_eri.errors import CheckpointError, ConfigError
+
+_MEANING = {
+    "frames": "face crops, RGB, 0 to 255, channels last; zeros where no face was found",
+    "mfcc": "stacked MFCCs as librosa gives them, not normalised; zeros without sound",
+    "present": "1 where the clip has the modality, 0 where zeros stand for it; order: visual, acoustic",
+}
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What a predictor needs to know of an exported file."""
+
+    model: ModelConfig
+    preprocess: PreprocessConfig
+    batch: Optional[int]  # None: any
+
+
+def sidecar_path(file: os.PathLike) -> Path:
+    """`eri_visual.onnx` is described by `eri_visual.onnx.json`."""
+    return Path(f"{os.fspath(file)}.json")
+
+
+def write_sidecar(file: Path, model: ModelConfig, preprocess: PreprocessConfig, *, batch: Optional[int],
+                  difference: float, tolerance: float, checkpoint: Mapping[str, Any]) -> Path:
+    """Writes the description of an exported file whole or not at all; returns its path."""
+    import mindspore
+    import numpy
+
+    inputs = [{"name": name, "shape": ["batch" if size is None else size for size in shape],
+               "dtype": kind.__name__, "meaning": _MEANING[name]}
+              for name, (shape, kind) in zip(INPUTS[model.name], input_shapes(model, batch))]
+    content = {
+        "inputs": inputs,
+        "output": {"name": "intensities", "shape": [batch or "batch", len(model.emotions)], "dtype": "float32",
+                   "meaning": "intensities in (0, 1), in the order of `emotions`"},
+        "emotions": list(model.emotions), "batch": batch, "model": to_dict(model), "preprocess": to_dict(preprocess),
+        "checkpoint": checkpoint,
+        "max_difference": difference if math.isfinite(difference) else None, "tolerance": tolerance,
+        "versions": {"mindface_eri": mindface_eri.__version__, "mindspore": mindspore.__version__,
+                     "numpy": numpy.__version__, "python": platform.python_version()},
+    }
+    path = sidecar_path(file)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+    return path
+
+
+def read_sidecar(file: os.PathLike) -> Sidecar:
+    """The description that lies beside an exported file.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    path = sidecar_path(file)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Sidecar(from_dict(ModelConfig, content["model"], "model"),
+                       from_dict(PreprocessConfig, content["preprocess"], "preprocess"), content["batch"])
+    except OSError:
+        raise CheckpointError(f"{path}: is missing; keep the .json that the export wrote beside {Path(file).name}"
+                              ) from None
+    except (ValueError, KeyError, TypeError, ConfigError) as error:
+        raise CheckpointError(f"{path}: cannot be used ({error}); export again") from None
+
+
+def infer_preprocess(model: ModelConfig) -> PreprocessConfig:
+    """The paper's preprocessing with the sizes of `model`, for a checkpoint that lies in no run folder.
+
+    Raises:
+        CheckpointError: the model's MFCC stacks are not a whole number of the paper's 128 coefficients.
+    """
+    coefficients = AudioConfig().coefficients
+    if model.mfcc_features % coefficients:
+        raise CheckpointError(f"the checkpoint takes {model.mfcc_features} MFCC features, which {coefficients} "
+                              "coefficients a frame do not explain; put the run's config.yaml beside its checkpoints")
+    return PreprocessConfig(frames=model.frames, face=FaceConfig(size=model.crop_size),
+                            audio=AudioConfig(stack=model.mfcc_features // coefficients))
+
+
+def preprocess_of(trained) -> PreprocessConfig:
+    """How clips become inputs of a `runner.run_folder.TrainedModel`: as its run says, else as the paper does."""
+    if trained.run is None:
+        return infer_preprocess(trained.model)
+    from mindface_eri.runner.run_folder import run_config
+
+    return run_config(trained.run.path).preprocess
