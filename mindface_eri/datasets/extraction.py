@@ -37,6 +37,7 @@ SINGLE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_N
 
 # (state, stage, reason): "done", "failed" for a clip that cannot be used, "fatal" where no clip could.
 Reply = Tuple[str, str, str]
+READY = "ready"
 STOPPED: Reply = ("fatal", "stopped", "the run was stopped")
 
 
@@ -118,11 +119,15 @@ class Worker:
         self._process: Optional[subprocess.Popen] = None
         self._chatter: Optional[BinaryIO] = None
         self._closed = False
+        self._starting = False
 
     def __call__(self, task: Dict[str, Any]) -> Reply:
         """Extracts a clip; a clip that kills the process is tried a second time."""
         reply = self._attempt(task)
-        return self._attempt(task) if reply[1] == "crash" else reply
+        if reply[1] != "crash":
+            return reply
+        state, stage, reason = self._attempt(task)
+        return state, stage, f"{reason} (at both attempts)" if stage == "crash" else reason
 
     def close(self) -> None:
         """Ends the process, also in the middle of a clip."""
@@ -139,14 +144,19 @@ class Worker:
         process, late = self._process, threading.Event()
         timer = threading.Timer(self._limit, lambda: (late.set(), process.kill()))
         timer.daemon = True
-        timer.start()
         try:
+            if self._starting:
+                _send(process.stdin, self._hello)
+                self._starting = pickle.load(process.stdout) != READY
+            timer.start()  # only now a clip's time begins to run
             _send(process.stdin, task)
             return pickle.load(process.stdout)
         except (OSError, EOFError, pickle.UnpicklingError):
             reason = self._bury()
             if self._closed:
                 return STOPPED
+            if self._starting:
+                return "fatal", "start", reason
             return ("failed", "timeout", f"was not done after {self._limit:g} s; the limit can be raised") \
                 if late.is_set() else ("failed", "crash", reason)
         finally:
@@ -158,7 +168,7 @@ class Worker:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mindface_eri.datasets.extraction"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=self._chatter, env={**os.environ, **SINGLE_THREAD, "PYTHONPATH": paths})
-        _send(self._process.stdin, self._hello)
+        self._starting = True  # until it says that it is ready
 
     def _bury(self) -> str:
         """Clears a dead process away; how it died and the last thing it said."""
@@ -175,7 +185,7 @@ class Worker:
                 stream.close()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
         hint = " (out of memory?)" if code == -9 else ""
-        return f"the extracting process {how}{hint}, twice" + (f": {lines[-1].strip()}" if lines else "")
+        return f"the extracting process {how}{hint}" + (f": {lines[-1].strip()}" if lines else "")
 
 
 class WorkerPool:
@@ -221,6 +231,7 @@ def main() -> None:
         extractor = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         missing = f"{hello['extractor']} cannot be imported: {error}; `mindface-eri doctor` says what is missing"
+    _send(answers, READY)
     while True:
         try:
             task = pickle.load(sys.stdin.buffer)

@@ -64,7 +64,7 @@ def _join(plan: Plan, parts: List[dict]) -> None:
     head = {
         "format": FORMAT, "emotions": list(plan.manifest.emotions),
         "splits": {split: sum(row["split"] == split for row in rows) for split in SPLITS},
-        "failed": len(plan.manifest) - len(rows), "hash": _digest(rows, labels),
+        "failed": len(plan.manifest) - len(rows), "hash": dataset_hash(rows, labels),
         "mfcc_statistics_clips": len(heard), "extra": kept,
         "parts": [{"name": part_name(block), "rows": len(part["rows"]), "bytes": part["bytes"],
                    "index_bytes": part["index_bytes"]} for block, part in enumerate(parts) if part["rows"]],
@@ -91,7 +91,8 @@ def mfcc_statistics(files: Sequence[str], rows: Sequence[int], features: int) ->
     return mean.astype(np.float32), np.where(std < 1e-5, 1.0, std).astype(np.float32)
 
 
-def _digest(rows: List[dict], labels: np.ndarray) -> str:
+def dataset_hash(rows: Sequence[dict], labels: np.ndarray) -> str:
+    """sha256 over `id`, `split`, labels (N, E) float32 and `content_hash` of all clips, whatever their order."""
     lines = sorted(f"{row['id']}\t{row['split']}\t{label.tobytes().hex()}\t{row['content_hash']}"
                    for row, label in zip(rows, labels))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

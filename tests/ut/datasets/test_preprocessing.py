@@ -10,12 +10,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mindface_eri.config import FaceConfig
 from mindface_eri.datasets.plan import shard_lock
 from mindface_eri.datasets.preprocessing import preprocess_dataset
 from mindface_eri.datasets.records import open_records
+from mindface_eri.datasets.summary import dataset_hash
 from mindface_eri.errors import ConfigError, DataError
 
 HERE = Path(__file__).parent
@@ -47,13 +49,28 @@ def test_one_and_two_workers_write_the_same(run, tmp_path, corpus_writer):
     assert one.hash == two.hash and one.complete and (one.done, one.failed, one.reused) == (12, 0, 0)
     for name in ("clips.csv", "arrays.npz", "failures.csv"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    corpus_writer(tmp_path / "data", [*range(11), 99])
-    assert run("other").hash != one.hash
 
 
-def test_failing_clips_stop_nothing_and_say_why(run, tmp_path, corpus_writer):
+def test_the_hash_is_of_contents_not_of_their_order():
+    rows = [{"id": str(i), "split": "train", "content_hash": f"{i:x}"} for i in range(3)]
+    labels = np.eye(3, dtype=np.float32)
+    digest = dataset_hash(rows, labels)
+    assert digest == dataset_hash(rows[::-1], labels[::-1])
+    assert digest != dataset_hash(rows, labels[::-1])
+    for name in ("id", "split", "content_hash"):
+        assert digest != dataset_hash([*rows[:2], {**rows[2], name: "other"}], labels)
+
+
+def test_a_worker_that_cannot_start_stops_the_run(run, tmp_path, corpus_writer, monkeypatch):
+    corpus_writer(tmp_path / "data", range(3))
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(DataError, match="ended with status 1"):
+        run()
+
+
+def test_failing_clips_stop_nothing_and_say_why(run, tmp_path, corpus_writer, tiny):
     corpus_writer(tmp_path / "data", [0, "media", "odd", "crash", "exit", None, "shape", "hang", 8])
-    summary = run(workers=2, clip_limit=8.0)
+    summary = run(workers=2, clip_limit=4.0, config=replace(tiny, storage="raw"))
     assert (summary.done, summary.failed, summary.complete) == (2, 7, True)
     reasons = {row["id"]: (row["stage"], row["reason"]) for row in table(tmp_path / "out" / "failures.csv")}
     assert {clip: stage for clip, (stage, _) in reasons.items()} == {
@@ -62,9 +79,9 @@ def test_failing_clips_stop_nothing_and_say_why(run, tmp_path, corpus_writer):
     assert "no picture, no sound" in reasons["00001"][1]
     assert "ZeroDivisionError" in reasons["00002"][1]
     assert "killed by signal 11" in reasons["00003"][1]
-    assert "status 7, twice: chatter on standard output" in reasons["00004"][1]
+    assert "status 7: chatter on standard output" in reasons["00004"][1]
     assert "expected (4, 32, 32, 3)" in reasons["00006"][1]
-    assert "8 s" in reasons["00007"][1]
+    assert "4 s" in reasons["00007"][1]
     assert open_records(tmp_path / "out").ids() == ("00000", "00008")
 
 
