@@ -1,0 +1,158 @@
+"""The page of one video: intensities, faces with attention, sound, timeline and provenance, in one file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import List, Mapping, Optional
+
+import numpy as np
+
+from mindface_eri.constants import FRAME_STATES
+from mindface_eri.report.analysis import Analysis
+from mindface_eri.report.charts import ribbon, time_axis, time_row, timeline_rows, wave
+from mindface_eri.report.html import clock, escape, heat, jpeg, page, write_text
+
+_MOST_FACES = 160  # crops on a page: 0.7 MB
+_CAUTION = ("These numbers are a network's estimate of how strongly a reaction is shown. They are no measurement of "
+            "what a person feels, and nothing to decide about people by.")
+
+
+def write_page(path: os.PathLike, analysis: Analysis, provenance: Optional[Mapping[str, object]] = None, *,
+               note: str = "") -> Path:
+    """Writes `render_page` whole or not at all."""
+    return write_text(path, render_page(analysis, provenance, note=note))
+
+
+def render_page(analysis: Analysis, provenance: Optional[Mapping[str, object]] = None, *, note: str = "") -> str:
+    """One HTML document that asks the network for nothing.
+
+    Args:
+        provenance: names and values that say which model and preprocessing gave the numbers.
+        note: a sentence shown below the title, such as what the model was trained on.
+    """
+    samples = _samples(analysis)
+    data = _data(analysis, samples)
+    parts = [_header(analysis, note), "<main>", '<div class="columns">', _bars(analysis, data["wholeCaption"]),
+             _faces(analysis, samples, data), "</div>", _over_time(analysis, len(data["samples"])),
+             _facts(analysis, provenance or {}), "</main>"]
+    return page(f"{analysis.name}: emotional reaction intensity", "\n".join(parts), script="prediction.js", data=data)
+
+
+def _samples(analysis: Analysis) -> List[int]:
+    """Which frames are shown: all of a clip, one of each segment of a timeline (the best seen, most attended one)."""
+    clip = analysis.clip
+    if not clip.present[0]:
+        return []
+    count = len(clip.timestamps)
+    if not analysis.is_timeline and count <= _MOST_FACES:
+        return list(range(count))
+    edges = np.linspace(0, count, min(len(analysis.segments), _MOST_FACES) + 1).astype(int)
+    worth = clip.detected.astype(float)
+    if analysis.temporal is not None:
+        worth = worth + analysis.temporal / max(float(analysis.temporal.max()), 1e-12) * 0.9
+    return [int(a + np.argmax(worth[a:b])) for a, b in zip(edges[:-1], edges[1:]) if b > a]
+
+
+def _data(analysis: Analysis, samples: List[int]) -> dict:
+    clip, temporal = analysis.clip, analysis.temporal
+    span = max(float(clip.timestamps[-1]), 1e-3)
+    digits = 0 if analysis.is_timeline else 1 if span > 4 else 2
+    segments = [{"end": float(end), "caption": f"{clock(start)} to {clock(end)}",
+                 "values": [round(float(v), 4) if np.isfinite(v) else None for v in row]}
+                for (start, end), row in zip(analysis.segments, analysis.values)]
+    if samples:
+        weights = [None if temporal is None else f"{temporal[i]:.1%}" for i in samples]
+        shown = list(zip(clip.timestamps[samples], (FRAME_STATES[int(clip.detected[i])] for i in samples), weights))
+    else:  # without a picture the cursor steps through the segments of a timeline
+        shown = [(middle, "", None) for middle in analysis.segments.mean(1)] if analysis.is_timeline else []
+    best = int(np.argmax(temporal[samples])) if samples and temporal is not None else len(samples) // 2
+    return {"duration": span, "timeline": analysis.is_timeline, "segments": segments, "first": best,
+            "whole": [round(float(v), 4) for v in analysis.intensities],
+            "wholeCaption": f"mean over {clock(span)}" if analysis.is_timeline else "whole clip",
+            "samples": [{"time": float(t), "label": clock(t, digits=digits), "state": state, "attention": weight}
+                        for t, state, weight in shown]}
+
+
+def _header(analysis: Analysis, note: str) -> str:
+    clip = analysis.clip
+    parts = [clock(clip.duration, digits=1)]
+    if clip.width:
+        parts.append(f"{clip.width} × {clip.height}, {clip.fps:.3g} frames a second")
+    remark = f'<p class="soft">{escape(note)}</p>' if note else ""
+    return (f'<header><h1>{escape(analysis.name)}</h1><p>{escape(" · ".join(parts))}<br>'
+            f'{escape(clip.quality)}</p>{remark}</header>')
+
+
+def _bars(analysis: Analysis, caption: str) -> str:
+    rows = "".join(
+        f'<li><span class="name">{escape(emotion)}</span><span class="track"><span class="fill" '
+        f'style="width:{100 * min(max(float(value), 0), 1):.1f}%"></span></span>'
+        f'<span class="value">{value:.2f}</span></li>'
+        for emotion, value in zip(analysis.emotions, analysis.intensities))
+    button = ('<p><button type="button" class="plain" id="whole">Show the mean of the whole video</button></p>'
+              if analysis.is_timeline else "")
+    return (f'<section aria-labelledby="h-bars"><div class="head"><h2 id="h-bars">Intensities</h2>'
+            f'<span class="soft" id="when" aria-live="polite">{escape(caption)}</span></div>'
+            f'<ul class="bars">{rows}</ul>{button}<p class="soft">{escape(_CAUTION)}</p></section>')
+
+
+def _faces(analysis: Analysis, samples: List[int], data: dict) -> str:
+    clip = analysis.clip
+    if not samples:
+        why = clip.note or "no face was found"
+        return ('<section aria-labelledby="h-faces"><h2 id="h-faces">Faces</h2><p>No picture was used: '
+                f'{escape(why)}. <span id="at" hidden></span><span id="state" hidden></span></p></section>')
+    largest = float(analysis.spatial[samples].max()) if analysis.spatial is not None else 0.0
+    buttons = "".join(_face(analysis, i, shown, largest) for i, shown in zip(samples, data["samples"]))
+    toggle = ('<label class="toggle"><input type="checkbox" id="attention" checked> show where the network looked'
+              '</label>'
+              if analysis.spatial is not None else '<span class="soft">this model file carries no attention</span>')
+    weight = '<dt>attention</dt><dd id="weight"></dd>' if analysis.temporal is not None else ""
+    return (f'<section aria-labelledby="h-faces"><div class="head"><h2 id="h-faces">Faces</h2>{toggle}</div>'
+            f'<div class="viewer"><div class="crop"></div><dl><dt>time</dt><dd id="at"></dd><dt>face</dt>'
+            f'<dd id="state"></dd>{weight}</dl></div>'
+            f'<div class="faces" role="group" aria-label="Sampled frames; arrow keys move">{buttons}</div>'
+            f'{_legend(clip.detected)}</section>')
+
+
+def _face(analysis: Analysis, i: int, shown: Mapping, largest: float) -> str:
+    picture = "no face"
+    if shown["state"] != "none":
+        picture = f'<img src="{jpeg(analysis.clip.frames[i])}" alt="">'
+        if analysis.spatial is not None:
+            picture += f'<img class="heat" src="{heat(analysis.spatial[i], largest)}" alt="">'
+    return (f'<button type="button" class="{shown["state"]}" aria-label="{escape(shown["label"])}, {shown["state"]}">'
+            f'<span class="crop">{picture}</span>{escape(shown["label"])}</button>')
+
+
+def _legend(detected: np.ndarray) -> str:
+    counts = np.bincount(detected, minlength=len(FRAME_STATES))
+    words = {"none": "no face", "held": "held (a longer gap)", "interpolated": "interpolated (a short gap)",
+             "detected": "detected"}
+    items = "".join(f'<li class="{name}"><i></i>{int(counts[k])} {words[name]}</li>'
+                    for k, name in reversed(list(enumerate(FRAME_STATES))) if counts[k])
+    return f'<ul class="legend">{items}</ul>'
+
+
+def _over_time(analysis: Analysis, steps: int) -> str:
+    clip = analysis.clip
+    span = max(float(clip.timestamps[-1]), 1e-3)
+    rows = timeline_rows(analysis, span, steps) if analysis.is_timeline else []
+    if clip.present[0]:
+        rows.append(time_row("face", ribbon(clip, span), "ribbon"))
+    name = "sound" if clip.present[1] else "no sound"
+    if analysis.temporal is not None:
+        name += ' <span class="key">and attention</span>'
+    rows.append(time_row(name, wave(analysis, span), "tall", 0 if analysis.is_timeline else steps))
+    how = (f'<p class="soft">Windows of {analysis.window:g} s every {analysis.hop:g} s; where windows overlap, their '
+           "mean. Click, drag or use the arrow keys.</p>" if analysis.is_timeline else "")
+    return (f'<section aria-labelledby="h-time"><h2 id="h-time">Over time</h2>{how}<div class="rows">'
+            f'{"".join(rows)}{time_axis(span)}</div></section>')
+
+
+def _facts(analysis: Analysis, provenance: Mapping[str, object]) -> str:
+    facts = {"file": analysis.path.name, "detector": analysis.clip.detector, **provenance}
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
+    return ('<section aria-labelledby="h-facts"><h2 id="h-facts" hidden>Provenance</h2><details><summary>Model and '
+            f'preprocessing</summary><dl class="facts">{rows}</dl></details></section>')
