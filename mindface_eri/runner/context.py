@@ -42,7 +42,7 @@ def prepare_environment(verbose: bool = False) -> None:
     if not verbose:
         os.environ.setdefault("GLOG_v", "3")  # errors only
         warnings.filterwarnings("ignore", module=r"mindspore(\..*)?$")
-        if os.environ["GLOG_v"] == "3":  # noqa: SIM112; for a MindSpore that was imported before this call
+        if os.environ["GLOG_v"] == "3":  # noqa: SIM112 - MindSpore may be imported already
             logging.getLogger(f"ME.mindspore.log.{os.getpid()}").setLevel(logging.ERROR)
 
 

@@ -118,6 +118,7 @@ class Loop:
                 self._run_epoch(bar, clips)
         finally:
             bar.close()
+        wait_for_all(self.context)  # what follows in any process may read what rank 0 wrote
         return TrainResult(self.run, self.schedule.best, self.best_epoch, self.epoch, self.history)
 
     def _finished(self) -> bool:

@@ -1,0 +1,136 @@
+"""A network, batches and records small enough that a training takes a second."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn, ops
+
+from mindface_eri.config import Config, ModelConfig, RuntimeConfig, TrainConfig, from_dict
+from mindface_eri.datasets.pipeline import epoch_order
+from mindface_eri.datasets.preprocessing import preprocess_dataset
+from mindface_eri.runner.batches import Inference, Plan
+from mindface_eri.runner.context import Context
+from mindface_eri.runner.run_folder import RunFolder
+from mindface_eri.runner.tasks import Task
+from mindface_eri.runner.trainer import Loop
+
+
+@pytest.fixture(autouse=True)
+def graph_mode():
+    """As runs have it; MindSpore's own default is PyNative."""
+    ms.set_context(mode=ms.GRAPH_MODE)
+
+
+class TinyNetwork(nn.Cell):
+    """(B, 6) -> (B, 2) in (0, 1)."""
+
+    def __init__(self, dropout=0.0):
+        super().__init__()
+        self.hidden = nn.Dense(6, 5)
+        self.dropout = nn.Dropout(p=dropout)
+        self.out = nn.Dense(5, 2)
+
+    def construct(self, x):
+        return ops.sigmoid(self.out(self.dropout(ops.tanh(self.hidden(x)))))
+
+
+class TinyBatches:
+    """Inputs (N, 6) whose first columns tell the labels (N, 2)."""
+
+    def __init__(self, config):
+        self.config = config
+        random = np.random.default_rng(7)
+        self.x = {"train": random.normal(size=(20, 6)).astype("f"), "val": random.normal(size=(11, 6)).astype("f")}
+        self.y = {split: (1 / (1 + np.exp(-2 * x[:, :2]))).astype("f") for split, x in self.x.items()}
+        self.ids = {split: [f"{i:05d}" for i in range(len(x))] for split, x in self.x.items()}
+        self.stop_in = None  # an epoch in whose middle to break off
+
+    def count(self, split):
+        return len(self.x[split])
+
+    def labels(self, split):
+        return self.y[split]
+
+    def plan(self):
+        return Plan(4, 5)
+
+    def train(self, epoch):
+        order = epoch_order(20, shuffle=True, seed=self.config.runtime.seed, epoch=epoch)
+        for i, rows in enumerate(order.reshape(5, 4)):
+            if epoch == self.stop_in and i == 3:
+                raise KeyboardInterrupt
+            yield self.x["train"][rows], self.y["train"][rows]
+
+    def inputs(self, split, batch_size):
+        yield Inference(np.arange(self.count(split)), (self.x[split],))
+
+
+def build_tiny_loop(folder, *, dropout=0.0, epochs=3, seed=0, start=1, loss_scale="none", **train):
+    """A `Loop` over the tiny network and batches; `start` seeds the network."""
+    config = Config(model=ModelConfig(emotions=("Amusement", "Fear")),
+                    train=TrainConfig(**{"epochs": epochs, "lr": 0.03, **train}),
+                    runtime=RuntimeConfig(seed=seed, loss_scale=loss_scale))
+    ms.set_seed(start)
+    network = TinyNetwork(dropout)
+    task = Task(network, network, TinyBatches(config))
+    return Loop(config, task, RunFolder(folder).make(), Context("CPU", "graph"), lambda text: None, False)
+
+
+@pytest.fixture
+def tiny_loop():
+    return build_tiny_loop
+
+
+@pytest.fixture
+def tiny_network():
+    return TinyNetwork
+
+
+TINY_CONFIG = from_dict(Config, {
+    "preprocess": {"frames": 4, "face": {"size": 32}, "audio": {"coefficients": 4, "stack": 2}},
+    "model": {"name": "eri_acoustic", "emotions": ["Amusement", "Fear"], "frames": 4, "crop_size": 32,
+              "mfcc_features": 8, "stem_width": 4, "spatial_depth": 1, "spatial_heads": 2, "width": 8,
+              "temporal_depth": 1, "temporal_heads": 2, "tcn_dilations": [1]},
+    "train": {"epochs": 2, "batch_size": 8, "lr": 1e-2}})
+
+
+def change(config, **sections):
+    """The configuration with fields of its sections replaced."""
+    for name, fields in sections.items():
+        config = dataclasses.replace(config, **{name: dataclasses.replace(getattr(config, name), **fields)})
+    return config
+
+
+@pytest.fixture(scope="session")
+def record_folder(tmp_path_factory):
+    """Real records: 24 train, 7 val and 3 test clips with labels in both modalities; the test split has none."""
+    patch = pytest.MonkeyPatch()
+    patch.syspath_prepend(str(Path(__file__).parent))
+    root = tmp_path_factory.mktemp("runner")
+    random = np.random.default_rng(3)
+    lines = ["File_ID,Split,Amusement,Fear"]
+    for i in range(34):
+        split = "Train" if i < 24 else "Val" if i < 31 else "Test"
+        seen, heard = random.random(2)
+        media = root / "data" / split.lower() / "mp4"
+        media.mkdir(parents=True, exist_ok=True)
+        (media / f"{i:05d}.mp4").write_text(f"{seen} {heard}")
+        lines.append(f"[{i:05d}],{split}," + ("," if split == "Test" else f"{(seen + heard) / 2:.4f},{seen:.4f}"))
+    (root / "data" / "data_info.csv").write_text("\n".join(lines) + "\n")
+    preprocess_dataset(root / "data", root / "records", TINY_CONFIG.preprocess, extractor="tiny_extractor:extract",
+                       progress=False)
+    patch.undo()
+    return root / "records"
+
+
+@pytest.fixture
+def tiny(record_folder):
+    """`tiny.config(section={...})`: the tiny recipe on the tiny records, with fields replaced."""
+    def config(**sections):
+        return change(change(TINY_CONFIG, data={"records": str(record_folder)}), **sections)
+
+    return SimpleNamespace(config=config, records=record_folder)

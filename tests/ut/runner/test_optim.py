@@ -1,0 +1,53 @@
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor
+
+from mindface_eri.config import TrainConfig
+from mindface_eri.errors import ConfigError
+from mindface_eri.runner.optim import PlateauSchedule, create_optimizer
+
+
+def test_lr_halves_after_ten_epochs_without_a_better_metric():
+    schedule = PlateauSchedule(1e-4, 0.5, 10)
+    assert schedule.update(-0.9)  # below zero, yet better than the best so far, minus infinity
+    rates = []
+    for _ in range(20):
+        assert not schedule.update(-0.9)  # as good is not better
+        rates.append(schedule.lr)
+    assert rates == [1e-4] * 9 + [5e-5] * 10 + [2.5e-5]
+    assert schedule.update(0.1) and schedule.since_best == 0 and schedule.lr == 2.5e-5
+
+
+def test_nan_is_never_the_best():
+    schedule = PlateauSchedule(1.0)
+    assert not schedule.update(float("nan"))
+    assert schedule.best == float("-inf") and schedule.since_best == 1
+
+
+def test_state_is_taken_up():
+    one, two = PlateauSchedule(1.0, 0.5, 3), PlateauSchedule(9.0, 0.5, 3)
+    for metric in (0.3, 0.2, 0.1):
+        one.update(metric)
+    two.restore(one.state())
+    assert [one.update(0.0), one.lr] == [two.update(0.0), two.lr] == [False, 0.5]
+
+
+def test_first_adam_step_by_hand():
+    weight = Parameter(Tensor([1.0, -2.0], ms.float32), name="weight")
+    optimizer = create_optimizer([weight], TrainConfig(lr=0.1))
+    optimizer((Tensor([0.5, -4.0], ms.float32),))
+    np.testing.assert_allclose(weight.asnumpy(), [0.9, -1.9], atol=1e-6)  # lr times the sign of the gradient
+
+
+def test_decay_is_decoupled_and_leaves_vectors_alone():
+    matrix = Parameter(Tensor([[1.0]], ms.float32), name="matrix")
+    vector = Parameter(Tensor([1.0], ms.float32), name="vector")
+    optimizer = create_optimizer([matrix, vector], TrainConfig(lr=0.1, weight_decay=0.5))
+    optimizer((Tensor([[0.0]], ms.float32), Tensor([0.0], ms.float32)))
+    assert matrix.asnumpy()[0, 0] == pytest.approx(0.95) and vector.asnumpy()[0] == 1.0
+
+
+def test_nothing_to_train_is_said():
+    with pytest.raises(ConfigError, match="frozen"):
+        create_optimizer([])
