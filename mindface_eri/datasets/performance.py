@@ -20,7 +20,7 @@ from mindface_eri.datasets.voice import SAMPLE_RATE, speak
 
 # Each emotion, by its place in the label, has one set of movements and one change of the voice; there are seven.
 CHANNELS = 7
-AGREEMENT = 0.4  # share of emotions that face and voice show alike; the others are shown by each on its own
+AGREEMENT = 0.5  # share of emotions that face and voice show alike; the others are shown by each on its own
 LABEL_NOISE = 0.03  # deviation, before the row is divided by its largest
 EXPRESSION_NOISE = 0.04  # deviation of a person's habit of showing more or less than felt
 
@@ -59,7 +59,7 @@ def plan(seed: int, index: int, emotions: int, duration: Tuple[float, float], fp
     """Draws clip number `index` of the corpus with this seed; needs nothing of the other clips."""
     rng = _generator(seed, index, 0)
     face, voice = np.zeros(CHANNELS), np.zeros(CHANNELS)
-    face[:emotions], voice[:emotions], both = rng.beta(0.5, 1.1, (3, emotions))
+    face[:emotions], voice[:emotions], both = rng.beta(0.4, 0.8, (3, emotions))
     agreeing = rng.random(emotions) < AGREEMENT
     face[:emotions][agreeing] = voice[:emotions][agreeing] = both[agreeing]
     felt = 0.5 * face[:emotions] + 0.5 * voice[:emotions] + rng.normal(0.0, LABEL_NOISE, emotions)

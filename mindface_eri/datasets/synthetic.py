@@ -196,6 +196,9 @@ def _write_clip(root: Path, settings: Settings, index: int) -> None:
     mp4, wav = _paths(root, settings, index)
     mp4.parent.mkdir(parents=True, exist_ok=True)
     wav.parent.mkdir(parents=True, exist_ok=True)
+    for path in (mp4, wav):
+        for leftover in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):  # of a run that was killed at this clip
+            leftover.unlink()
     frames, waveform, plan = render_clip(settings, index)
     temporary = wav.with_name(f".{wav.stem}.{os.getpid()}.tmp.wav")
     try:

@@ -83,7 +83,10 @@ def test_a_second_run_reuses_and_an_interrupted_one_goes_on(corpus):
     labels = (root / "data_info.csv").read_bytes()
     clip.unlink()
     (root / "data_info.csv").unlink()
+    leftover = clip.with_name(".00002.99999.tmp.mp4")
+    leftover.write_bytes(b"half")
     assert synthesize(root, **TINY)["written"] == 1
+    assert not leftover.exists()
     assert clip.is_file() and (root / "data_info.csv").read_bytes() == labels
 
 
