@@ -56,8 +56,9 @@ def make_plan(out: Path, manifest: Manifest, config: PreprocessConfig, *, resume
     if config.storage == "jpeg" and rows > 65500:
         raise ConfigError(f"preprocess.frames x preprocess.face.size is {rows}, one JPEG holds 65500 rows; set "
                           "preprocess.storage to raw")
-    # At most about 64 parts, since MindData opens all of them in each thread, and four blocks a shard to balance them.
-    size = max(1, min(512, max(32, -(-len(manifest) // 64)), -(-len(manifest) // (4 * num_shards))))
+    # At most about 64 parts, since MindData opens all of them in each thread; a few blocks a shard, to balance shards.
+    share = -(-len(manifest) // (4 * num_shards)) if num_shards > 1 else len(manifest)
+    size = max(1, min(512, max(32, -(-len(manifest) // 64)), share))
     wanted = {"format": FORMAT, "clips": len(manifest), "labels": manifest.fingerprint(),
               "emotions": list(manifest.emotions), "preprocess": to_dict(config)}
     path = out / "plan.json"

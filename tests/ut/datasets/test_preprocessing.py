@@ -97,10 +97,10 @@ def test_a_missing_package_stops_the_run_and_can_be_mended(run, tmp_path, corpus
 
 
 def test_a_finished_folder_is_reused_and_mended(run, tmp_path, corpus_writer):
-    corpus_writer(tmp_path / "data", range(10))
+    corpus_writer(tmp_path / "data", range(40))
     first = run()
     again = run()
-    assert (again.reused, again.hash) == (10, first.hash)
+    assert (again.reused, again.hash) == (40, first.hash)
     with pytest.raises(DataError, match="--resume"):
         run(resume=False)
     part = next((tmp_path / "out" / "records").glob("*.mindrecord"))
@@ -108,7 +108,7 @@ def test_a_finished_folder_is_reused_and_mended(run, tmp_path, corpus_writer):
     with pytest.raises(DataError, match="cut off"):
         open_records(tmp_path / "out")
     mended = run()
-    assert mended.hash == first.hash and 0 < mended.reused < 10
+    assert mended.hash == first.hash and 0 < mended.reused < 40
 
 
 def test_other_settings_or_labels_are_refused_by_name(run, tmp_path, corpus_writer, tiny):
