@@ -1,26 +1,49 @@
 """mindface-eri predict"""
 
-import os
+import sys
 from pathlib import Path
 
+from mindface_eri.commands.common import cores
 from mindface_eri.report.answers import FORMATS, format_answers
 
 
 def add_arguments(parser):
     """Adds this command's arguments."""
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="media files, folders or quoted globs")
+    parser.add_argument("paths", nargs="+", metavar="PATH",
+                        help="media files, folders, quoted globs, or a CSV of paths")
     parser.add_argument("--model", type=Path, required=True, help="run folder, .ckpt, .mindir or .onnx")
     parser.add_argument("--format", choices=FORMATS, default="table", help="form of the answer")
     parser.add_argument("--out", type=Path, help="file to write; its ending (.csv, .json) chooses the form")
+    parser.add_argument("--report", type=Path, metavar="HTML|FOLDER",
+                        help="write a page: a file for one video, a folder with an index for several")
+    parser.add_argument("--overlay", type=Path, metavar="MP4|FOLDER",
+                        help="write the video with box, landmarks and moving bars: a file, or a folder for several")
+    parser.add_argument("--window", type=float, default=0.0, metavar="SECONDS",
+                        help="timeline: length of the sliding windows; without it, 12 for videos longer than 30 s")
+    parser.add_argument("--hop", type=float, default=0.0, metavar="SECONDS",
+                        help="timeline: from one window to the next; without it, half a window")
+    parser.add_argument("--whole", action="store_true", help="one row a video, however long it is")
+    parser.add_argument("--batch-size", type=int, default=8, help="clips or windows predicted together")
+    parser.add_argument("--workers", type=int, default=1, help="processes that take clips apart")
 
 
 def run(arguments):
     """Predicts; status 1 when a clip failed."""
-    from mindface_eri.datasets.labels import find_media
     from mindface_eri.deploy.runtime import load_predictor
+    from mindface_eri.report.html import write_text
+    from mindface_eri.report.predicting import find_jobs, predict_jobs
 
+    _check(arguments)
+    jobs = find_jobs(arguments.paths)
     predictor = load_predictor(arguments.model)
-    rows = predictor.predict(find_media(arguments.paths))
+    look = None
+    if arguments.report is not None or arguments.overlay is not None:
+        from mindface_eri.report.writer import Writer
+
+        look = Writer(jobs, predictor, arguments.model, report=arguments.report, overlay=arguments.overlay)
+    rows = predict_jobs(jobs, predictor, window=arguments.window, hop=arguments.hop, whole=arguments.whole,
+                        batch_size=arguments.batch_size, workers=min(arguments.workers, 4 * cores()), look=look,
+                        notify=_Progress(len(jobs)))
     form = arguments.format
     if arguments.out is not None and arguments.out.suffix[1:] in FORMATS:
         form = arguments.out.suffix[1:]
@@ -28,8 +51,33 @@ def run(arguments):
     if arguments.out is None:
         print(text)
     else:
-        temporary = arguments.out.with_name(arguments.out.name + ".tmp")
-        temporary.write_text(text + "\n", encoding="utf-8")
-        os.replace(temporary, arguments.out)
-        print(f"{len(rows)} rows in {arguments.out}")
-    return int(any(row.get("error") for row in rows))
+        print(f"{len(rows)} rows in {write_text(arguments.out, text + chr(10))}")
+    for path in look.finish() if look is not None else ():
+        print(f"wrote {path}", file=sys.stderr)
+    for reason in look.failures if look is not None else ():
+        print(f"mindface-eri predict: {reason}", file=sys.stderr)
+    return int(any(row.get("error") and "start" not in row for row in rows) or bool(look is not None and look.failures))
+
+
+def _check(arguments):
+    from mindface_eri.errors import ConfigError
+
+    for name, low in (("batch_size", 1), ("workers", 1), ("window", 0), ("hop", 0)):
+        if getattr(arguments, name) < low:
+            raise ConfigError(f"--{name.replace('_', '-')} {getattr(arguments, name)}: must be at least {low}")
+    if arguments.whole and (arguments.window or arguments.hop):
+        raise ConfigError("--whole asks for one row a video, --window and --hop for a timeline; give one or the other")
+
+
+class _Progress:
+    """A bar on standard error where that is a terminal; one clip needs none."""
+
+    def __init__(self, total):
+        from tqdm import tqdm
+
+        self.bar = tqdm(total=total, unit="clip", disable=total < 2 or not sys.stderr.isatty(), leave=False)
+
+    def __call__(self, job, error):
+        self.bar.update()
+        if self.bar.n >= self.bar.total:
+            self.bar.close()

@@ -62,6 +62,15 @@ def duration_of(path: os.PathLike) -> float:
     return float(times[-1] - times[0]) if len(times) > 1 else probe(path).duration
 
 
+def need_of(predictor: Any, clip: Clip) -> str:
+    """What the network cannot do without and the clip lacks, as a sentence; "" where it has all it needs."""
+    needed = _NEEDED.get(predictor.model.name, [0, 1])
+    if clip.present[needed].any():
+        return ""
+    return (f"{predictor.model.name} needs {' or '.join(_WORDS[i] for i in needed)}, and none was found ({clip.note}); "
+            "use a model of both modalities")
+
+
 def analyse(path: os.PathLike, predictor: Any, *, name: Optional[str] = None, audio_path: Optional[os.PathLike] = None,
             window: float = 0.0, hop: float = 0.0, whole: bool = False, batch_size: int = 4,
             notify: Callable[[str], None] = lambda _: None) -> Analysis:
@@ -90,20 +99,19 @@ def analyse(path: os.PathLike, predictor: Any, *, name: Optional[str] = None, au
         config = dataclasses.replace(config, frames=grid.samples)
     notify(f"{path.name}: reading {length:.1f} s")
     clip = extract_clip(path, config, audio_path=audio_path)
-    waveform = _waveform(source, path, clip, config.audio.sample_rate, separate=audio_path is not None)
+    waveform = waveform_of(source, path, clip, config.audio.sample_rate, separate=audio_path is not None)
     common = {"name": name or path.stem, "path": path, "clip": clip, "emotions": tuple(predictor.emotions),
               "waveform": waveform, "sample_rate": config.audio.sample_rate}
-    needed = _NEEDED.get(predictor.model.name, [0, 1])
-    if not clip.present[needed].any():
-        raise MediaError(f"{path}: {predictor.model.name} needs {' or '.join(_WORDS[i] for i in needed)}, and none was "
-                         f"found ({clip.note}); use a model of both modalities")
+    missing = need_of(predictor, clip)
+    if missing:
+        raise MediaError(f"{path}: {missing}")
     if grid is None:
         intensities, temporal, spatial = explain(predictor, clip.frames[None], clip.mfcc[None], clip.present[None])
         return Analysis(**common, intensities=intensities[0], values=intensities, temporal=_first(temporal),
                         spatial=_first(spatial), segments=np.array([[0.0, float(clip.timestamps[-1])]]))
     present = _present(clip, grid, waveform, config.audio.silence)
     values, temporal, spatial = _predict_windows(predictor, clip, grid, present, batch_size, notify)
-    values[~present[:, needed].any(1)] = np.nan
+    values[~present[:, _NEEDED.get(predictor.model.name, [0, 1])].any(1)] = np.nan
     times = np.asarray(clip.timestamps, np.float64)[grid.edges]
     merged = grid.merge(values)
     lengths = np.maximum(np.diff(times), 1e-6) * np.isfinite(merged).all(1)
@@ -154,7 +162,8 @@ def _is_heard(waveform: Optional[np.ndarray], clip: Clip, index: np.ndarray, sil
     return bool(len(part) and max(part.max(), -part.min()) >= silence)
 
 
-def _waveform(source: os.PathLike, path: os.PathLike, clip: Clip, rate: int, separate: bool) -> Optional[np.ndarray]:
+def waveform_of(source: os.PathLike, path: os.PathLike, clip: Clip, rate: int, *, separate: bool
+                ) -> Optional[np.ndarray]:
     """The sound from the clip's first instant to its end, (round(duration * rate),) float32; silence where it lacks."""
     if not clip.present[1]:
         return None

@@ -16,11 +16,13 @@ def format_answers(rows: Sequence[Mapping], emotions: Sequence[str], form: str) 
     """Rows of a predictor as text.
 
     Args:
-        rows: mappings with File_ID and either a value for each emotion or `error`.
+        rows: mappings with File_ID and either a value for each emotion or `error`; those of a timeline also have
+            `start` and `end`, in seconds.
         form: table, csv or json.
     """
     failed = any(row.get("error") for row in rows)
-    headers = ["File_ID", *emotions, *(["error"] if failed else [])]
+    timed = [key for key in ("start", "end") if any(key in row for row in rows)]
+    headers = ["File_ID", *timed, *emotions, *(["error"] if failed else [])]
     if form == "json":
         return json.dumps([{key: row[key] for key in headers if row.get(key) not in (None, "")} for row in rows],
                           indent=2, ensure_ascii=False)

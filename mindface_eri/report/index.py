@@ -1,0 +1,107 @@
+"""The index of many pages: a table with thumbnails that can be sorted and searched."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+from urllib.parse import quote
+
+import numpy as np
+
+from mindface_eri.report.analysis import Analysis
+from mindface_eri.report.html import clock, escape, jpeg, page, write_text
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A clip's line in the index."""
+
+    name: str
+    page: str = ""  # file name beside the index
+    values: Sequence[float] = ()
+    thumbnail: str = ""  # data address
+    duration: float = 0.0
+    found_share: float = 0.0
+    sound: bool = False
+    error: str = ""
+
+
+def entry_of(analysis: Analysis, file_name: str) -> Entry:
+    """The line of an analysed clip; its thumbnail is the best seen, most attended face."""
+    clip = analysis.clip
+    thumbnail = ""
+    if clip.present[0]:
+        worth = clip.detected.astype(float)
+        if analysis.temporal is not None:
+            worth = worth + 0.9 * analysis.temporal / max(float(analysis.temporal.max()), 1e-12)
+        thumbnail = jpeg(clip.frames[int(np.argmax(worth))])
+    return Entry(analysis.name, file_name, tuple(map(float, analysis.intensities)), thumbnail, float(clip.duration),
+                 float(clip.found_share) if clip.present[0] else 0.0, bool(clip.present[1]))
+
+
+def file_names(names: Sequence[str]) -> Dict[str, str]:
+    """name -> file name of its page: plain characters only, no two alike, never `index.html`."""
+    taken = {"index"}
+    result = {}
+    for name in names:
+        plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:100] or "clip"
+        stem, number = plain, 1
+        while stem.lower() in taken:
+            number += 1
+            stem = f"{plain}-{number}"
+        taken.add(stem.lower())
+        result[name] = f"{stem}.html"
+    return result
+
+
+def write_index(path: os.PathLike, entries: Sequence[Entry], emotions: Sequence[str], *,
+                title: str = "Emotional reaction intensities") -> Path:
+    """Writes the index whole or not at all."""
+    return write_text(path, render_index(entries, emotions, title=title))
+
+
+def render_index(entries: Sequence[Entry], emotions: Sequence[str], *, title: str) -> str:
+    """One HTML document; its links lead to pages beside it."""
+    failed = sum(bool(entry.error) for entry in entries)
+    columns = [_header("clip", "ascending"), _header("length"), _header("face"), _header("sound"),
+               *map(_header, emotions)]
+    rows = "".join(_row(entry, emotions, failed > 0) for entry in entries)
+    reason = _header("reason", "ascending") if failed else ""
+    summary = f"{len(entries)} clips" + (f", {failed} of which could not be used" if failed else "")
+    body = (f'<header><h1>{escape(title)}</h1><p>{escape(summary)}</p></header><main><p class="head"><label>Find '
+            '<input type="search"></label><span class="soft" id="count" aria-live="polite"></span></p>'
+            '<div class="scroll" role="region" aria-label="Clips" tabindex="0"><table><thead><tr>'
+            f'<th><span hidden>face</span></th>{"".join(columns)}{reason}</tr></thead><tbody>{rows}</tbody></table>'
+            '</div></main>')
+    return page(title, body, script="index.js", data=None)
+
+
+def _header(name: str, first: str = "descending") -> str:
+    return f'<th scope="col" data-first="{first}"><button type="button">{escape(name)}</button></th>'
+
+
+def _row(entry: Entry, emotions: Sequence[str], reasons: bool) -> str:
+    picture = f'<img src="{entry.thumbnail}" alt="">' if entry.thumbnail else "no face" if not entry.error else ""
+    name = escape(entry.name)
+    if entry.page and not entry.error:
+        name = f'<a href="{escape(quote(entry.page))}">{name}</a>'
+    cells: List[str] = [f'<td><div class="crop">{picture}</div></td>', f'<td class="id">{name}</td>']
+    if entry.error:
+        cells += [_number(None, "")] * (3 + len(emotions))
+    else:
+        cells += [_number(entry.duration, clock(entry.duration, digits=1)),
+                  _number(entry.found_share, f"{entry.found_share:.0%}"),
+                  _number(float(entry.sound), "yes" if entry.sound else "no")]
+        cells += [_number(value, f"{value:.2f}", bar=True) for value in entry.values]
+    if reasons:
+        cells.append(f'<td class="reason">{escape(entry.error)}</td>')
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _number(value: Optional[float], text: str, *, bar: bool = False) -> str:
+    share = f'<b><i style="width:{100 * min(max(value, 0), 1):.0f}%"></i></b>' if bar and value is not None else ""
+    return (f'<td class="number" data-value="{"" if value is None else f"{value:.6g}"}">{share}'
+            f'<span>{escape(text)}</span></td>')

@@ -1,0 +1,48 @@
+"""What gave the numbers: the model's file and hash, the versions and the preprocessing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict
+
+import mindface_eri
+from mindface_eri.config import to_dict
+
+
+def provenance_of(model: os.PathLike, predictor: Any) -> Dict[str, object]:
+    """Names and values for a page.
+
+    Args:
+        model: what the predictor was loaded from.
+    """
+    path = Path(model)
+    file = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
+    facts: Dict[str, object] = {"model": path.resolve().name, "network": predictor.model.name}
+    if file.is_file():
+        facts["weights"] = f"{file.name}, sha256 {_hash(file)}"
+    facts["emotions"] = ", ".join(predictor.emotions)
+    facts["preprocessing"] = _flat(to_dict(predictor.preprocess))
+    versions = {"mindface_eri": mindface_eri.__version__}
+    for name in ("mindspore", "onnxruntime", "dlib", "librosa", "av", "numpy"):
+        if name in sys.modules:
+            versions[name] = getattr(sys.modules[name], "__version__", "")
+    facts["software"] = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return facts
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def _flat(tree: dict, prefix: str = "") -> str:
+    parts = []
+    for key, value in tree.items():
+        parts.append(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else f"{prefix}{key} {value}")
+    return ", ".join(parts)

@@ -1,0 +1,69 @@
+"""What `predict` writes beside its rows: pages, their index, and overlays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, List, Optional, Sequence, Union
+
+from mindface_eri.errors import ConfigError, ERIError
+from mindface_eri.report.analysis import Analysis
+from mindface_eri.report.index import Entry, entry_of, file_names, write_index
+from mindface_eri.report.page import write_page
+from mindface_eri.report.provenance import provenance_of
+
+
+class Writer:
+    """Called with each job and its analysis, or the reason why there is none; `finish` gives the files written.
+
+    Args:
+        jobs: all clips of this call.
+        report: an .html file for one clip, or a folder, which gets an index.
+        overlay: an .mp4 file for one clip, or a folder.
+
+    Raises:
+        ConfigError: a file is named for several clips.
+    """
+
+    def __init__(self, jobs: Sequence[Any], predictor: Any, model: os.PathLike, *, report: Optional[Path] = None,
+                 overlay: Optional[Path] = None) -> None:
+        for path, ending, flag in ((report, (".html", ".htm"), "--report"), (overlay, (".mp4", ".mov", ".mkv"),
+                                                                              "--overlay")):
+            if path is not None and path.suffix.lower() in ending and len(jobs) > 1:
+                raise ConfigError(f"{flag} {path}: {len(jobs)} clips do not fit into one file; name a folder")
+        self.predictor, self.report, self.overlay = predictor, report, overlay
+        self.facts = provenance_of(model, predictor)
+        self.single = report is not None and report.suffix.lower() in (".html", ".htm")
+        self.names = file_names([job.name for job in jobs])
+        self.entries: List[Entry] = []
+        self.pages: List[Path] = []
+        self.written: List[Path] = []
+        self.failures: List[str] = []
+
+    def __call__(self, job: Any, found: Union[Analysis, str]) -> None:
+        if isinstance(found, str):
+            self.entries.append(Entry(job.name, error=found))
+            return
+        if self.report is not None:
+            target = self.report if self.single else self.report / self.names[job.name]
+            self.pages.append(write_page(target, found, self.facts))
+            self.entries.append(entry_of(found, target.name))
+        if self.overlay is not None:
+            self._overlay(job, found)
+
+    def _overlay(self, job: Any, found: Analysis) -> None:
+        from mindface_eri.report.overlay import write_overlay
+
+        single = self.overlay.suffix.lower() in (".mp4", ".mov", ".mkv")
+        target = self.overlay if single else self.overlay / Path(self.names[job.name]).with_suffix(".mp4")
+        try:
+            self.written.append(write_overlay(job.source, target, self.predictor, audio_path=job.separate_sound,
+                                              analysis=found))
+        except ERIError as error:
+            self.failures.append(f"no overlay: {error}")
+
+    def finish(self) -> List[Path]:
+        """Writes the index, where there is one; the files for people to open: it stands for its pages."""
+        if self.report is not None and not self.single:
+            self.pages = [write_index(self.report / "index.html", self.entries, self.predictor.emotions)]
+        return [*self.pages, *self.written]
