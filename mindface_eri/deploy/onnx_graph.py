@@ -46,6 +46,7 @@ def polish(path: os.PathLike, *, dynamic: Optional[int], output: str, notes: Opt
         for value in (*model.graph.input, *model.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "batch"
         del model.graph.value_info[:]
+    _drop_unused(model.graph)
     onnx.helper.set_model_props(model, dict(notes or {}))
     onnx.checker.check_model(model)
     temporary = Path(path).with_name(Path(path).name + ".tmp")
@@ -113,3 +114,12 @@ def _free_slices(graph, batch: int) -> None:
                 node.input[position] = name
             else:
                 node.input.append(name)
+
+
+def _drop_unused(graph) -> None:
+    """Initializers and constants that no node reads any more; onnxruntime warns about each."""
+    read = {name for node in graph.node for name in node.input}
+    for unused in [tensor for tensor in graph.initializer if tensor.name not in read]:
+        graph.initializer.remove(unused)
+    for unused in [node for node in graph.node if node.op_type == "Constant" and node.output[0] not in read]:
+        graph.node.remove(unused)
