@@ -40,7 +40,7 @@ class FaceConfig:
     margin: float = _number(0.20, 0.0, 2.0)  # added to the landmarks' extent on each side; not in the paper
     align: bool = False  # rotate the crop so that the eyes are level; not in the paper
     gap_window: int = _number(12, 0)  # frames: gaps up to this long are interpolated
-    hold_window: int = _number(60, 0)  # frames: beyond the gap window the nearest geometry is held; not in the paper
+    hold_window: int = _number(30, 0)  # frames: beyond the gap window the nearest geometry is held; not in the paper
     min_share: float = _number(0.05, 0.0, 1.0)  # a face in less of the clip than this is no face; not in the paper
     smoothing: float = _number(1.5, 0.0)  # standard deviation of the Gaussian over time, frames; not in the paper
     redetect_every: int = _number(30, 1)  # frames between detections in track mode; not in the paper

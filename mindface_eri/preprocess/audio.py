@@ -15,7 +15,7 @@ import numpy as np
 
 from mindface_eri.config import AudioConfig
 from mindface_eri.errors import MediaError, MissingDependencyError
-from mindface_eri.preprocess.video import open_media
+from mindface_eri.preprocess.video import decoded, open_media
 
 _CHUNK = 2048  # MFCC frames computed at a time, so that long clips need little memory
 _GAP = 0.1  # seconds; sound missing for longer inside the track is filled with silence
@@ -43,7 +43,7 @@ def load_audio(path: os.PathLike, sample_rate: int) -> Audio:
         if stream is None:
             raise MediaError(f"{path}: there is no sound track")
         track = _Track(sample_rate)
-        for frame in _decode(container, stream):
+        for frame in decoded(container, stream):
             track.add(frame)
         waveform = track.finish()
     if not len(waveform):
@@ -93,12 +93,6 @@ class _Track:
 
     def _keep(self, frames) -> None:
         self._pieces.extend(frame.to_ndarray().mean(axis=0, dtype=np.float32) for frame in frames)
-
-
-def _decode(container, stream):
-    from mindface_eri.preprocess.video import _decode as decode_packets
-
-    return decode_packets(container, stream)
 
 
 def mfcc(waveform: np.ndarray, config: AudioConfig) -> np.ndarray:

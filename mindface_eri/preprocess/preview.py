@@ -15,6 +15,7 @@ from mindface_eri.preprocess.clip import Clip
 STATE_COLOURS = {"detected": (46, 160, 67), "interpolated": (240, 180, 0), "held": (230, 110, 20),
                  "none": (200, 40, 40)}
 _COLUMNS, _CELL, _BORDER, _GAP = 8, 112, 5, 4  # crops in a row; pixels
+_SHOWN = 32  # MFCC coefficients in the picture; the higher ones look like noise
 _BACK, _INK, _SOFT = (250, 250, 250), (30, 30, 30), (130, 130, 130)
 
 
@@ -66,15 +67,16 @@ def _text(canvas: np.ndarray, text: str, x: int, y: int, colour=_INK, scale: flo
 
 
 def _header(clip: Clip, title: str, width: int) -> np.ndarray:
-    canvas = np.full((78, width, 3), _BACK, np.uint8)
+    canvas = np.full((96, width, 3), _BACK, np.uint8)
     if title:
         _text(canvas, title[:100], _GAP + 2, 20, scale=0.55)
     shape = f"{clip.width}x{clip.height}, {clip.fps:.2f} frames/s, " if clip.width else ""
-    _text(canvas, f"{shape}{clip.duration:.2f} s; {clip.quality}"[:135], _GAP + 2, 42, _SOFT, 0.4)
+    _text(canvas, f"{shape}{clip.duration:.2f} s", _GAP + 2, 42, _SOFT, 0.4)
+    _text(canvas, clip.quality[:145], _GAP + 2, 60, _SOFT, 0.4)
     x = _GAP + 2
     for name, colour in STATE_COLOURS.items():
-        canvas[56:68, x:x + 12] = colour
-        _text(canvas, name, x + 18, 67, _SOFT, 0.4)
+        canvas[74:86, x:x + 12] = colour
+        _text(canvas, name, x + 18, 85, _SOFT, 0.4)
         x += 120
     return canvas
 
@@ -117,7 +119,7 @@ def _wave(waveform: np.ndarray, rate: int, offset: float, clip: Clip, width: int
 
 
 def _mfcc(clip: Clip, width: int) -> np.ndarray:
-    """One column a sampled frame: the stack's mean MFCC, each coefficient scaled to its own range, the lowest below."""
+    """One column a sampled frame: the stack's mean MFCC, each coefficient on its own scale, the lowest below."""
     import cv2
 
     height, inner = 128, width - 2 * _GAP
@@ -125,13 +127,13 @@ def _mfcc(clip: Clip, width: int) -> np.ndarray:
     if not clip.present[1]:
         _text(canvas, "no sound: the acoustic modality is absent", _GAP + 2, 14, STATE_COLOURS["none"], 0.45)
         return canvas[:22]
-    stacks = clip.mfcc.reshape(len(clip.mfcc), -1, min(128, clip.mfcc.shape[1])) if clip.mfcc.shape[1] % 128 == 0 \
-        else clip.mfcc[:, None]
-    table = stacks.mean(axis=1).T[::-1]  # (coefficients, T)
+    width_of_one = 128 if clip.mfcc.shape[1] % 128 == 0 else clip.mfcc.shape[1]
+    stacks = clip.mfcc.reshape(len(clip.mfcc), -1, width_of_one)  # (T, stack, coefficients)
+    table = stacks.mean(axis=1).T[:_SHOWN][::-1]  # (_SHOWN, T)
     low, high = table.min(axis=1, keepdims=True), table.max(axis=1, keepdims=True)
     grey = (255 * (table - low) / np.maximum(high - low, 1e-6)).astype(np.uint8)
     colours = cv2.applyColorMap(cv2.resize(grey, (inner, height), interpolation=cv2.INTER_NEAREST),
                                 cv2.COLORMAP_VIRIDIS)[:, :, ::-1]
     canvas[18:18 + height, _GAP:_GAP + inner] = colours
-    _text(canvas, "MFCC, mean of each stack", _GAP + 2, 13, _SOFT, 0.38)
+    _text(canvas, f"MFCC, coefficients 0 (below) to {len(table) - 1}, mean of each stack", _GAP + 2, 13, _SOFT, 0.38)
     return canvas

@@ -21,6 +21,8 @@ __all__ = ["MediaInfo", "Picture", "frame_times", "open_media", "probe", "read_f
 
 _STILL = ("image2", "gif_pipe", "tty", "hls", "concat", "lavfi")  # demuxers of pictures, text and play lists, not clips
 _MAX_SIDE = 16384  # pixels; damaged headers claim more than any camera gives
+_ATTACHED_PICTURE = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC
+_MAX_FAILURES = 20  # read errors in a row after which a file counts as ended
 _MAX_GAP = 60.0  # seconds between two frames; a longer jump is a damaged time stamp
 
 
@@ -119,7 +121,7 @@ def open_media(path: os.PathLike):
 def video_stream(container):
     """The first real video stream, or None; cover art is not video."""
     for stream in container.streams.video:
-        attached = "attached_pic" in str(getattr(stream, "disposition", ""))
+        attached = int(getattr(stream, "disposition", 0)) & _ATTACHED_PICTURE
         if not attached and 0 < stream.width <= _MAX_SIDE and 0 < stream.height <= _MAX_SIDE:
             return stream
     return None
@@ -138,7 +140,7 @@ def probe(path: os.PathLike) -> MediaInfo:
         if video is None:
             return MediaInfo(max(duration, 0.0), False, has_audio)
         rotation, width, height = 0, video.width, video.height
-        first = next(_decode(container, video), None)
+        first = next(decoded(container, video), None)
         if first is not None:
             rotation = _rotation(first)
         if rotation % 180:
@@ -162,7 +164,7 @@ def read_frames(path: os.PathLike) -> Iterator[Tuple[float, Picture]]:
         stream.thread_type = "AUTO"
         clock = _Clock(_rate(stream))
         size = None
-        for frame in _decode(container, stream):
+        for frame in decoded(container, stream):
             size = size or (frame.width, frame.height)
             if (frame.width, frame.height) != size:
                 frame = _resized(frame, size)
@@ -178,7 +180,7 @@ def frame_times(path: os.PathLike) -> np.ndarray:
         if stream is None:
             return np.zeros(0)
         stamps: List[Optional[int]] = []
-        for packet in _packets(container, stream):
+        for packet in packets_of(container, stream):
             if packet.size and not getattr(packet, "is_discard", False):
                 stamps.append(packet.pts)
         known = sorted(stamp for stamp in stamps if stamp is not None)
@@ -210,31 +212,39 @@ class _Clock:
         return seconds
 
 
-def _packets(container, stream) -> Iterator:
-    """Packets until the end of the file or of what can be read of it."""
+def packets_of(container, stream) -> Iterator:
+    """Packets until the end of the file or of what can be read of it; damaged stretches are skipped."""
     import av
 
-    packets = container.demux(stream)
-    while True:
+    packets, failures = container.demux(stream), 0
+    while failures < _MAX_FAILURES:
         try:
             packet = next(packets, None)
-        except (av.error.FFmpegError, EOFError):
+        except EOFError:
             return
+        except (av.error.FFmpegError, IndexError):  # IndexError: PyAV meets a stream that the header did not announce
+            packets, failures = container.demux(stream), failures + 1
+            continue
         if packet is None:
             return
+        failures = 0
         yield packet
 
 
-def _decode(container, stream) -> Iterator:
-    """Decoded frames; packets that cannot be decoded are skipped."""
+def decoded(container, stream) -> Iterator:
+    """Decoded frames of a video or sound stream; packets that cannot be decoded are skipped."""
     import av
 
-    for packet in _packets(container, stream):
+    for packet in packets_of(container, stream):
         try:
             frames = packet.decode()
         except (av.error.FFmpegError, EOFError):
             continue
         yield from frames
+    try:  # what threaded decoding still holds where reading ended in an error
+        yield from stream.codec_context.decode(None)
+    except (av.error.FFmpegError, EOFError):
+        return
 
 
 def _resized(frame, size: Tuple[int, int]):
