@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from mindface_eri.errors import MediaError, MissingDependencyError
+from mindface_eri.preprocess.picture import Picture
 from mindface_eri.preprocess.writer import write_video
 
 __all__ = ["MediaInfo", "Picture", "frame_times", "open_media", "probe", "read_frames", "write_video"]
@@ -38,54 +38,6 @@ class MediaInfo:
     fps: float = 0.0
     rotation: int = 0  # degrees counter-clockwise that bring the stored picture upright: 0, 90, 180 or 270
     frames: Optional[int] = None  # as counted by the container, if it does
-
-
-class Picture:
-    """One decoded frame, upright; converted only as far, and as large, as somebody asks."""
-
-    def __init__(self, frame, rotation: int = 0) -> None:
-        self._frame = frame
-        self._turns = rotation // 90
-        sides = (frame.width, frame.height)
-        self.width, self.height = sides[::-1] if self._turns % 2 else sides
-
-    @cached_property
-    def grey(self) -> np.ndarray:
-        """(H, W) uint8; a view of the luma plane where the pixel format allows it."""
-        frame = self._frame
-        if frame.format.name in ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"):
-            plane = frame.planes[0]
-            stored = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
-        else:
-            stored = frame.to_ndarray(format="gray")
-        return np.rot90(stored, self._turns)
-
-    @cached_property
-    def solid_grey(self) -> np.ndarray:
-        """(H, W) uint8, contiguous, as dlib wants it; no copy where the decoder's rows have no padding."""
-        return np.ascontiguousarray(self.grey)
-
-    def reduced_grey(self, scale: float) -> np.ndarray:
-        """(round(H * scale), round(W * scale)) uint8, contiguous; `scale` at most 1."""
-        if scale >= 1.0:
-            return self.solid_grey
-        return _shrink(self.solid_grey, scale)
-
-    def rgb(self, scale: float = 1.0) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, reduced by `scale`, contiguous."""
-        frame = self._frame
-        if scale < 1.0:
-            frame = frame.reformat(width=max(2, round(frame.width * scale)), height=max(2, round(frame.height * scale)),
-                                   format="rgb24", interpolation="AREA")
-        return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), self._turns))
-
-
-def _shrink(grey: np.ndarray, scale: float) -> np.ndarray:
-    import cv2
-
-    height, width = grey.shape
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
 
 
 @contextmanager

@@ -134,7 +134,9 @@ def _crop_all(path: os.PathLike, reader: _Reader, picks: np.ndarray, placed: lis
         slots = [k for k in np.flatnonzero(picks == number) if states[k] != NONE]
         if slots:
             box, angle = placed[slots[0]]
-            crops[slots] = crop(picture.rgb(), box, size, angle)
+            middle, reach = (box[:2] + box[2:]) / 2, (box[2] - box[0]) * (0.7072 if angle else 0.5) + 2
+            part, corner = picture.rgb_around(np.concatenate([middle - reach, middle + reach]))
+            crops[slots] = crop(part, box - np.concatenate([corner, corner]), size, angle)
 
     for number in set(picks.tolist()) & set(reader.kept):
         cut(number, reader.kept[number])

@@ -1,0 +1,89 @@
+"""A decoded frame that is converted only as far, and as large, as somebody asks."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Optional, Tuple
+
+import numpy as np
+
+_LUMA_FIRST = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray")
+_LARGE = 600_000  # pixels from which converting a part is cheaper than converting the whole
+
+
+class Picture:
+    """One decoded frame, upright."""
+
+    def __init__(self, frame, rotation: int = 0) -> None:
+        self._frame = frame
+        self._turns = rotation // 90
+        sides = (frame.width, frame.height)
+        self.width, self.height = sides[::-1] if self._turns % 2 else sides
+
+    @cached_property
+    def grey(self) -> np.ndarray:
+        """(H, W) uint8; a view of the luma plane where the pixel format allows it."""
+        frame = self._frame
+        if frame.format.name in _LUMA_FIRST:
+            plane = frame.planes[0]
+            stored = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+        else:
+            stored = frame.to_ndarray(format="gray")
+        return np.rot90(stored, self._turns)
+
+    @cached_property
+    def solid_grey(self) -> np.ndarray:
+        """(H, W) uint8, contiguous, as dlib wants it; no copy where the decoder's rows have no padding."""
+        return np.ascontiguousarray(self.grey)
+
+    def reduced_grey(self, scale: float) -> np.ndarray:
+        """(round(H * scale), round(W * scale)) uint8, contiguous; `scale` at most 1."""
+        if scale >= 1.0:
+            return self.solid_grey
+        return _shrink(self.solid_grey, scale)
+
+    def rgb(self, scale: float = 1.0) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, reduced by `scale`, contiguous."""
+        frame = self._frame
+        if scale < 1.0:
+            frame = frame.reformat(width=max(2, round(frame.width * scale)), height=max(2, round(frame.height * scale)),
+                                   format="rgb24", interpolation="AREA")
+        return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), self._turns))
+
+    def rgb_around(self, box: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """The picture around `box` (4,): (h, w, 3) uint8 RGB, and (2,) x, y of that part's corner in the picture.
+
+        Converts only that part of a large picture; the numbers are those of the whole conversion.
+        """
+        limits = np.array([self.width, self.height])
+        low = np.clip(np.floor(box[:2]).astype(int) // 2 * 2 - 4, 0, limits // 2 * 2)
+        high = np.clip(np.ceil(box[2:]).astype(int) // 2 * 2 + 6, low, limits)
+        part = None if self._turns else self._part(low, high)
+        if part is None:
+            part = self.rgb()[low[1]:high[1], low[0]:high[0]]
+        return part, low
+
+    def _part(self, low: np.ndarray, high: np.ndarray) -> Optional[np.ndarray]:
+        frame = self._frame
+        (left, top), (width, height) = low, high - low
+        if frame.format.name not in ("yuv420p", "yuvj420p") or frame.width * frame.height < _LARGE:
+            return None
+        if width < 16 or height < 16 or width % 2 or height % 2:
+            return None
+        rows = []
+        for plane, shift in zip(frame.planes, (1, 2, 2)):
+            table = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+            cut = table[top // shift:(top + height) // shift, left // shift:(left + width) // shift]
+            rows.append(cut.reshape(-1))
+        stacked = np.concatenate(rows).reshape(height * 3 // 2, width)
+        small = type(frame).from_ndarray(stacked, format=frame.format.name)
+        small.colorspace, small.color_range = frame.colorspace, frame.color_range
+        return small.to_ndarray(format="rgb24")
+
+
+def _shrink(grey: np.ndarray, scale: float) -> np.ndarray:
+    import cv2
+
+    height, width = grey.shape
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)

@@ -1,0 +1,68 @@
+import os
+
+import cv2
+import numpy as np
+import pytest
+
+from mindface_eri.config import FaceConfig, PreprocessConfig
+from mindface_eri.errors import MediaError
+from mindface_eri.preprocess.benchmark import benchmark_preprocess, box_iou
+from mindface_eri.preprocess.clip import extract_clip
+from mindface_eri.preprocess.literal import literal_clip
+from mindface_eri.preprocess.preview import STATE_COLOURS, contact_sheet, save_contact_sheet
+from mindface_eri.preprocess.video import write_video
+
+CONFIG = PreprocessConfig(frames=10, face=FaceConfig(detector="dlib", gap_window=2, hold_window=4))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory, face_picture, tone):
+    """Two crops' worth of each of detected, held and none."""
+    path = tmp_path_factory.mktemp("preview") / "half.mp4"
+    face, empty = face_picture(320, 240, [(160, 120, 120)]), face_picture(320, 240, [])
+    write_video(path, [face] * 10 + [empty] * 10, 20, tone)
+    return extract_clip(path, CONFIG)
+
+
+def colours(sheet):
+    return {name for name, colour in STATE_COLOURS.items() if (sheet[100:] == colour).all(axis=2).any()}
+
+
+def test_frames_carry_the_colour_of_their_state(clip, tone):
+    sheet = contact_sheet(clip, tone, title="half")
+    assert sheet.dtype == np.uint8 and sheet.shape[2] == 3
+    assert colours(sheet) == {"detected", "held", "none"}
+    assert len(contact_sheet(clip)) < len(sheet)  # without the waveform the sheet is lower
+
+
+def test_saved_sheet_reads_back(clip, tone, tmp_path):
+    save_contact_sheet(clip, tmp_path / "sheet.png", "a title", tone)
+    back = cv2.imread(str(tmp_path / "sheet.png"))[:, :, ::-1]
+    np.testing.assert_array_equal(back, contact_sheet(clip, tone, title="a title"))
+    assert os.listdir(tmp_path) == ["sheet.png"]
+    with pytest.raises(MediaError, match="cannot be written"):
+        save_contact_sheet(clip, tmp_path / "no" / "sheet.png")
+
+
+def test_yardstick_sees_the_same_face(face_clip):
+    literal, ours = literal_clip(face_clip, CONFIG), extract_clip(face_clip, CONFIG)
+    assert literal.found_share == 1.0 and literal.total == 30
+    assert literal.frames.shape == ours.frames.shape and literal.mfcc.shape == ours.mfcc.shape
+    assert box_iou(literal.boxes, ours.boxes).mean() > 0.85
+
+
+def test_benchmark_rows(face_clip):
+    rows = benchmark_preprocess([face_clip, "never opened"], clips_limit=1, repeats=1, config=CONFIG)
+    assert len(rows) == 1
+    row = rows[0]
+    assert (row["clip"], row["width"], row["height"], row["frames"]) == ("face.mp4", 320, 240, 30)
+    assert row["iou"] > 0.9 and row["share_track"] == row["share_every_frame"] == 1.0
+    assert row["speedup"] == pytest.approx(row["literal_s"] / row["track_s"])
+    with pytest.raises(ValueError, match="repeats"):
+        benchmark_preprocess([face_clip], repeats=0)
+
+
+def test_box_iou_by_hand():
+    one = np.array([[0, 0, 2, 2], [0, 0, 1, 1]], float)
+    other = np.array([[1, 1, 3, 3], [5, 5, 6, 6]], float)
+    np.testing.assert_allclose(box_iou(one, other), [1 / 7, 0])
