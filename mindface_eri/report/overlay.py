@@ -87,6 +87,8 @@ def _draw(image: np.ndarray, clip: Clip, seconds: float, scale: float) -> np.nda
     width = max(1, round(image.shape[0] / 240))
     corners = np.round(box * scale).astype(int)
     cv2.rectangle(image, tuple(map(int, corners[:2])), tuple(map(int, corners[2:])), colour, width, cv2.LINE_AA)
+    if state == "held":  # the face is not in sight: where its points would be is no knowledge
+        return image
     radius = max(1, round((box[2] - box[0]) * scale / 130))
     for x, y in np.round(points * scale).astype(int):
         cv2.circle(image, (int(x), int(y)), radius, (255, 255, 255), -1, cv2.LINE_AA)
@@ -111,7 +113,8 @@ class _Panel:
     def __init__(self, analysis: Analysis, height: int) -> None:
         self.emotions, self.height = analysis.emotions, height
         self.size = int(np.clip(height / (2.9 * len(self.emotions)), 9, 26))
-        self.width = self.size * 11
+        longest = max(_text(emotion, self.size).shape[1] for emotion in self.emotions)
+        self.width = int(np.clip(longest, 5 * self.size, 16 * self.size)) + 5 * self.size
         self.middles, self.values = analysis.segments.mean(1), analysis.values
         self.step = min(height / max(len(self.emotions), 1), 3.2 * self.size)
         self.base = self._names()
@@ -143,7 +146,7 @@ class _Panel:
         for e, emotion in enumerate(self.emotions):
             top, left, right = self._place(e)
             panel[top:top + self.size // 2, left:right] = 60
-            stamp = _text(emotion, self.size)[:, :round(0.72 * (right - left))]
+            stamp = _text(emotion, self.size)[:, :16 * self.size]
             y = max(top - stamp.shape[0] - 2, 0)
             area = panel[y:y + stamp.shape[0], left:left + stamp.shape[1]]
             np.maximum(area, stamp[:area.shape[0], :area.shape[1]], out=area)

@@ -1,0 +1,108 @@
+"""Clips and a predictor with the attributes of the real ones, for tests of what is drawn from them."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
+from mindface_eri.constants import EMOTIONS
+from mindface_eri.preprocess.clip import Clip
+from mindface_eri.preprocess.video import write_video
+from mindface_eri.report.analysis import Analysis
+
+CONFIG = PreprocessConfig(frames=4, face=FaceConfig(size=32), audio=AudioConfig(coefficients=8, stack=2))
+
+
+def _clip(count=4, *, face=True, sound=True, seconds=3.0, states=None, note=""):
+    """A clip of `count` samples; brightness of the crops grows with time."""
+    detected = np.full(count, 3, np.uint8) if states is None else np.array(states, np.uint8)
+    frames = np.linspace(40, 220, count).astype(np.uint8)[:, None, None, None] * np.ones((1, 32, 32, 3), np.uint8)
+    mfcc = np.random.default_rng(0).normal(size=(count, 16)).astype(np.float32) * sound
+    boxes = np.tile(np.array([10, 10, 40, 40], np.float32), (count, 1))
+    points = np.random.default_rng(1).uniform(12, 38, (count, 68, 2)).astype(np.float32)
+    return Clip(frames=frames * face, mfcc=mfcc, present=np.array([face, sound], np.float32),
+                timestamps=np.linspace(0, seconds, count).astype(np.float32), boxes=boxes, landmarks=points,
+                detected=detected * face, detector="dlib" if face else "none", found_share=float(face), others=0,
+                duration=seconds, fps=10.0, width=64, height=48, note=note)
+
+
+class FakePredictor:
+    """Says the mean brightness of the crops for each emotion, or, without a face, 0.5."""
+
+    emotions = EMOTIONS
+    preprocess = CONFIG
+    model = types.SimpleNamespace(name="eri_dual_branch")
+
+    def predict_arrays(self, frames, mfcc, present):
+        assert frames.dtype == np.uint8
+        assert mfcc.shape[:2] == frames.shape[:2]
+        value = np.where(present[:, 0] > 0, frames.reshape(len(frames), -1).mean(1) / 255, 0.5)
+        return np.tile(value[:, None], (1, len(self.emotions)))
+
+
+class SeeingPredictor(FakePredictor):
+    """Looks at each window's last frame, and at the first position of each frame."""
+
+    def attention(self, frames, mfcc, present):
+        temporal = np.zeros(frames.shape[:2])
+        temporal[:, -1] = 1
+        spatial = np.zeros((*frames.shape[:2], 7, 7))
+        spatial[..., 0, 0] = 1
+        return self.predict_arrays(frames, mfcc, present), temporal, spatial
+
+
+def _analysis(clip=None, *, name="clip", emotions=EMOTIONS, attention=True, segments=None, values=None, **more):
+    """What `analyse` would give for a clip."""
+    clip = _clip() if clip is None else clip
+    count = len(clip.timestamps)
+    if segments is None:
+        segments, values = np.array([[0.0, float(clip.timestamps[-1])]]), np.linspace(0.1, 0.9, len(emotions))[None]
+    wave = np.sin(np.linspace(0, 60, 8000)).astype(np.float32) if clip.present[1] else None
+    return Analysis(name=name, path=Path("clip.mp4"), clip=clip,
+                    emotions=tuple(emotions), intensities=np.nanmean(values, 0), segments=np.asarray(segments, float),
+                    values=np.asarray(values, float),
+                    temporal=np.full(count, 1 / count) if attention else None,
+                    spatial=np.full((count, 7, 7), 1 / 49) if attention and clip.present[0] else None,
+                    waveform=wave, **more)
+
+
+@pytest.fixture()
+def make_clip():
+    return _clip
+
+
+@pytest.fixture()
+def make_analysis():
+    return _analysis
+
+
+@pytest.fixture()
+def predictor():
+    return FakePredictor()
+
+
+@pytest.fixture()
+def seeing_predictor():
+    return SeeingPredictor()
+
+
+@pytest.fixture(scope="session")
+def faceless_video(tmp_path_factory):
+    """4 s, 10 frames a second, no face, with a tone in its first half."""
+    path = tmp_path_factory.mktemp("video") / "tone.mp4"
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(4 * 16000) / 16000).astype(np.float32)
+    tone[2 * 16000:] = 0
+    write_video(path, [np.full((48, 64, 3), 10 * i % 250, np.uint8) for i in range(40)], 10, tone)
+    return path
+
+
+@pytest.fixture(scope="session")
+def silent_video(tmp_path_factory):
+    """2 s, 10 frames a second, no face, no sound: nothing to work on."""
+    path = tmp_path_factory.mktemp("video") / "silent.mp4"
+    write_video(path, [np.full((48, 64, 3), 100, np.uint8)] * 20, 10)
+    return path

@@ -1,0 +1,107 @@
+"""The paired bootstrap, and reading runs back."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mindface_eri.cli import main
+from mindface_eri.datasets.predictions import write_predictions
+from mindface_eri.errors import DataError
+from mindface_eri.report.compare import compare
+from mindface_eri.report.run_figures import write_run_figures
+from mindface_eri.report.runs import Scored, read_history, read_scored
+
+IDS = tuple(f"c{i}" for i in range(80))
+
+
+def run(name, noise, *, seed=0, ids=IDS):
+    random = np.random.default_rng(seed)
+    labels = np.random.default_rng(9).uniform(size=(len(ids), 2))
+    values = labels + noise * random.normal(size=labels.shape)
+    return Scored(name, ids, ("Fear", "Joy"), values, labels)
+
+
+def test_a_clear_difference_is_significant_and_none_is_not():
+    result = compare([run("good", 0.1), run("bad", 2.0, seed=1), run("good", 0.1)], draws=300)
+    assert result.names == ("good (1)", "bad", "good (3)")
+    assert result.p_value[1, -1] == pytest.approx(2 / 301)
+    assert result.difference_high[1, -1] < 0
+    assert (result.p_value[2] == 1).all()
+    assert (result.difference_low[2] == 0).all()
+    np.testing.assert_allclose(result.values[:, -1], result.values[:, :-1].mean(1))
+
+
+def test_small_noise_is_found_by_pairing():
+    """Two runs that share their errors differ less than two independent ones, and pairing knows it."""
+    good = run("good", 0.5)
+    twin = Scored("twin", IDS, good.emotions, good.predictions + 0.02 * np.random.default_rng(5).normal(size=(80, 2)),
+                  good.labels)
+    other = run("other", 0.5, seed=6)
+    result = compare([good, twin, other], draws=300)
+    width = result.difference_high[:, -1] - result.difference_low[:, -1]
+    assert width[1] < 0.3 * width[2]
+
+
+def test_only_common_labelled_clips_count():
+    result = compare([run("a", 0.1, ids=IDS), Scored(*{**vars(run("b", 0.1)), "ids": ("x", *IDS[1:])}.values())],
+                     draws=10)
+    assert (result.clips, result.left_out) == (79, 2)
+
+
+def test_what_cannot_be_compared():
+    first = run("a", 0.1)
+    with pytest.raises(DataError, match="at least two"):
+        compare([first])
+    with pytest.raises(DataError, match="disagree on the labels"):
+        compare([first, Scored("b", IDS, first.emotions, first.predictions, first.labels[::-1])])
+    with pytest.raises(DataError, match="no labelled clip in common"):
+        compare([first, Scored("b", tuple(f"d{i}" for i in range(80)), first.emotions, first.predictions,
+                               first.labels)])
+    with pytest.raises(DataError, match="b predicts Joy"):
+        compare([first, Scored("b", IDS, ("Joy",), first.predictions[:, :1], first.labels[:, :1])])
+
+
+@pytest.fixture()
+def folder(tmp_path):
+    """A run folder with predictions and metrics, and labels beside it."""
+    for name, noise in (("one", 0.1), ("two", 0.6)):
+        data = run(name, noise, seed=3)
+        (tmp_path / name).mkdir()
+        write_predictions(tmp_path / name / "predictions_val.csv", IDS, data.emotions, np.clip(data.predictions, 0, 1))
+        (tmp_path / name / "metrics.jsonl").write_text(
+            json.dumps({"epoch": 1, "loss": 0.1, "val_pearson": 0.2, "lr": 1e-4}) + "\n{\"epoch\": 2, \"lo")
+    write_predictions(tmp_path / "labels.csv", IDS, data.emotions, data.labels)
+    return tmp_path
+
+
+def test_the_commands(folder, capsys):
+    labels = ["--labels", str(folder / "labels.csv")]
+    assert main(["compare", str(folder / "one"), str(folder / "two"), *labels, "--draws", "50"]) == 0
+    shown = capsys.readouterr().out
+    assert "80 clips" in shown
+    assert "p of two" in shown
+    assert main(["compare", str(folder / "one"), *labels]) == 2
+    assert main(["figures", str(folder / "one"), *labels, "--format", "svg"]) == 0
+    assert sorted(p.name for p in (folder / "one" / "figures").iterdir()) == [
+        "confusion_val.svg", "counts_val.svg", "learning_curves.svg", "pearson_val.svg", "scatter_val.svg"]
+
+
+def test_figures_say_what_they_left_out(folder):
+    written, left_out = write_run_figures(folder / "one", folder / "out", formats=("svg",))
+    assert [p.name for p in written] == ["learning_curves.svg"]
+    assert "name the labels with --labels" in left_out[0]
+    assert "predictions_test.csv" in write_run_figures(folder / "one", folder / "out", split="test",
+                                                       formats=("svg",))[1][0]
+
+
+def test_reading_back(folder):
+    assert [row["epoch"] for row in read_history(folder / "one")] == [1]  # the second line was cut short by a kill
+    (folder / "one" / "metrics.jsonl").write_text("x\n{}\n")
+    with pytest.raises(DataError, match="line 1 is not JSON"):
+        read_history(folder / "one")
+    with pytest.raises(DataError, match="name its labels"):
+        read_scored(folder / "one" / "predictions_val.csv")
+    write_predictions(folder / "few.csv", IDS[1:], ("Fear", "Joy"), np.zeros((79, 2)))
+    with pytest.raises(DataError, match="clip c0 has no labels"):
+        read_scored(folder / "one", labels=folder / "few.csv")

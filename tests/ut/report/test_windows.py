@@ -1,0 +1,66 @@
+"""The grid of sliding windows: lengths, coverage, and the merging of what overlaps."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mindface_eri.errors import ConfigError, MediaError
+from mindface_eri.report.windows import plan_grid
+
+
+def test_a_window_is_a_clip_of_its_length():
+    grid = plan_grid(30.0, 32, 10.0, 5.0)
+    assert grid.step * 31 == pytest.approx(10.0, rel=0.02)
+    assert grid.stride * grid.step == pytest.approx(5.0, rel=0.05)
+    assert grid.starts[0] == 0
+    assert grid.starts[-1] + 32 == grid.samples
+
+
+def test_overlaps_are_merged_by_their_mean():
+    grid = plan_grid(4.0, 3, 2.0, 1.0)  # samples at 0..4 s; windows 0-2, 1-3, 2-4
+    assert (grid.samples, grid.stride) == (5, 1)
+    np.testing.assert_array_equal(grid.starts, [0, 1, 2])
+    np.testing.assert_array_equal(grid.edges, [0, 1, 2, 3, 4])
+    np.testing.assert_allclose(grid.merge(np.array([[0.0], [0.6], [1.0]]))[:, 0], [0.0, 0.3, 0.8, 1.0])
+    spread = grid.spread(np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], float))
+    np.testing.assert_allclose(spread, [1, 3, 5, 7, 9])
+
+
+def test_windows_without_value_are_left_out():
+    grid = plan_grid(4.0, 3, 2.0, 1.0)
+    merged = grid.merge(np.array([[np.nan], [0.6], [1.0]]))[:, 0]
+    assert np.isnan(merged[0])
+    np.testing.assert_allclose(merged[1:], [0.6, 0.8, 1.0])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.floats(0.05, 900), st.integers(2, 64), st.floats(0.5, 30), st.floats(0.02, 1.0))
+def test_every_instant_is_covered(duration, frames, window, share):
+    window = min(window, duration)
+    try:
+        grid = plan_grid(duration, frames, window, window * share)
+    except MediaError:
+        return
+    covered = np.zeros(grid.samples, bool)
+    for start in grid.starts:
+        covered[start:start + frames] = True
+    assert covered.all()
+    assert grid.starts[-1] + frames == grid.samples
+    assert grid.edges[0] == 0
+    assert grid.edges[-1] == grid.samples - 1
+    assert (np.diff(grid.edges) > 0).all()
+    values = np.random.default_rng(0).uniform(size=(len(grid.starts), 2))
+    merged = grid.merge(values)
+    assert np.isfinite(merged).all()
+    assert merged.min() >= values.min() - 1e-12
+    assert merged.max() <= values.max() + 1e-12
+    np.testing.assert_allclose(grid.merge(np.ones_like(values)), 1)
+
+
+def test_impossible_windows_are_refused():
+    for window, hop in ((0, 1), (2, 0), (2, 3), (-1, -1)):
+        with pytest.raises(ConfigError, match="must be positive"):
+            plan_grid(60.0, 32, window, hop)
+    with pytest.raises(MediaError, match="choose a longer --window"):
+        plan_grid(7200.0, 32, 2.0, 1.0)
