@@ -13,7 +13,7 @@ from mindface_eri.config import Config, PreprocessConfig
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.errors import MediaError
 from mindface_eri.preprocess.audio import Audio, load_audio, mfcc_stacks
-from mindface_eri.preprocess.video import MediaInfo, probe
+from mindface_eri.preprocess.video import MediaInfo, scan
 from mindface_eri.preprocess.visual import Visual, extract_faces
 
 
@@ -78,12 +78,12 @@ def extract_clip(path: os.PathLike, config: Union[PreprocessConfig, Config, None
     """
     config = PreprocessConfig() if config is None else getattr(config, "preprocess", config)
     try:
-        info, trouble = probe(path), ""
+        (info, planned), trouble = scan(path), ""
     except MediaError as error:
         if audio_path is None:
             raise
-        info, trouble = MediaInfo(0.0, False, False), str(error)
-    visual, no_face = _visual(path, info, config)
+        info, planned, trouble = MediaInfo(0.0, False, False), np.zeros(0), str(error)
+    visual, no_face = _visual(path, info, planned, config)
     no_face = trouble or no_face
     sound, silence = _sound(audio_path if audio_path is not None else path, info.has_audio or audio_path is not None,
                             config, separate=audio_path is not None)
@@ -92,11 +92,12 @@ def extract_clip(path: os.PathLike, config: Union[PreprocessConfig, Config, None
     return _assemble(info, visual, sound, config, "; ".join(filter(None, (no_face, silence))))
 
 
-def _visual(path: os.PathLike, info: MediaInfo, config: PreprocessConfig) -> Tuple[Optional[Visual], str]:
+def _visual(path: os.PathLike, info: MediaInfo, planned: np.ndarray,
+            config: PreprocessConfig) -> Tuple[Optional[Visual], str]:
     if not info.has_video:
         return None, "no video stream"
     try:
-        visual = extract_faces(path, info, config)
+        visual = extract_faces(path, info, planned, config)
     except MediaError as error:
         return None, _reason(error, path)
     return visual, visual.note
@@ -136,5 +137,5 @@ def _assemble(info: MediaInfo, visual: Optional[Visual], sound: Optional[Audio],
                 present=np.array([visual.present, sound is not None], np.float32),
                 timestamps=visual.timestamps.astype(np.float32), boxes=visual.boxes, landmarks=visual.landmarks,
                 detected=visual.states, detector=visual.detector, found_share=visual.found_share,
-                others=visual.others, duration=float(duration), fps=float(visual.fps or info.fps), width=info.width,
-                height=info.height, note=note)
+                others=visual.others, duration=float(duration), fps=float(visual.fps or info.fps), width=visual.width,
+                height=visual.height, note=note)

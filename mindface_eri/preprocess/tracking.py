@@ -64,7 +64,8 @@ class Tracker:
         self._detector, self._predict, self._config = detector, predict, config
         self._every = config.mode == "every-frame"
         self._scale: Optional[float] = None  # at which the detector works now
-        self._last_full: Optional[int] = None
+        self._last_look: Optional[int] = None  # frame number of the last closer look
+        self._looks = 0
         self._active: List[Person] = []
         self.people: List[Person] = []
         self.examined: List[int] = []
@@ -138,21 +139,31 @@ class Tracker:
             person.add(number, self._predict(picture.solid_grey, found.box), found.box)
 
     def _search(self, number: int, picture: Picture) -> List[Detection]:
-        """Faces in the whole frame, boxes in pixels of the frame; at full size now and then if there are none."""
+        """Faces in the whole frame, boxes in pixels of the frame; closer now and then if there are none."""
         full = min(1.0, self._detector.max_height / picture.height)
         if self._scale is None:
             self._scale = full if self._every else min(full, self._config.detect_height / picture.height)
         seen = self._detect(picture, self._scale)
         if self._every:
             return [found for found in seen if found.sure]
-        due = self._last_full is None or number - self._last_full >= self._config.redetect_every
-        if not any(found.sure for found in seen) and not self._active and self._scale < full and due:
-            self._last_full = number
-            seen = self._detect(picture, full)
-            sides = [found.box[2] - found.box[0] for found in seen if found.sure]
-            if sides:  # small faces: look closer from now on
-                self._scale = min(full, max(self._scale, _COMFORT / max(sides)))
+        due = self._last_look is None or number - self._last_look >= self._config.redetect_every
+        if due and not self._active and not any(found.sure for found in seen):
+            self._last_look = number
+            closer = self._look_closer(picture, full)
+            seen = closer or seen
         return seen
+
+    def _look_closer(self, picture: Picture, full: float) -> List[Detection]:
+        """Faces too small for the present scale: looked for at twice the scale, and every third time at full size."""
+        scales = {min(full, 2 * self._scale)} | ({full} if self._looks % 3 == 0 else set())
+        self._looks += 1
+        for scale in sorted(scales - {self._scale}):
+            seen = self._detect(picture, scale)
+            sides = [found.box[2] - found.box[0] for found in seen if found.sure]
+            if sides:  # look that closely from now on
+                self._scale = min(full, max(self._scale, _COMFORT / max(sides)))
+                return seen
+        return []
 
     def _detect(self, picture: Picture, scale: float) -> List[Detection]:
         image = picture.rgb(scale) if self._detector.colour else picture.reduced_grey(scale)

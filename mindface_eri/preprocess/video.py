@@ -17,7 +17,7 @@ from mindface_eri.errors import MediaError, MissingDependencyError
 from mindface_eri.preprocess.picture import Picture
 from mindface_eri.preprocess.writer import write_video
 
-__all__ = ["MediaInfo", "Picture", "frame_times", "open_media", "probe", "read_frames", "write_video"]
+__all__ = ["MediaInfo", "Picture", "frame_times", "open_media", "probe", "read_frames", "scan", "write_video"]
 
 _STILL = ("image2", "gif_pipe", "tty", "hls", "concat", "lavfi")  # demuxers of pictures, text and play lists, not clips
 _MAX_SIDE = 16384  # pixels; damaged headers claim more than any camera gives
@@ -74,7 +74,8 @@ def video_stream(container):
     """The first real video stream, or None; cover art is not video."""
     for stream in container.streams.video:
         attached = int(getattr(stream, "disposition", 0)) & _ATTACHED_PICTURE
-        if not attached and 0 < stream.width <= _MAX_SIDE and 0 < stream.height <= _MAX_SIDE:
+        context = stream.codec_context  # None where FFmpeg has no decoder for what the header names
+        if not attached and context and 0 < context.width <= _MAX_SIDE and 0 < context.height <= _MAX_SIDE:
             return stream
     return None
 
@@ -127,10 +128,18 @@ def read_frames(path: os.PathLike) -> Iterator[Tuple[float, Picture]]:
 
 def frame_times(path: os.PathLike) -> np.ndarray:
     """(frames,) float64 seconds: the times of all video frames, read from packets, without decoding any."""
+    return scan(path)[1]
+
+
+def scan(path: os.PathLike) -> Tuple[MediaInfo, np.ndarray]:
+    """`MediaInfo` as far as it is known without decoding (size as stored, rotation 0), and `frame_times`."""
     with open_media(path) as container:
         stream = video_stream(container)
+        has_audio = any(_sound(track) for track in container.streams.audio)
+        duration = max(float(container.duration or 0) / 1e6, 0.0)
         if stream is None:
-            return np.zeros(0)
+            return MediaInfo(duration, False, has_audio), np.zeros(0)
+        info = MediaInfo(duration, True, has_audio, stream.width, stream.height, _rate(stream))
         stamps: List[Optional[int]] = []
         for packet in packets_of(container, stream):
             if packet.size and not getattr(packet, "is_discard", False):
@@ -138,8 +147,8 @@ def frame_times(path: os.PathLike) -> np.ndarray:
         known = sorted(stamp for stamp in stamps if stamp is not None)
         if len(known) < len(stamps):  # some containers leave stamps to the decoder
             known = known[:1] + [None] * (len(stamps) - 1)
-        clock = _Clock(_rate(stream))
-        return np.array([clock.next(stamp, stream.time_base) for stamp in known])
+        clock = _Clock(info.fps)
+        return info, np.array([clock.next(stamp, stream.time_base) for stamp in known])
 
 
 class _Clock:

@@ -16,7 +16,8 @@ import numpy as np
 from mindface_eri.config import FaceConfig, PreprocessConfig
 from mindface_eri.preprocess.faces import follow_face
 from mindface_eri.preprocess.geometry import NONE, aligned_box, crop, face_boxes, fill_gaps, smooth
-from mindface_eri.preprocess.video import MediaInfo, Picture, frame_times, read_frames
+from mindface_eri.preprocess.picture import Picture
+from mindface_eri.preprocess.video import MediaInfo, read_frames
 
 _BUDGET = 400_000_000  # bytes of decoded frames kept in memory
 
@@ -36,6 +37,8 @@ class Visual:
     start: float  # seconds; nan without a picture
     duration: float
     fps: float
+    width: int = 0  # of the upright frame
+    height: int = 0
     note: str = ""
 
     @property
@@ -52,23 +55,27 @@ class Visual:
                    0.0)
 
 
-def extract_faces(path: os.PathLike, info: MediaInfo, config: PreprocessConfig) -> Visual:
+def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, config: PreprocessConfig) -> Visual:
     """Samples `config.frames` frames linearly over time and crops the followed face in each.
+
+    Args:
+        info, planned: from `video.scan`.
 
     Raises:
         MediaError: no frame can be decoded.
     """
     face = config.face
-    reader = _Reader(path, config.frames)
+    reader = _Reader(path, planned, config.frames)
     track = follow_face(reader, face, "mtcnn" if face.detector == "mtcnn" else "dlib", info.fps, reader.wants)
     if face.detector == "auto" and track.share < max(face.min_share, 1e-9):
-        again = _Reader(path, config.frames)
+        again = _Reader(path, planned, config.frames)
         other = follow_face(again, face, "mtcnn", info.fps, again.wants)
         track = other if other.share > track.share else track
     times = np.array(reader.times)
     picks = sample(times, config.frames)
     step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0 / (info.fps or 25.0)
-    shown = {"start": float(times[0]), "duration": float(times[-1] - times[0]) + step, "fps": 1.0 / step}
+    shown = {"start": float(times[0]), "duration": float(times[-1] - times[0]) + step, "fps": 1.0 / step,
+             "width": reader.size[0], "height": reader.size[1]}
     empty = Visual.empty(times[picks] - times[0], face.size)
     if track.share < max(face.min_share, 1e-9):
         looked = int((track.found | track.missed).sum())
@@ -96,9 +103,9 @@ def sample(times: np.ndarray, count: int) -> np.ndarray:
 class _Reader:
     """Iterates over (frame number, seconds, Picture), and keeps the pictures that will be cropped."""
 
-    def __init__(self, path: os.PathLike, count: int) -> None:
+    def __init__(self, path: os.PathLike, planned: np.ndarray, count: int) -> None:
         self._path = path
-        planned = frame_times(path)
+        self.size = (0, 0)  # width and height
         self._wanted = planned[np.unique(sample(planned, count))] if len(planned) else planned
         self.times: List[float] = []
         self.kept: Dict[int, Picture] = {}
@@ -107,6 +114,7 @@ class _Reader:
     def __iter__(self) -> Iterator[Tuple[int, float, Picture]]:
         for number, (seconds, picture) in enumerate(read_frames(self._path)):
             self.times.append(seconds)
+            self.size = (picture.width, picture.height)
             if self.wants(seconds) and self._room > 0:
                 self.kept[number] = picture
                 self._room -= picture.width * picture.height * 3 // 2
