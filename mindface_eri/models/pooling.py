@@ -24,7 +24,7 @@ class AttentionPooling(nn.Cell):
 
     def construct(self, x: Tensor) -> Tuple[Tensor, Tensor]:
         scores = self.score(x).reshape((-1, x.shape[1]))  # (B, N)
-        weights = softmax(scores)  # (B, N)
+        weights = softmax(scores).astype(x.dtype)  # (B, N)
         pooled = self.weigh(weights.reshape((-1, 1, x.shape[1])), x)  # (B, 1, D)
         return pooled.reshape((-1, self.width)), weights  # (B, D), (B, N)
 

@@ -6,17 +6,22 @@ import mindspore as ms
 from mindspore import nn
 
 from mindface_eri.errors import ConfigError
+from mindface_eri.models.resnet import ResNetStem
+from mindface_eri.models.tcn import TemporalConvNet
+from mindface_eri.models.transformer import TransformerEncoder
 
 _PRODUCTS = (nn.Dense, nn.Conv2d)
-_KEPT = (nn.BatchNorm2d, nn.LayerNorm)
+_KEPT = (nn.BatchNorm2d, nn.LayerNorm, nn.Sigmoid)
+_BODIES = (ResNetStem, TransformerEncoder, TemporalConvNet)
 
 
 def set_precision(network: nn.Cell, amp_level: str) -> nn.Cell:
     """Sets the precision a network computes in; parameters stay float32, and so do their updates.
 
     O0 is float32 throughout. O2 computes convolutions and matrix products in float16 and sums residuals in float32.
-    O3 computes all but the following in float16. Softmax, normalisation and the final sigmoid stay float32 at each
-    level, and intensities come out as float32, so that the loss is float32 too.
+    O3 keeps the sums and activations inside the stem, the transformers and the TCN in float16 too. Softmax,
+    normalisation (of inputs, batches and layers) and the final sigmoid stay float32 at each level, and intensities
+    come out as float32, so that the loss is float32 too.
 
     Returns:
         The same network.
@@ -29,7 +34,9 @@ def set_precision(network: nn.Cell, amp_level: str) -> nn.Cell:
     if amp_level == "O0":
         return network
     if amp_level == "O3":
-        network.to_float(ms.float16)
+        for _, cell in network.cells_and_names():
+            if isinstance(cell, _BODIES):
+                cell.to_float(ms.float16)
     for _, cell in network.cells_and_names():
         if isinstance(cell, _KEPT):
             cell.to_float(ms.float32)

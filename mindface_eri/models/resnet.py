@@ -33,9 +33,10 @@ class BasicBlock(nn.Cell):
                                                 batch_norm(out_channels, frozen=frozen))
 
     def construct(self, x: Tensor) -> Tensor:
+        precision = x.dtype
         shortcut = x if self.downsample is None else self.downsample(x)  # (N, C, H, W)
         x = self.relu(self.bn1(self.conv1(x)))  # (N, C, H, W)
-        return self.relu(self.bn2(self.conv2(x)) + shortcut)  # (N, C, H, W)
+        return self.relu(self.bn2(self.conv2(x)) + shortcut).astype(precision)  # (N, C, H, W)
 
 
 class ResNetStem(nn.Cell):

@@ -54,9 +54,10 @@ class EncoderBlock(nn.Cell):
         self.dropout2 = nn.Dropout(p=dropout)
 
     def construct(self, x: Tensor) -> Tensor:
-        x = self.norm1(x + self.dropout1(self.attention(x)))  # (B, N, D)
+        precision = x.dtype
+        x = self.norm1(x + self.dropout1(self.attention(x))).astype(precision)  # (B, N, D)
         hidden = self.dropout(self.relu(self.linear1(x)))  # (B, N, ffn)
-        return self.norm2(x + self.dropout2(self.linear2(hidden)))  # (B, N, D)
+        return self.norm2(x + self.dropout2(self.linear2(hidden))).astype(precision)  # (B, N, D)
 
 
 class TransformerEncoder(nn.Cell):

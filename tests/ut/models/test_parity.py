@@ -8,7 +8,15 @@ import pytest
 
 from mindface_eri.config import ModelConfig
 from mindface_eri.deploy.convert import _relayout, our_name
-from mindface_eri.models import build_network
+from mindface_eri.models import (
+    AttentionPooling,
+    FusionHead,
+    ResNetStem,
+    SpatialEncoder,
+    TemporalEncoder,
+    TransformerEncoder,
+    build_network,
+)
 
 torch = pytest.importorskip("torch")
 from mindface_eri.deploy import torch_twin as twin  # noqa: E402
@@ -101,3 +109,52 @@ def mode(request):
 def test_network_equals_twin(name, mode):
     config = dataclasses.replace(TINY, name=name)
     check_cell(build_network(config), twin.build_twin(config), inputs_for(name, config), lambda m, *x: m(*x))
+
+
+def features(*shape):
+    return np.random.default_rng(11).normal(size=shape).astype(np.float32)
+
+
+# name: the Cell, its twin, inputs, and the place in a network that the renaming of weights expects
+CELLS = {
+    "stem": (lambda: ResNetStem(8), lambda: twin.ResNetStem(8), [features(3, 3, 40, 40)], ""),
+    "encoder": (lambda: TransformerEncoder(16, 2, 4), lambda: twin.encoder(16, 2, 4, TINY), [features(3, 7, 16)],
+                "x.encoder."),
+    "pooling": (lambda: AttentionPooling(12), lambda: twin.AttentionPooling(12), [features(3, 7, 12)], ""),
+    "spatial": (lambda: SpatialEncoder(16, 9, 1, 2), lambda: twin.SpatialEncoder(16, 9, SHALLOW),
+                [features(4, 16, 3, 3)], "spatial."),
+    "temporal": (lambda: TemporalEncoder(24, TINY), lambda: twin.TemporalEncoder(24, TINY), [features(3, 6, 24)],
+                 "temporal."),
+    "fusion": (lambda: FusionHead(TINY), lambda: twin.FusionHead(TINY),
+               [features(3, 6, 16), features(3, 6, 16) + 1, np.array([[1, 1], [1, 0], [0, 1]], np.float32)], "fusion."),
+}
+SHALLOW = dataclasses.replace(TINY, spatial_depth=1)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_cell_equals_twin(name, mode):
+    build, build_twin, inputs, prefix = CELLS[name]
+    check_cell(build(), build_twin(), inputs, lambda module, *x: module(*x), prefix)
+
+
+def test_stem_in_training_equals_twin():
+    """Batch statistics, and the running ones that a step leaves behind (PyTorch's keeps the unbiased variance too)."""
+    cell, module = ResNetStem(8), twin.ResNetStem(8)
+    images = features(4, 3, 32, 32)
+    check_cell(cell, module, [images], lambda m, x: m(x), train=True)
+    for name, buffer in module.named_buffers():
+        if name.startswith("bn1.running"):
+            ours = dict(cell.parameters_and_names())[our_name(name)]
+            assert_close(ours.asnumpy(), buffer, 1e-4, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["eri_visual", "eri_acoustic", "eri_dual_branch"])
+def test_network_of_the_papers_size_equals_twin(name):
+    config = ModelConfig(name=name, dropout=0.0, p_both=1.0)
+    network, module = build_network(config).set_train(False), twin.build_twin(config).eval()
+    copy_weights(module, network)
+    inputs = inputs_for(name, config, clips=2)
+    with torch.no_grad():
+        expected = module(*map(torch.from_numpy, inputs))
+    assert_close(network(*map(ms.Tensor, inputs)).asnumpy(), expected, 1e-5, name)

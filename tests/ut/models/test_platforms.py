@@ -1,0 +1,53 @@
+"""Every MindSpore operator and Cell used in models/ and loss/ is documented for Ascend and GPU, not for CPU alone."""
+
+import ast
+import pathlib
+import re
+
+import mindspore
+import pytest
+
+FOLDERS = ("models", "loss")
+# Not operators: containers, wrappers, function transforms, and the types themselves.
+NOT_OPERATORS = {"nn.Cell", "nn.Module", "ops.MultitypeFuncGraph", "ops.HyperMap"}
+
+
+def used_names():
+    import mindface_eri
+
+    root = pathlib.Path(mindface_eri.__file__).parent
+    found = {}
+    for folder in FOLDERS:
+        for path in sorted((root / folder).glob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if not isinstance(node, ast.Attribute):
+                    continue
+                if isinstance(node.value, ast.Name) and node.value.id in ("nn", "ops"):
+                    found.setdefault(f"{node.value.id}.{node.attr}", path.name)
+                if node.attr == "mint":
+                    found.setdefault("mint", path.name)
+    return found
+
+
+def platforms(documentation):
+    """The platforms a docstring lists, or the one it refers to for details; None where neither lists any."""
+    referred = re.search(r"Refer to :func:`mindspore\.ops\.(\w+)`", documentation or "")
+    if referred:
+        documentation = getattr(mindspore.ops, referred.group(1)).__doc__
+    match = re.search(r"Supported Platforms:\s*\n\s*(.+)", documentation or "")
+    return None if match is None else set(re.findall(r"``(\w+)``", match.group(1))) or {match.group(1).strip()}
+
+
+@pytest.mark.parametrize("name", sorted(set(used_names()) - NOT_OPERATORS))
+def test_operator_is_documented_for_ascend_gpu_and_cpu(name):
+    module, _, attribute = name.partition(".")
+    listed = platforms(getattr(getattr(mindspore, module), attribute).__doc__)
+    assert listed is not None, f"{name} ({used_names()[name]}) does not say where it runs"
+    assert {"Ascend", "GPU", "CPU"} <= listed, f"{name} ({used_names()[name]}) runs on {listed}"
+
+
+def test_the_list_is_not_empty():
+    names = used_names()
+    assert {"nn.Conv2d", "nn.LayerNorm", "ops.softmax", "ops.BatchMatMul"} <= set(names)
+    assert "mint" not in names
+    assert platforms("Supported Platforms:\n    ``Ascend``\n") == {"Ascend"}
