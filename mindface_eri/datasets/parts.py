@@ -156,14 +156,15 @@ def read_rows(files: Sequence[str], columns: Sequence[str], rows: Sequence[int],
     """
     import mindspore.dataset as ds
 
-    if not len(rows):
-        return
+    rows = [int(row) for row in rows]
+    limit = len(set(rows))  # MindSpore refuses a list longer than the data set, as repeated rows can make it
     try:
-        dataset = ds.MindDataset(list(files), columns_list=list(columns), num_parallel_workers=workers,
-                                 sampler=ds.SubsetSampler([int(row) for row in rows]))
-        for values in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True):
-            yield {name: value.view(np.uint8).reshape(-1) if value.dtype.kind == "S" else value
-                   for name, value in zip(columns, values)}
+        for start in range(0, len(rows), max(limit, 1)):
+            dataset = ds.MindDataset(list(files), columns_list=list(columns), num_parallel_workers=workers,
+                                     sampler=ds.SubsetSampler(rows[start:start + limit]))
+            for values in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True):
+                yield {name: value.view(np.uint8).reshape(-1) if value.dtype.kind == "S" else value
+                       for name, value in zip(columns, values)}
     except RuntimeError as error:
         raise DataError(f"{Path(files[0]).parent}: the records cannot be read ({_first_line(error)}); copy them again "
                         "or preprocess again") from error

@@ -7,7 +7,9 @@ for `mfcc` never touches a picture.
 
 from __future__ import annotations
 
+import atexit
 import logging
+import threading
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -43,6 +45,40 @@ def epoch_order(count: int, *, shuffle: bool, seed: int, epoch: int, num_shards:
     return order[shard_id::num_shards]
 
 
+class _ExitGuard:
+    """Lets the interpreter end while an epoch is under way.
+
+    At its end MindSpore stops pipelines in the reverse order of their making: the one that reads the rows before the
+    one that asks it for them, and waits for ever where the latter is just asking. Once this guard, which runs before,
+    has closed, nobody asks any more.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._closed, self._registered = threading.Lock(), False, False
+
+    def register(self) -> None:
+        """To be called when MindSpore's own clean-up is registered: what is registered later runs earlier."""
+        if not self._registered:
+            self._registered = True
+            atexit.register(self._close)
+
+    def guard(self, records: Iterator[Any]) -> Iterator[Any]:
+        """The records, as long as the interpreter runs."""
+        while True:
+            with self._lock:
+                record = None if self._closed else next(records, None)
+            if record is None:
+                return
+            yield record
+
+    def _close(self) -> None:
+        with self._lock:
+            self._closed = True
+
+
+EXIT = _ExitGuard()
+
+
 class ClipSource:
     """Rows of the records for MindData's GeneratorDataset; each pass is one epoch.
 
@@ -64,7 +100,7 @@ class ClipSource:
         order = epoch_order(len(self._rows), epoch=epoch, **self._order)
         stored = [name for name in self._columns if name != "index"] or ["present"]
         records = read_rows(self._records.files, stored, self._rows[order], self._workers)
-        for record, index in zip(records, self._index[order]):
+        for record, index in zip(EXIT.guard(records), self._index[order]):
             record["index"] = np.int32(index)
             values = tuple(self._view(name, record[name]) for name in self._columns)
             yield (*values, np.int64(epoch), np.int64(index)) if self._tagged else values
@@ -129,6 +165,7 @@ def _pipeline(records: Records, rows: np.ndarray, index: np.ndarray, columns: Se
     from mindspore.dataset import vision
 
     workers = max(1, min(workers, multiprocessing.cpu_count()))  # MindData refuses more
+    EXIT.register()
     ds.config.set_prefetch_size(prefetch)
     frames, mfcc = "frames" in columns and augments_frames(augment), "mfcc" in columns and augments_mfcc(augment)
     tags = ["_epoch", "_clip"] if frames or mfcc else []

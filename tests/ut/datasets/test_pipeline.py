@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -96,6 +98,11 @@ def test_shards_of_a_dataset_lose_and_double_nothing_but_padding(records):
     assert len(seen) == 30
 
 
+def test_a_batch_far_larger_than_the_records_is_filled_up(records):
+    rows = indices(create_dataset(records, "val", batch_size=100, columns=("mfcc", "index"), pad_last=True))
+    assert rows == [list(np.resize(np.arange(8), 100))]
+
+
 def test_any_ids_of_any_split_can_be_asked_for(records):
     ids = [records.ids("val")[1], records.ids("train")[3], records.ids("val")[0]]
     dataset = create_dataset(records, ids=ids, batch_size=2, shuffle=False, columns=("mfcc", "index"))
@@ -171,3 +178,11 @@ def test_works_with_model_train(records):
     ms.train.Model(network, nn.MSELoss(), nn.SGD(network.trainable_params(), 0.1)).train(
         2, dataset, dataset_sink_mode=False)
     assert not np.array_equal(before, network.weight.asnumpy())
+
+
+def test_an_abandoned_epoch_does_not_keep_the_interpreter(records_folder):
+    code = ("from mindface_eri.datasets.pipeline import create_dataset\n"
+            f"data = create_dataset({str(records_folder)!r}, 'train', batch_size=2, columns=('frames', 'labels'))\n"
+            "iterator = data.create_tuple_iterator(num_epochs=9)\n"
+            "next(iterator)\nraise SystemExit(3)")
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 3
