@@ -16,7 +16,8 @@ def resume(loop):
 
 def same_state(one, two):
     (a, note_a), (b, note_b) = read_checkpoint(one.state), read_checkpoint(two.state)
-    timeless = [[{k: v for k, v in row.items() if k not in ("seconds", "samples_per_second")} for row in note["history"]]
+    clock = ("seconds", "samples_per_second")
+    timeless = [[{k: v for k, v in row.items() if k not in clock} for row in note["history"]]
                 for note in (note_a, note_b)]
     assert timeless[0] == timeless[1]
     assert a.keys() == b.keys()
