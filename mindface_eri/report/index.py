@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Optional, Sequence
 from urllib.parse import quote
 
 import numpy as np
@@ -66,15 +66,13 @@ def write_index(path: os.PathLike, entries: Sequence[Entry], emotions: Sequence[
 def render_index(entries: Sequence[Entry], emotions: Sequence[str], *, title: str) -> str:
     """One HTML document; its links lead to pages beside it."""
     failed = sum(bool(entry.error) for entry in entries)
-    columns = [_header("clip", "ascending"), _header("length"), _header("face"), _header("sound"),
-               *map(_header, emotions)]
-    rows = "".join(_row(entry, emotions, failed > 0) for entry in entries)
-    reason = _header("reason", "ascending") if failed else ""
+    columns = [_header("clip", "ascending"), *map(_header, (*emotions, "length", "face", "sound"))]
+    rows = "".join(_row(entry, emotions) for entry in entries)
     summary = f"{len(entries)} clips" + (f", {failed} of which could not be used" if failed else "")
     body = (f'<header><h1>{escape(title)}</h1><p>{escape(summary)}</p></header><main><p class="head"><label>Find '
             '<input type="search"></label><span class="soft" id="count" aria-live="polite"></span></p>'
             '<div class="scroll" role="region" aria-label="Clips" tabindex="0"><table><thead><tr>'
-            f'<th><span hidden>face</span></th>{"".join(columns)}{reason}</tr></thead><tbody>{rows}</tbody></table>'
+            f'<th><span hidden>face</span></th>{"".join(columns)}</tr></thead><tbody>{rows}</tbody></table>'
             '</div></main>')
     return page(title, body, script="index.js", data=None)
 
@@ -83,22 +81,20 @@ def _header(name: str, first: str = "descending") -> str:
     return f'<th scope="col" data-first="{first}"><button type="button">{escape(name)}</button></th>'
 
 
-def _row(entry: Entry, emotions: Sequence[str], reasons: bool) -> str:
+def _row(entry: Entry, emotions: Sequence[str]) -> str:
     picture = f'<img src="{entry.thumbnail}" alt="">' if entry.thumbnail else "no face" if not entry.error else ""
     name = escape(entry.name)
     if entry.page and not entry.error:
         name = f'<a href="{escape(quote(entry.page))}">{name}</a>'
-    cells: List[str] = [f'<td><div class="crop">{picture}</div></td>', f'<td class="id">{name}</td>']
     if entry.error:
-        cells += [_number(None, "")] * (3 + len(emotions))
+        name += f'<br><span class="soft">{escape(entry.error)}</span>'
+        cells = [_number(None, "")] * (len(emotions) + 3)
     else:
+        cells = [_number(value, f"{value:.2f}", bar=True) for value in entry.values]
         cells += [_number(entry.duration, clock(entry.duration, digits=1)),
                   _number(entry.found_share, f"{entry.found_share:.0%}"),
                   _number(float(entry.sound), "yes" if entry.sound else "no")]
-        cells += [_number(value, f"{value:.2f}", bar=True) for value in entry.values]
-    if reasons:
-        cells.append(f'<td class="reason">{escape(entry.error)}</td>')
-    return f"<tr>{''.join(cells)}</tr>"
+    return f'<tr><td><div class="crop">{picture}</div></td><td class="id">{name}</td>{"".join(cells)}</tr>'
 
 
 def _number(value: Optional[float], text: str, *, bar: bool = False) -> str:

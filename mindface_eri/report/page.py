@@ -66,7 +66,9 @@ def _data(analysis: Analysis, samples: List[int]) -> dict:
         shown = list(zip(clip.timestamps[samples], (FRAME_STATES[int(clip.detected[i])] for i in samples), weights))
     else:  # without a picture the cursor steps through the segments of a timeline
         shown = [(middle, "", None) for middle in analysis.segments.mean(1)] if analysis.is_timeline else []
-    best = int(np.argmax(temporal[samples])) if samples and temporal is not None else len(samples) // 2
+    best = len(samples) // 2
+    if samples and temporal is not None:  # begin with the most attended face
+        best = int(np.argmax(np.where(clip.detected[samples] > 0, temporal[samples], -1.0)))
     return {"duration": span, "timeline": analysis.is_timeline, "segments": segments, "first": best,
             "whole": [round(float(v), 4) for v in analysis.intensities],
             "wholeCaption": f"mean over {clock(span)}" if analysis.is_timeline else "whole clip",

@@ -121,7 +121,8 @@ def test_even_attention_is_clear_and_a_peak_dense():
 
 
 @pytest.mark.parametrize("seconds, digits, text", [
-    (5.25, 1, "5.2 s"), (59.999, 0, "1:00"), (75.5, 1, "1:15.5"), (3725, 0, "1:02:05"), (600, 0, "10:00"), (0, 0, "0:00")])
+    (5.25, 1, "5.2 s"), (59.999, 0, "1:00"), (75.5, 1, "1:15.5"), (3725, 0, "1:02:05"), (600, 0, "10:00"),
+    (0, 0, "0:00")])
 def test_clock(seconds, digits, text):
     assert clock(seconds, digits=digits) == text
 
