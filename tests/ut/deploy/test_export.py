@@ -1,0 +1,145 @@
+"""Exported files give the checkpoint's numbers, are refused where they do not, and run without MindSpore."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mindface_eri.config import AudioConfig, Config, FaceConfig, ModelConfig, PreprocessConfig, save_config
+from mindface_eri.deploy import exporter
+from mindface_eri.deploy.exporter import compare, export
+from mindface_eri.deploy.runtime import load_predictor
+from mindface_eri.deploy.verify import check_inputs
+from mindface_eri.errors import CheckpointError, ConfigError, DataError, ExportError
+from mindface_eri.models import build_network
+from mindface_eri.runner.checkpoint import save_checkpoint
+from mindface_eri.runner.run_folder import note_of
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+
+MODEL = ModelConfig(frames=4, crop_size=32, mfcc_features=12, stem_width=8, spatial_depth=1, spatial_heads=2, width=16,
+                    tcn_dilations=(1, 2), temporal_depth=1, temporal_heads=2, emotions=("Fear", "Surprise"))
+PREPROCESS = PreprocessConfig(frames=4, face=FaceConfig(size=32), audio=AudioConfig(coefficients=6, stack=2))
+INPUTS = check_inputs(MODEL, {"mean": np.zeros(12), "std": np.ones(12)}, seed=3)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder of an untrained network whose normalisations are away from their start."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "checkpoints").mkdir()
+    save_config(Config(preprocess=PREPROCESS, model=MODEL), folder / "config.yaml")
+    network = build_network(MODEL)
+    rng = np.random.default_rng(0)
+    weights = {p.name: p.asnumpy() for p in network.get_parameters()}
+    for name, value in weights.items():
+        if name.endswith(("moving_mean", "moving_variance", "gamma", "beta", "mfcc_mean", "mfcc_std")):
+            weights[name] = rng.uniform(0.5, 1.5, value.shape).astype(np.float32)
+    save_checkpoint(folder / "checkpoints" / "best.ckpt", weights, note_of(MODEL, epoch=3))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(run):
+    return export(run, formats=("mindir", "onnx"))
+
+
+@pytest.fixture(scope="module")
+def answer(run):
+    predictor = load_predictor(run)
+    assert predictor.preprocess == PREPROCESS and predictor.emotions == MODEL.emotions
+    return predictor.predict_arrays(**INPUTS)
+
+
+def test_report_and_sidecar(report, run):
+    assert [file.format for file in report.files] == ["mindir", "onnx"]
+    for file in report.files:
+        assert file.path.parent == run / "export" and 0 <= file.max_difference <= 1e-5
+        said = json.loads(file.sidecar.read_text())
+        assert said["max_difference"] == file.max_difference
+        assert [value["shape"] for value in said["inputs"]] == [["batch", 4, 32, 32, 3], ["batch", 4, 12], ["batch", 2]]
+        assert said["emotions"] == ["Fear", "Surprise"] and said["checkpoint"]["note"]["epoch"] == 3
+    assert sorted(path.name for path in (run / "export").iterdir()) == [
+        "eri_dual_branch.mindir", "eri_dual_branch.mindir.json", "eri_dual_branch.onnx", "eri_dual_branch.onnx.json"]
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_predictors_agree(index, report, answer):
+    predictor = load_predictor(report.files[index].path)
+    assert predictor.emotions == MODEL.emotions and predictor.preprocess == PREPROCESS
+    np.testing.assert_allclose(predictor.predict_arrays(**INPUTS), answer, rtol=0, atol=1e-5)
+    pair = {name: array[2:4] for name, array in INPUTS.items()}
+    np.testing.assert_allclose(predictor.predict_arrays(**pair), answer[2:4], rtol=0, atol=1e-5)
+
+
+def test_folded_normalisation_changes_nothing(run, answer):
+    from mindspore import Tensor
+
+    from mindface_eri.runner.run_folder import load_trained
+
+    plain = load_trained(run).build()(*(Tensor(INPUTS[name]) for name in ("frames", "mfcc", "present"))).asnumpy()
+    np.testing.assert_allclose(answer, plain, rtol=0, atol=1e-6)
+    assert np.ptp(plain, axis=0).min() > 1e-4  # clips do get different answers
+
+
+def test_fixed_batch_fills_up(run, answer, tmp_path):
+    report = export(run, tmp_path, formats=("onnx",), batch=3)
+    predictor = load_predictor(report.files[0].path)
+    np.testing.assert_allclose(predictor.predict_arrays(**INPUTS), answer, rtol=0, atol=1e-5)
+
+
+def test_file_that_differs_is_not_kept(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporter, "run_in_fresh_process", lambda file, inputs, batch: np.full((2, 7, 2), 0.25))
+    with pytest.raises(ExportError, match="differs from the checkpoint by .* the file was not kept"):
+        export(run, tmp_path, formats=("onnx",))
+    assert not list(tmp_path.iterdir())
+
+
+def test_compare_names_the_place():
+    expected = np.full((3, 2), 0.5)
+    answers = np.stack([expected, expected])
+    assert compare(answers + 9e-6, expected, "f") == pytest.approx(9e-6)
+    answers[1, 2, 1] += 2e-5
+    with pytest.raises(ExportError, match="check clip 2, emotion 1"):
+        compare(answers, expected, "f")
+    answers[0, 0, 0] = np.nan
+    with pytest.raises(ExportError, match="check clip 0, emotion 0"):
+        compare(answers, expected, "f")
+
+
+def test_onnx_predictor_does_not_import_mindspore(report):
+    program = ("import sys, numpy as np\n"
+               "from mindface_eri.deploy.runtime import load_predictor\n"
+               f"p = load_predictor({str(report.files[1].path)!r})\n"
+               "y = p.predict_arrays(np.zeros((1, 4, 32, 32, 3), np.uint8), np.zeros((1, 4, 12)))\n"
+               "assert y.shape == (1, 2) and 'mindspore' not in sys.modules, sorted(sys.modules)\n")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_predictor_refuses_wrong_arrays(report):
+    predictor = load_predictor(report.files[1].path)
+    frames, mfcc = INPUTS["frames"], INPUTS["mfcc"]
+    with pytest.raises(DataError, match="mfcc is missing"):
+        predictor.predict_arrays(frames)
+    with pytest.raises(DataError, match="not normalised"):
+        predictor.predict_arrays(frames.astype(np.float32), mfcc)
+    with pytest.raises(DataError, match=r"shape \(2, 4, 12\)"):
+        predictor.predict_arrays(frames, mfcc[:2])
+
+
+def test_refusals(run, tmp_path):
+    with pytest.raises(ConfigError, match="choose from"):
+        export(run, formats=("tflite",))
+    with pytest.raises(ConfigError, match="below 1"):
+        export(run, batch=0)
+    with pytest.raises(ExportError, match="Ascend only"):
+        export(run, formats=("air",))
+    (tmp_path / "lone.onnx").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="lone.onnx.json"):
+        load_predictor(tmp_path / "lone.onnx")
+    with pytest.raises(CheckpointError, match="no such"):
+        load_predictor(tmp_path / "none")
