@@ -44,6 +44,7 @@ def run_demo(out: os.PathLike, *, recipes: os.PathLike = "configs", clips: int =
     validation = _evaluate(runs, out / "records", say)
     exported = _export(runs["fusion"], say)
     answers = _predict(runs["fusion"], samples, out, say) if samples else []
+    _draw(runs, out, say)
     say.done()
     return {"validation": validation, "export": exported, "samples": answers}
 
@@ -134,5 +135,29 @@ def _predict(run: Path, samples: List[Path], out: Path, say: _Narrator) -> List[
     rows = predictor.predict(samples)
     say.say(format_answers(rows, predictor.emotions, "table"))
     say.say(WARNING)
-    (out / "predictions.csv").write_text(format_answers(rows, predictor.emotions, "csv") + "\n", encoding="utf-8")
+    (out / "samples.csv").write_text(format_answers(rows, predictor.emotions, "csv") + "\n", encoding="utf-8")
     return [[row[key] for key in ("File_ID", *predictor.emotions)] for row in rows if "error" not in row]
+
+
+def _draw(runs: Dict[str, Path], out: Path, say: _Narrator) -> None:
+    """The first validation clip beside its labels, as a picture and as a page; and the figures of the fused run."""
+    from mindface_eri.datasets.labels import load_manifest
+    from mindface_eri.deploy.runtime import load_predictor
+    from mindface_eri.report.analysis import analyse
+    from mindface_eri.report.clip_figure import prediction_figure
+    from mindface_eri.report.page import write_page
+    from mindface_eri.report.provenance import provenance_of
+    from mindface_eri.report.run_figures import write_run_figures
+    from mindface_eri.report.style import save_figure
+
+    say.step("drawing what came out")
+    clip = next(c for c in load_manifest(out / "corpus").clips if c.split == "val")
+    predictor = load_predictor(runs["fusion"])
+    analysis = analyse(clip.video, predictor, audio_path=clip.audio)
+    figure = prediction_figure(analysis.clip, analysis.intensities, analysis.emotions, clip.labels,
+                               waveform=analysis.waveform, temporal=analysis.temporal)
+    for path in save_figure(figure, out / "prediction", formats=("png",)):
+        say.say(f"  {path}")
+    say.say(f"  {write_page(out / 'prediction.html', analysis, provenance_of(runs['fusion'], predictor))}")
+    written, _ = write_run_figures(runs["fusion"], out / "figures", formats=("png",))
+    say.say(f"  {len(written)} figures in {out / 'figures'}")
