@@ -18,6 +18,8 @@ def add_arguments(parser):
                         help="write a page: a file for one video, a folder with an index for several")
     parser.add_argument("--overlay", type=Path, metavar="MP4|FOLDER",
                         help="write the video with box, landmarks and moving bars: a file, or a folder for several")
+    parser.add_argument("--figure", type=Path, metavar="PNG|FOLDER",
+                        help="draw faces, sound and intensities, as PNG and SVG: a file, or a folder for several")
     parser.add_argument("--window", type=float, default=0.0, metavar="SECONDS",
                         help="timeline: length of the sliding windows; without it, 12 for videos longer than 30 s")
     parser.add_argument("--hop", type=float, default=0.0, metavar="SECONDS",
@@ -37,10 +39,11 @@ def run(arguments):
     jobs = find_jobs(arguments.paths)
     predictor = load_predictor(arguments.model)
     look = None
-    if arguments.report is not None or arguments.overlay is not None:
+    if arguments.report or arguments.overlay or arguments.figure:
         from mindface_eri.report.writer import Writer
 
-        look = Writer(jobs, predictor, arguments.model, report=arguments.report, overlay=arguments.overlay)
+        look = Writer(jobs, predictor, arguments.model, report=arguments.report, overlay=arguments.overlay,
+                      figure=arguments.figure)
     rows = predict_jobs(jobs, predictor, window=arguments.window, hop=arguments.hop, whole=arguments.whole,
                         batch_size=arguments.batch_size, workers=min(arguments.workers, 4 * cores()), look=look,
                         notify=_Progress(len(jobs)))

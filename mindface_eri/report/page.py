@@ -57,8 +57,8 @@ def _samples(analysis: Analysis) -> List[int]:
 def _data(analysis: Analysis, samples: List[int]) -> dict:
     clip, temporal = analysis.clip, analysis.temporal
     span = max(float(clip.timestamps[-1]), 1e-3)
-    digits = 0 if analysis.is_timeline else 1 if span > 4 else 2
-    segments = [{"end": float(end), "caption": f"{clock(start)} to {clock(end)}",
+    digits = 0 if span >= 60 else 1 if span > 4 else 2
+    segments = [{"end": float(end), "caption": f"{clock(start, digits=digits)} to {clock(end, digits=digits)}",
                  "values": [round(float(v), 4) if np.isfinite(v) else None for v in row]}
                 for (start, end), row in zip(analysis.segments, analysis.values)]
     if samples:
@@ -71,7 +71,7 @@ def _data(analysis: Analysis, samples: List[int]) -> dict:
         best = int(np.argmax(np.where(clip.detected[samples] > 0, temporal[samples], -1.0)))
     return {"duration": span, "timeline": analysis.is_timeline, "segments": segments, "first": best,
             "whole": [round(float(v), 4) for v in analysis.intensities],
-            "wholeCaption": f"mean over {clock(span)}" if analysis.is_timeline else "whole clip",
+            "wholeCaption": f"mean over {clock(span, digits=digits)}" if analysis.is_timeline else "whole clip",
             "samples": [{"time": float(t), "label": clock(t, digits=digits), "state": state, "attention": weight}
                         for t, state, weight in shown]}
 

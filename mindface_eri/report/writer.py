@@ -1,4 +1,4 @@
-"""What `predict` writes beside its rows: pages, their index, and overlays."""
+"""What `predict` writes beside its rows: pages, their index, figures and overlays."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from mindface_eri.report.index import Entry, entry_of, file_names, write_index
 from mindface_eri.report.page import write_page
 from mindface_eri.report.provenance import provenance_of
 
+# What a path must end with to be a file and no folder; the first is used within a folder.
+_ENDINGS = {"report": (".html", ".htm"), "overlay": (".mp4", ".mov", ".mkv"), "figure": (".png", ".svg", ".pdf")}
+
+
+def _is_file(path: Path, kind: str) -> bool:
+    return path.suffix.lower() in _ENDINGS[kind]
+
 
 class Writer:
     """Called with each job and its analysis, or the reason why there is none; `finish` gives the files written.
@@ -20,20 +27,20 @@ class Writer:
         jobs: all clips of this call.
         report: an .html file for one clip, or a folder, which gets an index.
         overlay: an .mp4 file for one clip, or a folder.
+        figure: a .png or .svg file for one clip (both are written), or a folder.
 
     Raises:
         ConfigError: a file is named for several clips.
     """
 
     def __init__(self, jobs: Sequence[Any], predictor: Any, model: os.PathLike, *, report: Optional[Path] = None,
-                 overlay: Optional[Path] = None) -> None:
-        for path, ending, flag in ((report, (".html", ".htm"), "--report"), (overlay, (".mp4", ".mov", ".mkv"),
-                                                                              "--overlay")):
-            if path is not None and path.suffix.lower() in ending and len(jobs) > 1:
-                raise ConfigError(f"{flag} {path}: {len(jobs)} clips do not fit into one file; name a folder")
-        self.predictor, self.report, self.overlay = predictor, report, overlay
+                 overlay: Optional[Path] = None, figure: Optional[Path] = None) -> None:
+        for path, kind in ((report, "report"), (overlay, "overlay"), (figure, "figure")):
+            if path is not None and _is_file(path, kind) and len(jobs) > 1:
+                raise ConfigError(f"--{kind} {path}: {len(jobs)} clips do not fit into one file; name a folder")
+        self.predictor, self.report, self.overlay, self.figure = predictor, report, overlay, figure
         self.facts = provenance_of(model, predictor)
-        self.single = report is not None and report.suffix.lower() in (".html", ".htm")
+        self.single = report is not None and _is_file(report, "report")
         self.names = file_names([job.name for job in jobs])
         self.entries: List[Entry] = []
         self.pages: List[Path] = []
@@ -50,17 +57,29 @@ class Writer:
             self.entries.append(entry_of(found, target.name))
         if self.overlay is not None:
             self._overlay(job, found)
+        if self.figure is not None:
+            self._figure(job, found)
 
     def _overlay(self, job: Any, found: Analysis) -> None:
         from mindface_eri.report.overlay import write_overlay
 
-        single = self.overlay.suffix.lower() in (".mp4", ".mov", ".mkv")
-        target = self.overlay if single else self.overlay / Path(self.names[job.name]).with_suffix(".mp4")
+        target = self._target(self.overlay, "overlay", job)
         try:
             self.written.append(write_overlay(job.source, target, self.predictor, audio_path=job.separate_sound,
                                               analysis=found))
         except ERIError as error:
             self.failures.append(f"no overlay: {error}")
+
+    def _figure(self, job: Any, found: Analysis) -> None:
+        from mindface_eri.report.clip_figure import prediction_figure
+        from mindface_eri.report.style import save_figure
+
+        figure = prediction_figure(found.clip, found.intensities, found.emotions, waveform=found.waveform,
+                                   temporal=found.temporal, title=found.name)
+        self.written += save_figure(figure, self._target(self.figure, "figure", job))
+
+    def _target(self, path: Path, kind: str, job: Any) -> Path:
+        return path if _is_file(path, kind) else path / Path(self.names[job.name]).with_suffix(_ENDINGS[kind][0])
 
     def finish(self) -> List[Path]:
         """Writes the index, where there is one; the files for people to open: it stands for its pages."""

@@ -126,6 +126,8 @@ def test_the_command_writes_pages_and_rows(tmp_path, loaded, faceless_video, sil
     assert "name a folder" in capsys.readouterr().err
     assert main([*arguments[:2], *arguments[3:], "--window", "1", "--out", str(tmp_path / "t.csv")]) == 0
     assert (tmp_path / "t.csv").read_text().startswith("File_ID,start,end,Adoration")
+    assert main([*arguments[:2], *arguments[3:], "--figure", str(tmp_path / "f" / "x.svg")]) == 0
+    assert sorted(p.name for p in (tmp_path / "f").iterdir()) == ["x.png", "x.svg"]
     assert main([*arguments, "--window", "1", "--whole"]) == 2
     assert main([*arguments, "--workers", "0"]) == 2
 
