@@ -67,7 +67,8 @@ def extract_clip(path: os.PathLike, config: Union[PreprocessConfig, Config, None
     Args:
         path: video with or without sound, or sound alone; whatever FFmpeg reads.
         config: defaults to the paper's.
-        audio_path: a sound file that wins over the clip's own track; its first sample belongs to the first frame.
+        audio_path: a sound file that wins over the clip's own track; its first sample belongs to the first frame. If it
+            cannot be read the sound is absent: the clip's own track does not silently take its place.
 
     Returns:
         A `Clip`. A modality that cannot be had is zeros, `present` 0 and a word in `quality`.

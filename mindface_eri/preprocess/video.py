@@ -1,7 +1,8 @@
 """Reading clips: one sequential, threaded decode, by time stamps, upright, without the clip in memory.
 
 All times are seconds on the container's own clock. FFmpeg (through PyAV) decodes whatever container and codec it knows;
-what it says on the way is kept off the terminal, and what it cannot read becomes a `MediaError` with a reason.
+what it says on the way is kept off the terminal, and what it cannot read becomes a `MediaError` with a reason. Pixels
+are taken as square, whatever aspect ratio a container declares for them.
 """
 
 from __future__ import annotations
