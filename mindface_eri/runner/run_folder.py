@@ -15,7 +15,7 @@ import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Tuple
 
 from mindspore import nn
 
@@ -150,6 +150,17 @@ def describe_environment(**more: Any) -> dict:
     return {"mindface_eri": getattr(mindface_eri, "__version__", ""), "mindspore": mindspore.__version__,
             "numpy": numpy.__version__, "python": platform.python_version(), "platform": platform.platform(),
             "cores": os.cpu_count(), "onednn_max_cpu_isa": os.environ.get("ONEDNN_MAX_CPU_ISA"), **more}
+
+
+def differences(old: Mapping, new: Mapping, prefix: str = "") -> List[str]:
+    """Keys whose values differ between two configurations as `to_dict` gives them: "train.lr: 0.001 -> 0.0003"."""
+    found = []
+    for key, value in new.items():
+        if isinstance(value, Mapping):
+            found += differences(old.get(key, {}), value, f"{prefix}{key}.")
+        elif key in old and old[key] != value:
+            found.append(f"{prefix}{key}: {old[key]} -> {value}")
+    return found
 
 
 def write_text(path: Path, text: str) -> None:

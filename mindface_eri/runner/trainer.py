@@ -28,7 +28,7 @@ from mindface_eri.runner.context import Context, seed_everything, setup
 from mindface_eri.runner.distribute import average_over_ranks, share_from_main, wait_for_all
 from mindface_eri.runner.evaluator import predict_split, resolve_records
 from mindface_eri.runner.optim import PlateauSchedule, set_lr
-from mindface_eri.runner.run_folder import RunFolder, describe_environment, note_of, write_json
+from mindface_eri.runner.run_folder import RunFolder, describe_environment, differences, note_of, write_json
 from mindface_eri.runner.step import AveragedWeights, TrainStep
 from mindface_eri.runner.tasks import Task, frozen_names, prepare_task
 
@@ -86,6 +86,9 @@ def train(config: Config, out: os.PathLike, *, resume: bool = False, progress: b
     if begun:
         loop.restore(saved, state)
         say(f"resuming {run.path} after epoch {epoch} of {config.train.epochs}")
+        changed = differences(state.get("config", {}), to_dict(config))
+        if changed:
+            say("the recipe has changed since: " + "; ".join(changed))
     return loop.run_all()
 
 

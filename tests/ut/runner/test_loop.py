@@ -107,3 +107,11 @@ def test_a_diverged_loss_stops_with_advice(tmp_path, tiny_loop):
     loop.task.batches.x["train"] *= np.float32(np.nan)
     with pytest.raises(ERIError, match="train.lr"):
         loop.run_all()
+
+
+def test_a_changed_recipe_is_told_key_by_key():
+    from mindface_eri.runner.run_folder import differences
+
+    old = {"train": {"lr": 1e-3, "epochs": 4}, "model": {"tcn_dilations": [1, 2]}}
+    new = {"train": {"lr": 3e-4, "epochs": 4, "new": 1}, "model": {"tcn_dilations": [1, 2]}}
+    assert differences(old, new) == ["train.lr: 0.001 -> 0.0003"]
