@@ -85,8 +85,7 @@ def _sound(axis, clip: Any, waveform: Optional[np.ndarray], temporal: Optional[n
         twin.plot(times, temporal, color=COLOURS[1], linewidth=1.6)
         twin.set(ylim=(0, max(float(np.max(temporal)) * 1.08, 1e-9)), yticks=[])
         twin.spines[:].set_visible(False)
-        twin.text(0.995, 0.97, "attention", transform=twin.transAxes, ha="right", va="top", color=COLOURS[1],
-                  bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.5})
+        twin.set_title("temporal attention", loc="right", color=COLOURS[1], fontsize=8, weight="normal", pad=3)
 
 
 def _bars(axis, intensities: np.ndarray, emotions: Sequence[str], truth: Optional[np.ndarray]) -> None:
