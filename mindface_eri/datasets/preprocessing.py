@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from mindface_eri.datasets.parts import Work, read_part, save_failure, write_par
 from mindface_eri.datasets.plan import Plan, make_plan, shard_lock
 from mindface_eri.datasets.summary import finish, reopen
 from mindface_eri.errors import DataError
+from mindface_eri.progress import progress_bar
 
 LOGGER = logging.getLogger(__name__)
 DONE, FAILED, FATAL = 0, 1, 2
@@ -81,7 +81,7 @@ def preprocess_dataset(root: object, out: object, config: Optional[PreprocessCon
             reopen(plan)
         total = sum(len(plan.positions(block)) for block in blocks)
         pending = list(_pending(plan, open_blocks))
-        with _progress(total, total - len(pending), progress) as bar:
+        with progress_bar(total, "preprocess", initial=total - len(pending), show=progress) as bar:
             pool = WorkerPool(workers, config, extractor, clip_limit)
             _extract(plan, open_blocks, pending, pool, workers, preview, bar)
         done, failed = _counts(plan, blocks)
@@ -135,7 +135,7 @@ class _Stage:
 
 
 def _extract(plan: Plan, blocks: List[int], pending: List[Tuple[int, int]], pool: WorkerPool, workers: int,
-             preview: int, bar: _Bar) -> None:
+             preview: int, bar) -> None:
     """Runs the pipeline; each block is packed as soon as its last clip is there."""
     left: Dict[int, int] = dict.fromkeys(blocks, 0)
     for block, _ in pending:
@@ -151,8 +151,10 @@ def _extract(plan: Plan, blocks: List[int], pending: List[Tuple[int, int]], pool
             if state == FATAL:
                 raise DataError(f"{plan.out}: preprocessing stopped: {stage.trouble}; after mending that, go on with "
                                 "--resume")
-            failed += state == FAILED
-            bar.update(failed)
+            if state == FAILED:
+                failed += 1
+                bar.set_postfix_str(f"{failed} failed", refresh=False)
+            bar.update()
             block = plan.block_of(position)
             left[block] -= 1
             if left[block] == 0:
@@ -187,27 +189,3 @@ def _pack(plan: Plan, block: int) -> None:
 def _counts(plan: Plan, blocks: List[int]) -> Tuple[int, int]:
     parts = [read_part(plan.out, block) for block in blocks]
     return sum(len(part["rows"]) for part in parts), sum(len(part["failures"]) for part in parts)
-
-
-class _Bar:
-    """A progress bar, or nothing."""
-
-    def __init__(self, bar: Optional[object]) -> None:
-        self._bar = bar
-
-    def update(self, failed: int) -> None:
-        if self._bar is not None:
-            if failed:
-                self._bar.set_postfix_str(f"{failed} failed", refresh=False)
-            self._bar.update()
-
-
-@contextlib.contextmanager
-def _progress(total: int, initial: int, shown: bool) -> Iterator[_Bar]:
-    if not shown:
-        yield _Bar(None)
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=total, initial=initial, unit="clip", desc="preprocess", dynamic_ncols=True) as bar:
-        yield _Bar(bar)

@@ -24,6 +24,7 @@ from mindface_eri.constants import EMOTIONS
 from mindface_eri.datasets import performance
 from mindface_eri.datasets.voice import SAMPLE_RATE
 from mindface_eri.errors import DataError, ERIError
+from mindface_eri.progress import progress_bar
 
 NOTE = "People are drawn and voices computed: a model trained on this corpus knows nothing about people."
 SETTINGS_FILE = "corpus.json"
@@ -165,11 +166,8 @@ def _finished(root: Path, settings: Settings, index: int) -> bool:
 
 
 def _draw_all(root: Path, settings: Settings, missing: List[int], workers: int, progress: bool) -> None:
-    from tqdm import tqdm
-
     with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(tqdm(total=len(missing), desc="drawing", unit="clip",
-                                       disable=not progress or not missing))
+        bar = stack.enter_context(progress_bar(len(missing), "drawing", show=progress and bool(missing)))
         if min(workers, len(missing)) <= 1:
             for index in missing:
                 _write_clip(root, settings, index)
