@@ -25,7 +25,8 @@ def add_arguments(parser):
     parser.add_argument("--hop", type=float, default=0.0, metavar="SECONDS",
                         help="timeline: from one window to the next; without it, half a window")
     parser.add_argument("--whole", action="store_true", help="one row a video, however long it is")
-    parser.add_argument("--batch-size", type=int, default=8, help="clips or windows predicted together")
+    parser.add_argument("--batch-size", type=int, default=1,
+                        help="clips or windows predicted together; more than one pays on GPU and Ascend only")
     parser.add_argument("--workers", type=int, default=1, help="processes that take clips apart")
 
 

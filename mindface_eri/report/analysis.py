@@ -72,8 +72,8 @@ def need_of(predictor: Any, clip: Clip) -> str:
 
 
 def analyse(path: os.PathLike, predictor: Any, *, name: Optional[str] = None, audio_path: Optional[os.PathLike] = None,
-            window: float = 0.0, hop: float = 0.0, whole: bool = False, batch_size: int = 4,
-            notify: Callable[[str], None] = lambda _: None) -> Analysis:
+            window: float = 0.0, hop: float = 0.0, whole: bool = False, batch_size: int = 1,
+            attention: bool = True, notify: Callable[[str], None] = lambda _: None) -> Analysis:
     """Predicts a video and keeps all that a page shows.
 
     Args:
@@ -82,7 +82,8 @@ def analyse(path: os.PathLike, predictor: Any, *, name: Optional[str] = None, au
         window, hop: seconds; either one asks for a timeline, 0 takes 12 s and half a window. Without them, a video
             longer than 30 s gets a timeline.
         whole: never a timeline.
-        batch_size: windows predicted together.
+        batch_size: windows predicted together; on a processor more than one costs memory and saves nothing.
+        attention: whether to ask for the weights too, which takes a graph of its own.
 
     Raises:
         MediaError: the video cannot be used.
@@ -106,11 +107,12 @@ def analyse(path: os.PathLike, predictor: Any, *, name: Optional[str] = None, au
     if missing:
         raise MediaError(f"{path}: {missing}")
     if grid is None:
-        intensities, temporal, spatial = explain(predictor, clip.frames[None], clip.mfcc[None], clip.present[None])
+        arrays = (clip.frames[None], clip.mfcc[None], clip.present[None])
+        intensities, temporal, spatial = explain(predictor, *arrays, attention=attention)
         return Analysis(**common, intensities=intensities[0], values=intensities, temporal=_first(temporal),
                         spatial=_first(spatial), segments=np.array([[0.0, float(clip.timestamps[-1])]]))
     present = _present(clip, grid, waveform, config.audio.silence)
-    values, temporal, spatial = _predict_windows(predictor, clip, grid, present, batch_size, notify)
+    values, temporal, spatial = _predict_windows(predictor, clip, grid, present, batch_size, attention, notify)
     values[~present[:, _NEEDED.get(predictor.model.name, [0, 1])].any(1)] = np.nan
     times = np.asarray(clip.timestamps, np.float64)[grid.edges]
     merged = grid.merge(values)
@@ -122,13 +124,14 @@ def analyse(path: os.PathLike, predictor: Any, *, name: Optional[str] = None, au
                     segments=np.stack([times[:-1], times[1:]], 1))
 
 
-def explain(predictor: Any, frames: np.ndarray, mfcc: np.ndarray, present: np.ndarray) -> tuple:
+def explain(predictor: Any, frames: np.ndarray, mfcc: np.ndarray, present: np.ndarray, *,
+            attention: bool = True) -> tuple:
     """Intensities (B, E), temporal weights (B, T) or None and spatial weights (B, T, h, w) or None.
 
     An exported model has no attention to give: only its intensities come back then.
     """
-    attention = getattr(predictor, "attention", None)
-    found = attention(frames, mfcc, present) if callable(attention) else None
+    method = getattr(predictor, "attention", None) if attention else None
+    found = method(frames, mfcc, present) if callable(method) else None
     if found is None:
         return np.asarray(predictor.predict_arrays(frames, mfcc, present), np.float64), None, None
     return tuple(None if part is None else np.asarray(part, np.float64) for part in found)
@@ -143,13 +146,14 @@ def _present(clip: Clip, grid: Grid, waveform: Optional[np.ndarray], silence: fl
 
 
 def _predict_windows(predictor: Any, clip: Clip, grid: Grid, present: np.ndarray, batch_size: int,
-                     notify: Callable[[str], None]) -> tuple:
+                     attention: bool, notify: Callable[[str], None]) -> tuple:
     """Intensities (W, E), and temporal (W, T) and spatial weights (W, T, h, w) or None."""
     starts, parts = grid.starts, []
     for first in range(0, len(starts), batch_size):
         index = starts[first:first + batch_size, None] + np.arange(grid.frames)  # (B, T)
         here = present[first:first + batch_size].astype(np.float32)
-        parts.append(explain(predictor, clip.frames[index], clip.mfcc[index] * here[:, 1, None, None], here))
+        mfcc = clip.mfcc[index] * here[:, 1, None, None]
+        parts.append(explain(predictor, clip.frames[index], mfcc, here, attention=attention))
         notify(f"{min(first + batch_size, len(starts))} of {len(starts)} windows")
     return tuple(None if piece[0] is None else np.concatenate(piece) for piece in zip(*parts))
 

@@ -38,7 +38,8 @@ def write_overlay(path: os.PathLike, out: os.PathLike, predictor: Any, *, audio_
         raise MediaError(f"{path}: has no picture to draw on")
     if analysis is None or not analysis.is_timeline:
         window = window or float(np.clip(length / 2, 2.0, 12.0))
-        analysis = analyse(path, predictor, audio_path=audio_path, window=window, hop=hop or window / 8)
+        analysis = analyse(path, predictor, audio_path=audio_path, window=window, hop=hop or window / 8,
+                           attention=False)
     clip = _dense(path, predictor.preprocess, analysis.clip, length)
     sound = waveform_of(audio_path if audio_path is not None else path, path, analysis.clip, _RATE,
                         separate=audio_path is not None)

@@ -78,7 +78,7 @@ def _paths_in(table: Path) -> Iterator[Path]:
 
 
 def predict_jobs(jobs: Sequence[Job], predictor: Any, *, window: float = 0.0, hop: float = 0.0, whole: bool = False,
-                 batch_size: int = 8, workers: int = 1, look: Optional[Callable[[Job, Any], None]] = None,
+                 batch_size: int = 1, workers: int = 1, look: Optional[Callable[[Job, Any], None]] = None,
                  notify: Callable[[Job, Optional[str]], None] = lambda job, error: None) -> List[Dict[str, Any]]:
     """Rows of all jobs, in their order.
 
@@ -88,12 +88,14 @@ def predict_jobs(jobs: Sequence[Job], predictor: Any, *, window: float = 0.0, ho
     Args:
         batch_size: clips, or windows, that go through the network together.
         workers: processes that take clips apart.
-        look: receives each job with its `Analysis`, or with the reason why there is none; asks for attention too.
+        look: receives each job with its `Analysis`, or with the reason why there is none; attention is asked for unless
+            it has an attribute `attention` that is false.
         notify: receives each finished job and its error, if any.
     """
     rows: Dict[int, List[dict]] = {}
     plain: List[int] = []
-    options = {"window": window, "hop": hop, "whole": whole, "batch_size": batch_size}
+    options = {"window": window, "hop": hop, "whole": whole, "batch_size": batch_size,
+               "attention": getattr(look, "attention", look is not None)}
     for number, job in enumerate(jobs):
         if look is None and (whole or not (window or hop or _is_long(job))):
             plain.append(number)

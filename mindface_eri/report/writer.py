@@ -40,6 +40,7 @@ class Writer:
                 raise ConfigError(f"--{kind} {path}: {len(jobs)} clips do not fit into one file; name a folder")
         self.predictor, self.report, self.overlay, self.figure = predictor, report, overlay, figure
         self.facts = provenance_of(model, predictor)
+        self.attention = report is not None or figure is not None  # an overlay shows none
         self.single = report is not None and _is_file(report, "report")
         self.names = file_names([job.name for job in jobs])
         self.entries: List[Entry] = []

@@ -35,6 +35,8 @@
       button.tabIndex = i === chosen ? 0 : -1;
     });
     if (faces.length) {
+      const list = one(".faces.many");
+      if (list) list.scrollTop = faces[chosen].offsetTop - list.clientHeight / 2 + faces[chosen].offsetHeight / 2;
       const shown = faces[chosen].querySelector(".crop").childNodes;
       one(".viewer .crop").replaceChildren(...Array.from(shown, (node) => node.cloneNode(true)));
     }
