@@ -114,7 +114,8 @@ def _faces(analysis: Analysis, samples: List[int], data: dict) -> str:
     return (f'<section aria-labelledby="h-faces"><div class="head"><h2 id="h-faces">Faces</h2>{toggle}</div>'
             f'<div class="viewer"><div class="crop"></div><dl><dt>time</dt><dd id="at"></dd><dt>face</dt>'
             f'<dd id="state"></dd>{weight}</dl></div>'
-            f'<div class="faces{" many" if len(samples) > 40 else ""}" role="group" aria-label="Sampled frames; arrow keys move">{buttons}</div>'
+            f'<div class="faces{" many" if len(samples) > 40 else ""}" role="group" '
+            f'aria-label="Sampled frames; arrow keys move">{buttons}</div>'
             f'{_legend(clip.detected)}</section>')
 
 
