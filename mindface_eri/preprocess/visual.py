@@ -109,7 +109,9 @@ class _Reader:
         self._wanted = planned[np.unique(sample(planned, count))] if len(planned) else planned
         self.times: List[float] = []
         self.kept: Dict[int, Picture] = {}
-        self._room = _BUDGET
+        # Hundreds of samples (a timeline) need the second decode in any case: keep few then. Padding and the decoder's
+        # own pool double what is counted here.
+        self._room = _BUDGET if count <= 64 else _BUDGET // 4
 
     def __iter__(self) -> Iterator[Tuple[int, float, Picture]]:
         for number, (seconds, picture) in enumerate(read_frames(self._path)):
