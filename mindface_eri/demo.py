@@ -15,7 +15,7 @@ WARNING = ("This model was trained on drawings and computed voices. It knows not
            "that the route works, not what anybody feels.")
 
 
-def run_demo(out: os.PathLike, *, recipes: os.PathLike = "configs", clips: int = 160, seed: int = 0,
+def run_demo(out: os.PathLike, *, recipes: os.PathLike = "configs", clips: int = 256, seed: int = 0,
              notify: Callable[[str], None] = print) -> Dict[str, List[list]]:
     """Generates, preprocesses, trains three stages, evaluates, exports and predicts, reusing what is already there.
 
@@ -35,7 +35,7 @@ def run_demo(out: os.PathLike, *, recipes: os.PathLike = "configs", clips: int =
     out, recipes = Path(out), _find_recipes(Path(recipes))
     say = _Narrator(notify)
     say.step(f"generating {clips} clips of drawn people in {out / 'corpus'}")
-    synthesize(out / "corpus", clips=clips, seed=seed, workers=os.cpu_count() or 1)
+    synthesize(out / "corpus", clips=clips, seed=seed, duration=(2.0, 3.0), fps=(15, 15), workers=os.cpu_count() or 1)
     samples = _samples(out / "samples", say)
     say.step(f"preprocessing into {out / 'records'}")
     config = load_config(recipes / "demo_fusion.yaml")
