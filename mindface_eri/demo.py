@@ -15,7 +15,7 @@ WARNING = ("This model was trained on drawings and computed voices. It knows not
            "that the route works, not what anybody feels.")
 
 
-def run_demo(out: os.PathLike, *, recipes: os.PathLike = "configs", clips: int = 256, seed: int = 0,
+def run_demo(out: os.PathLike, *, recipes: os.PathLike = "configs", clips: int = 320, seed: int = 0,
              notify: Callable[[str], None] = print) -> Dict[str, List[list]]:
     """Generates, preprocesses, trains three stages, evaluates, exports and predicts, reusing what is already there.
 

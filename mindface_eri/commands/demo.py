@@ -7,7 +7,7 @@ def add_arguments(parser):
     """Adds this command's arguments."""
     parser.add_argument("out", type=Path, help="folder for everything the demo makes; run again, it reuses it")
     parser.add_argument("--recipes", type=Path, default=Path("configs"), help="folder of the demo_*.yaml recipes")
-    parser.add_argument("--clips", type=int, default=256, help="clips to generate")
+    parser.add_argument("--clips", type=int, default=320, help="clips to generate")
     parser.add_argument("--seed", type=int, default=0, help="seed of the corpus")
 
 
