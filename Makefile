@@ -4,10 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-slow lint clean
+# Each file of tests stays in one process, so that what a module compiles is compiled once.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+TORCH ?= torch>=2.0,<3
+
+.PHONY: help demo test test-slow test-parity lint clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(INSTALLED): setup.py pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -18,10 +22,14 @@ demo: $(INSTALLED)  ## generated corpus and real clips -> records -> three train
 	$(BIN)/mindface-eri demo demo
 
 test: $(INSTALLED)  ## the fast tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: $(INSTALLED)  ## whole routes and long checks
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
+
+test-parity: $(INSTALLED)  ## the networks, gradients and converted weights against PyTorch, which this installs
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
+	$(PYTEST) -m "slow or not slow" tests/ut/models/test_parity.py tests/ut/deploy/test_convert.py tests/ut/deploy/test_benchmark.py
 
 lint: $(INSTALLED)  ## ruff
 	$(BIN)/ruff check .

@@ -34,7 +34,7 @@ def test_windows_without_value_are_left_out():
     np.testing.assert_allclose(merged[1:], [0.6, 0.8, 1.0])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.floats(0.05, 900), st.integers(2, 64), st.floats(0.5, 30), st.floats(0.02, 1.0))
 def test_every_instant_is_covered(duration, frames, window, share):
     window = min(window, duration)

@@ -60,12 +60,15 @@ def test_a_resumed_run_equals_the_undisturbed_one(tmp_path, tiny_loop, more):
 
 
 def test_with_dropout_all_but_the_masks_is_reproduced(tmp_path, tiny_loop):
+    """Masks differ between two runs of one seed already: MindSpore's CPU kernels draw them in no fixed order."""
     whole = tiny_loop(tmp_path / "whole", dropout=0.5)
     whole.run_all()
-    tiny_loop(tmp_path / "broken", dropout=0.5, epochs=2).run_all()
-    first_two = [row["loss"] for row in whole.history[:2]]
+    stopped = tiny_loop(tmp_path / "broken", dropout=0.5, epochs=2)
+    stopped.run_all()
     taken_up = resume(tiny_loop(tmp_path / "broken", dropout=0.5, start=99))
-    assert [row["loss"] for row in taken_up.history] == first_two
+    assert taken_up.history == stopped.history
+    weights = {name: p.asnumpy() for name, p in stopped.step.state().items()}
+    assert all(np.array_equal(p.asnumpy(), weights[name]) for name, p in taken_up.step.state().items())
     taken_up.run_all()
     assert taken_up.epoch == 3 and taken_up.schedule.lr == whole.schedule.lr
     assert taken_up.history[2]["loss"] == pytest.approx(whole.history[2]["loss"], rel=0.5)
