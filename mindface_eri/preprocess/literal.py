@@ -126,15 +126,16 @@ def _as_wav(path: os.PathLike, target: Path):
     """What `ffmpeg -i clip sound.wav` does: the track as 16-bit PCM at its own rate."""
     import av
 
-    with av.open(os.fspath(path)) as container, wave.open(str(target), "wb") as out:
+    with av.open(os.fspath(path)) as container:
         if not container.streams.audio:
             return None
         stream = container.streams.audio[0]
-        out.setnchannels(2)
-        out.setsampwidth(2)
-        out.setframerate(stream.rate)
         resampler = av.AudioResampler(format="s16", layout="stereo", rate=stream.rate)
-        for frame in container.decode(stream):
-            for part in resampler.resample(frame):
-                out.writeframes(part.to_ndarray().tobytes())
+        with wave.open(str(target), "wb") as out:
+            out.setnchannels(2)
+            out.setsampwidth(2)
+            out.setframerate(stream.rate)
+            for frame in container.decode(stream):
+                for part in resampler.resample(frame):
+                    out.writeframes(part.to_ndarray().tobytes())
     return target
