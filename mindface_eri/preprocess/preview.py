@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.errors import MediaError
+from mindface_eri.preprocess.audio import load_audio
 from mindface_eri.preprocess.clip import Clip
+from mindface_eri.preprocess.video import frame_times
 
 STATE_COLOURS = {"detected": (46, 160, 67), "interpolated": (240, 180, 0), "held": (230, 110, 20),
                  "none": (200, 40, 40)}
@@ -33,6 +35,20 @@ def contact_sheet(clip: Clip, waveform: Optional[np.ndarray] = None, *, sample_r
         parts.append(_wave(np.asarray(waveform, np.float32), sample_rate, offset, clip, width))
     parts.append(_mfcc(clip, width))
     return np.concatenate(parts)
+
+
+def sound_of(clip: Clip, video: Optional[os.PathLike], audio: Optional[os.PathLike],
+             sample_rate: int) -> Tuple[Optional[np.ndarray], float]:
+    """Waveform of the sound that the clip uses, and the second of the clip at which it begins; (None, 0) without sound.
+
+    Args:
+        video, audio: the files that `extract_clip` was given; a separate sound file begins with the first frame.
+    """
+    if not clip.present[1]:
+        return None, 0.0
+    sound = load_audio(audio or video, sample_rate)
+    times = frame_times(video) if video and not audio else np.zeros(0)
+    return sound.waveform, float(sound.start - times[0]) if len(times) else 0.0
 
 
 def save_contact_sheet(clip: Clip, path_png: os.PathLike, title: str = "", waveform: Optional[np.ndarray] = None, *,

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import cv2
@@ -9,7 +10,7 @@ from mindface_eri.errors import MediaError
 from mindface_eri.preprocess.benchmark import benchmark_preprocess, box_iou
 from mindface_eri.preprocess.clip import extract_clip
 from mindface_eri.preprocess.literal import literal_clip
-from mindface_eri.preprocess.preview import STATE_COLOURS, contact_sheet, save_contact_sheet
+from mindface_eri.preprocess.preview import STATE_COLOURS, contact_sheet, save_contact_sheet, sound_of
 from mindface_eri.preprocess.video import write_video
 
 CONFIG = PreprocessConfig(frames=10, face=FaceConfig(detector="dlib", gap_window=2, hold_window=4))
@@ -42,6 +43,21 @@ def test_saved_sheet_reads_back(clip, tone, tmp_path):
     assert os.listdir(tmp_path) == ["sheet.png"]
     with pytest.raises(MediaError, match="cannot be written"):
         save_contact_sheet(clip, tmp_path / "no" / "sheet.png")
+
+
+def test_the_sheet_shows_the_sound_that_the_clip_uses(clip, tone, tmp_path):
+    path = tmp_path / "toned.mp4"
+    write_video(path, [np.zeros((64, 64, 3), np.uint8)] * 20, 20, tone)
+    waveform, offset = sound_of(clip, path, None, 16000)
+    assert np.abs(waveform).max() > 0.5 * np.abs(tone).max()
+    assert abs(offset) < 0.1
+    taller = contact_sheet(clip, waveform, offset=offset)
+    assert taller.shape[0] > contact_sheet(clip).shape[0]
+
+
+def test_a_clip_without_sound_shows_none(clip):
+    silent = dataclasses.replace(clip, present=np.array([1, 0], np.float32))
+    assert sound_of(silent, "gone.mp4", None, 16000) == (None, 0.0)
 
 
 def test_yardstick_sees_the_same_face(face_clip):
