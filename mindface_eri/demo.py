@@ -129,13 +129,14 @@ def _export(run: Path, say: _Narrator) -> List[list]:
 def _predict(run: Path, samples: List[Path], out: Path, say: _Narrator) -> List[list]:
     from mindface_eri.deploy.runtime import load_predictor
     from mindface_eri.report.answers import format_answers
+    from mindface_eri.report.html import write_text
 
     say.step("estimating the seven intensities of the real clips")
     predictor = load_predictor(run)
     rows = predictor.predict(samples)
     say.say(format_answers(rows, predictor.emotions, "table"))
     say.say(WARNING)
-    (out / "samples.csv").write_text(format_answers(rows, predictor.emotions, "csv") + "\n", encoding="utf-8")
+    write_text(out / "samples.csv", format_answers(rows, predictor.emotions, "csv") + "\n")
     return [[row[key] for key in ("File_ID", *predictor.emotions)] for row in rows if "error" not in row]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
+from mindface_eri.datasets.tables import write_atomic
 from mindface_eri.errors import DataError
 
 
@@ -33,13 +35,12 @@ def write_predictions(path: os.PathLike, ids: Sequence[str], emotions: Sequence[
     values = np.asarray(values)
     if values.shape != (len(ids), len(emotions)):
         raise DataError(f"{path}: {len(ids)} ids and {len(emotions)} emotions do not fit values of {values.shape}")
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["File_ID", *emotions])
-        for name, row in zip(ids, values):
-            writer.writerow([f"[{name}]", *(f"{value:.6f}" for value in row)])
-    os.replace(temporary, path)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["File_ID", *emotions])
+    for name, row in zip(ids, values):
+        writer.writerow([f"[{name}]", *(f"{value:.6f}" for value in row)])
+    write_atomic(path, text.getvalue().encode("utf-8"))
 
 
 def read_predictions(path: os.PathLike, emotions: Sequence[str] = ()) -> Table:
