@@ -13,7 +13,8 @@ _PUBLIC = {
     "preprocess_dataset": "datasets.preprocessing", "open_records": "datasets.records",
     "create_dataset": "datasets.pipeline", "synthesize": "datasets.synthetic", "fetch_samples": "datasets.samples",
     "create_model": "models.registry", "list_models": "models.registry",
-    "create_loss": "loss", "create_optimizer": "runner.optim", "PearsonMetric": "metrics.metric",
+    "create_loss": "loss", "register_loss": "loss", "register_detector": "preprocess.detectors",
+    "create_optimizer": "runner.optim", "PearsonMetric": "metrics.metric",
     "train": "runner.trainer", "evaluate": "runner.evaluator",
     "export": "deploy.exporter", "load_predictor": "deploy.runtime", "convert_weights": "deploy.convert",
 }

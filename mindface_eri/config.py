@@ -33,7 +33,7 @@ def _number(default: Any, low: float, high: float = float("inf")) -> Any:
 class FaceConfig:
     """How faces are found, followed and cropped (paper section 4.2, "data preprocessing")."""
 
-    detector: str = _one_of("auto", "dlib", "mtcnn")  # auto: dlib, and MTCNN over a clip in which dlib finds no face
+    detector: str = "auto"  # dlib, mtcnn or a registered one; auto: dlib, and MTCNN where dlib finds no face in a clip
     mode: str = _one_of("track", "every-frame")  # every-frame is the paper's letter; track is many times faster
     follow: str = _one_of("largest", "center", "longest")  # which person, where there are several; not in the paper
     size: int = _number(112, 32, 448)  # side of the square crop, pixels
@@ -132,7 +132,7 @@ class TrainConfig:
     ema: float = _number(0.0, 0.0, 1.0)  # decay of the averaged weights, 0: none; not in the paper
     label_noise: float = _number(0.0, 0.0)  # deviation of noise added to labels; not in the paper
     early_stop: int = _number(0, 0)  # epochs without a better metric before stopping, 0: never; not in the paper
-    loss: str = _one_of("mse", "pearson", "ccc")
+    loss: str = "mse"  # mse, pearson, ccc or a registered one
     visual_run: Optional[str] = None  # fusion: run folder or checkpoint of the trained visual branch
     acoustic_run: Optional[str] = None  # fusion: likewise of the acoustic branch
     end_to_end: bool = False  # fusion: train the branches too; the paper freezes them

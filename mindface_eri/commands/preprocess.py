@@ -12,7 +12,8 @@ def add_arguments(parser):
                                                 "folder of media files")
     parser.add_argument("out", type=Path, help="folder for the records")
     add_config(parser)
-    parser.add_argument("--detector", choices=("auto", "dlib", "mtcnn"), help="override preprocess.face.detector")
+    parser.add_argument("--detector", metavar="NAME",
+                        help="override preprocess.face.detector: auto, dlib, mtcnn, or one that a plugin registers")
     parser.add_argument("--mode", choices=("track", "every-frame"), help="override preprocess.face.mode")
     parser.add_argument("--face", choices=("largest", "center", "longest"), help="override preprocess.face.follow")
     parser.add_argument("--workers", type=int, default=cores(), help="processes")

@@ -28,7 +28,7 @@ import numpy as np
 from mindface_eri.config import PreprocessConfig
 from mindface_eri.constants import MODALITIES
 from mindface_eri.datasets.parts import save_clip
-from mindface_eri.errors import MediaError, MissingDependencyError
+from mindface_eri.errors import ConfigError, MediaError, MissingDependencyError
 
 DEFAULT_EXTRACTOR = "mindface_eri.preprocess.clip:extract_clip"
 
@@ -58,7 +58,7 @@ def extract_to_file(extractor: Callable[..., Any], config: PreprocessConfig, tas
                   "timestamps": clip.timestamps, "boxes": clip.boxes, "detected": clip.detected}
     except MediaError as error:
         return "failed", getattr(error, "stage", "media"), str(error)
-    except MissingDependencyError as error:
+    except (MissingDependencyError, ConfigError) as error:
         return "fatal", "dependency", str(error)
     except Exception as error:  # one odd file must not stop the others
         return "failed", "extract", f"{type(error).__name__}: {error}"

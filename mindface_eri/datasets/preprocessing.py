@@ -17,6 +17,7 @@ from mindface_eri.datasets.parts import Work, read_part, save_failure, write_par
 from mindface_eri.datasets.plan import Plan, make_plan, shard_lock
 from mindface_eri.datasets.summary import finish, reopen
 from mindface_eri.errors import DataError
+from mindface_eri.preprocess.detectors import check_detector
 from mindface_eri.progress import progress_bar
 
 LOGGER = logging.getLogger(__name__)
@@ -65,10 +66,12 @@ def preprocess_dataset(root: object, out: object, config: Optional[PreprocessCon
         extractor: `module:function` called as `extract_clip`.
 
     Raises:
+        ConfigError: the detector is unknown.
         DataError: the label table is broken; `out` holds other records; a disk is full; a package is missing.
     """
     began, out = time.monotonic(), Path(out)
     config = config or PreprocessConfig()
+    check_detector(config.face.detector)
     if not 0 <= shard_index < num_shards:
         raise DataError(f"shard index {shard_index} is outside 0 to {num_shards - 1}")
     manifest = manifest if manifest is not None else load_manifest(root)

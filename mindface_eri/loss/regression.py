@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Tuple
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from mindface_eri.errors import ConfigError
+from mindface_eri.plugins import Registry
 
+LOSSES = Registry("loss")
+register_loss = LOSSES.register  # a decorator: the class's Cell is called as those below
 _EPSILON = 1e-6  # added to variances: a batch of equal labels gives a finite gradient
 
 
+@register_loss("mse")
 class MSELoss(nn.Cell):
     """Mean squared error over clips and emotions (paper eq. 9)."""
 
@@ -22,6 +24,7 @@ class MSELoss(nn.Cell):
         return ops.reduce_mean(difference * difference)
 
 
+@register_loss("pearson")
 class PearsonLoss(nn.Cell):
     """One minus the mean over emotions of Pearson's correlation within the batch; not in the paper.
 
@@ -37,6 +40,7 @@ class PearsonLoss(nn.Cell):
         return 1.0 - ops.reduce_mean(covariance / scale)
 
 
+@register_loss("ccc")
 class CCCLoss(nn.Cell):
     """One minus the mean over emotions of Lin's concordance correlation within the batch; not in the paper.
 
@@ -51,12 +55,9 @@ class CCCLoss(nn.Cell):
         return 1.0 - ops.reduce_mean(2.0 * ops.reduce_mean(x * y, 0) / spread)
 
 
-_LOSSES = {"mse": MSELoss, "pearson": PearsonLoss, "ccc": CCCLoss}
-
-
 def list_losses() -> Tuple[str, ...]:
     """Names that `create_loss` takes."""
-    return tuple(_LOSSES)
+    return LOSSES.names()
 
 
 def create_loss(name: str = "mse") -> nn.Cell:
@@ -65,11 +66,12 @@ def create_loss(name: str = "mse") -> nn.Cell:
     Raises:
         ConfigError: no loss has this name.
     """
-    if name not in _LOSSES:
-        near = difflib.get_close_matches(name, _LOSSES, n=1)
-        cure = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_LOSSES)}"
-        raise ConfigError(f"loss {name!r} is unknown; {cure}")
-    return _LOSSES[name]()
+    return LOSSES.find(name)()
+
+
+def check_loss(name: str) -> None:
+    """Refuses an unknown name with a ConfigError."""
+    LOSSES.find(name)
 
 
 def _centred(values: Tensor) -> Tensor:

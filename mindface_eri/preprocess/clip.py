@@ -28,7 +28,7 @@ class Clip:
     boxes: np.ndarray  # (T, 4) float32: x0, y0, x1, y1 of the crops, pixels of the upright frame
     landmarks: np.ndarray  # (T, 68, 2) float32 pixels of the upright frame, smoothed over time
     detected: np.ndarray  # (T,) uint8, indices into FRAME_STATES
-    detector: str  # "dlib", "mtcnn" or "none"
+    detector: str  # "dlib", "mtcnn", a registered one, or "none"
     found_share: float  # frames with a face over all frames in which one was looked for
     others: int  # other people seen
     duration: float  # seconds

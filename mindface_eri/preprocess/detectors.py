@@ -1,4 +1,4 @@
-"""The two face detectors and the landmark model behind one face: boxes that dlib's 68-point predictor understands."""
+"""Face detectors and the landmark model behind one face: boxes that dlib's 68-point predictor understands."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import List
+from typing import List, Protocol
 
 import numpy as np
 
 from mindface_eri.errors import MediaError, MissingDependencyError
+from mindface_eri.plugins import Registry
 
+DETECTORS = Registry("detector")
+register_detector = DETECTORS.register  # a decorator: the class becomes a choice of `preprocess.face.detector`
 LANDMARK_VARIABLE = "MINDFACE_ERI_LANDMARKS"
 _LANDMARK_FILE = "shape_predictor_68_face_landmarks.dat"
 _DOUBT = 0.2  # how far below a detector's threshold a face that was there before is still believed
@@ -26,6 +29,37 @@ class Detection:
 
     box: np.ndarray  # (4,) float32 x0, y0, x1, y1, pixels of the picture given to the detector
     sure: bool  # False: below the detector's threshold, good enough only to confirm a face known to be there
+
+
+class FaceDetector(Protocol):
+    """What a detector has to be; it is made without arguments, in each process that preprocesses.
+
+    Attributes:
+        colour: whether `find` takes RGB (H, W, 3) rather than grey (H, W), both uint8 and contiguous.
+        max_height: rows of the largest picture worth looking at; larger ones are reduced to it.
+    """
+
+    colour: bool
+    max_height: int
+
+    def find(self, image: np.ndarray) -> List[Detection]:
+        """Faces, best first, in boxes of dlib's extent: a square from the brows to the chin."""
+
+
+def create_detector(name: str) -> FaceDetector:
+    """A detector by name.
+
+    Raises:
+        ConfigError: no detector has this name.
+        MissingDependencyError: its package is not installed.
+    """
+    return DETECTORS.find(name)()
+
+
+def check_detector(name: str) -> None:
+    """Refuses what `preprocess.face.detector` cannot be with a ConfigError."""
+    if name != "auto":
+        DETECTORS.find(name)
 
 
 def dlib_module():
@@ -82,10 +116,10 @@ class Landmarks:
         return np.array([(p.x, p.y) for p in shape.parts()], np.float32)
 
 
+@register_detector("dlib")
 class DlibDetector:
     """dlib's HOG detector of frontal faces, at least 80 pixels large. Works on grey pictures."""
 
-    name = "dlib"
     colour = False
     max_height = 4320  # rows of the largest picture worth looking at
 
@@ -104,10 +138,10 @@ def _frontal():
     return dlib_module().get_frontal_face_detector()
 
 
+@register_detector("mtcnn")
 class MtcnnDetector:
     """MTCNN (Zhang et al., 2016), which also finds turned and partly hidden faces. Works on RGB pictures."""
 
-    name = "mtcnn"
     colour = True
     max_height = 480
 

@@ -9,7 +9,7 @@ from typing import Callable, Iterable, Iterator, Tuple
 import numpy as np
 
 from mindface_eri.config import FaceConfig
-from mindface_eri.preprocess.detectors import DlibDetector, Landmarks, MtcnnDetector
+from mindface_eri.preprocess.detectors import Landmarks, create_detector
 from mindface_eri.preprocess.people import choose_person, count_others, join_people
 from mindface_eri.preprocess.tracking import Tracker
 from mindface_eri.preprocess.video import Picture
@@ -50,11 +50,11 @@ def follow_face(pictures: Iterable[Tuple[int, float, Picture]], config: FaceConf
 
     Args:
         pictures: `(frame number, seconds, picture)` of all frames in order.
-        detector: "dlib" or "mtcnn".
+        detector: name of one.
         fps: frames a second, for the choice of the frames to examine.
         sampled: whether the frame at this second is one of those that will be cropped; these are always examined.
     """
-    tracker = Tracker(DlibDetector() if detector == "dlib" else MtcnnDetector(), Landmarks(), config)
+    tracker = Tracker(create_detector(detector), Landmarks(), config)
     step, total, size = stride(config, fps), 0, (0, 0)
 
     def to_examine() -> Iterator[Tuple[int, Picture]]:

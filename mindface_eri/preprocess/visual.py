@@ -66,7 +66,7 @@ def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, confi
     """
     face = config.face
     reader = _Reader(path, planned, config.frames)
-    track = follow_face(reader, face, "mtcnn" if face.detector == "mtcnn" else "dlib", info.fps, reader.wants)
+    track = follow_face(reader, face, "dlib" if face.detector == "auto" else face.detector, info.fps, reader.wants)
     if face.detector == "auto" and track.share < max(face.min_share, 1e-9):
         again = _Reader(path, planned, config.frames)
         other = follow_face(again, face, "mtcnn", info.fps, again.wants)

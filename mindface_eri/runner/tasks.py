@@ -11,6 +11,7 @@ from mindspore import Tensor, nn
 from mindface_eri.config import Config
 from mindface_eri.datasets.records import Records
 from mindface_eri.errors import CheckpointError, ConfigError, DataError
+from mindface_eri.loss import check_loss
 from mindface_eri.models.registry import build_network
 from mindface_eri.runner.batches import INPUTS, FeatureBatches, RecordBatches
 from mindface_eri.runner.context import Context
@@ -33,7 +34,7 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
     """Builds the network of `config.model` and opens its batches.
 
     Raises:
-        ConfigError: fusion without its branches.
+        ConfigError: fusion without its branches, or an unknown loss.
         CheckpointError: a branch's run does not fit.
         DataError: the records do not fit the model, or have no training or validation clips.
     """
@@ -53,6 +54,7 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
 
 
 def _check(config: Config, records: Records) -> None:
+    check_loss(config.train.loss)
     for split in ("train", "val"):
         if split not in records.splits:
             raise DataError(f"the records have no clips in split {split!r}, which training needs")

@@ -122,6 +122,9 @@ def test_other_settings_or_labels_are_refused_by_name(run, tmp_path, corpus_writ
         run()
     with pytest.raises(ConfigError, match="storage to raw"):
         run("big", config=replace(tiny, frames=3000))
+    with pytest.raises(ConfigError, match="detector 'dlb' is unknown; did you mean 'dlib'"):
+        run("face", config=replace(tiny, face=FaceConfig(size=32, detector="dlb")))
+    assert not (tmp_path / "face").exists()
 
 
 def test_shards_join_into_the_same_data_set(run, tmp_path, corpus_writer):

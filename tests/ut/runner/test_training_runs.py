@@ -100,6 +100,8 @@ def test_fusion_needs_its_branches(tiny, tmp_path, acoustic_run):
     wrong = tiny.config(model={"name": "eri_dual_branch"}, train={"visual_run": str(acoustic_run.run.path)})
     with pytest.raises(CheckpointError, match="holds eri_acoustic, need eri_visual"):
         train(wrong, tmp_path / "f", notify=quiet)
+    with pytest.raises(ConfigError, match="loss 'msee' is unknown; did you mean 'mse'"):
+        train(tiny.config(train={"loss": "msee"}), tmp_path / "f", notify=quiet)
     assert not (tmp_path / "f").exists()
 
 
