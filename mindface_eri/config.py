@@ -109,6 +109,13 @@ class DataConfig:
     records: Optional[str] = None  # folder written by `mindface-eri preprocess`
     workers: int = _number(2, 1)
     prefetch: int = _number(4, 1)
+    folds: int = _number(0, 0)  # parts into which labelled clips are cut anew, 0: the table's own splits
+    fold: int = _number(0, 0)  # the part that is held out, from 0
+    group: Optional[str] = None  # column, such as Subject, whose values never straddle two parts
+    fold_as: str = _one_of("test", "val")  # test: validation clips are cut from the rest; val: as in table 3
+    fold_of: Tuple[str, ...] = ("train", "val")  # splits that are pooled
+    fold_val: float = _number(0.15, 0.0, 0.9)  # share of the rest for validation where the part is the test split
+    fold_seed: int = _number(0, 0)  # of the cut, so that trainings with several seeds share it
     flip: float = _number(0.0, 0.0, 1.0)  # probability to mirror all frames of a clip; not in the paper
     colour: float = _number(0.0, 0.0, 1.0)  # strength of brightness and contrast jitter; not in the paper
     mfcc_time_masks: int = _number(0, 0)  # SpecAugment-like masks; not in the paper
@@ -167,6 +174,10 @@ class Config:
             if left != right:
                 raise ConfigError(f"{ours} is {left} but {theirs} is {right}: the network takes what preprocessing "
                                   "makes; set both alike")
+        folds, fold = self.data.folds, self.data.fold
+        if folds == 1 or fold >= max(folds, 1):
+            raise ConfigError(f"data.fold is {fold} and data.folds {folds}: folds are at least 2, counted from 0 (and "
+                              "data.folds 0 keeps the table's own splits)")
 
 
 def load_config(path: Optional[os.PathLike] = None, overrides: Sequence[str] = (),

@@ -12,6 +12,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindface_eri.config import Config
+from mindface_eri.datasets.folds import fold_view
 from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.datasets.records import Records, open_records
 from mindface_eri.errors import ConfigError, DataError
@@ -119,7 +120,9 @@ def predict_split(network: nn.Cell, batches, split: str, batch_size: int, contex
 
 
 def resolve_records(records: Optional[RecordsLike], config: Config) -> Records:
-    """Opens records given as a folder, or those the recipe names.
+    """Opens records given as a folder, or those the recipe names, and cuts the recipe's folds.
+
+    Opened records are taken as they are.
 
     Raises:
         ConfigError: neither is given.
@@ -129,7 +132,7 @@ def resolve_records(records: Optional[RecordsLike], config: Config) -> Records:
     if source is None:
         raise ConfigError("no records: give --data, or data.records in the recipe (the folder that "
                           "`mindface-eri preprocess` wrote)")
-    return open_records(source) if isinstance(source, (str, os.PathLike)) else source
+    return fold_view(open_records(source), config.data) if isinstance(source, (str, os.PathLike)) else source
 
 
 def check_records(records: Records, emotions: Tuple[str, ...], trained: TrainedModel) -> None:

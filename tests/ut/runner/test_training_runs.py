@@ -198,3 +198,17 @@ def test_two_ranks_equal_one_process(tiny, tmp_path):
     one, two = (read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")[0] for name in ("one", "two"))
     assert max(np.abs(one[key] - two[key]).max() for key in one) < 1e-5
     assert scores["one"] == pytest.approx(scores["two"], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_run_on_a_fold_is_evaluated_on_that_fold(tiny, tmp_path):
+    """Also where the records are named again, and by a later command."""
+    config = tiny.config(data={"folds": 4, "fold": 1, "records": str(tiny.records)})
+    result = train(config, tmp_path / "fold", notify=quiet, progress=False)
+    again = evaluate(result.run.path, tiny.records)
+    assert again.mean == pytest.approx(result.best_metric, abs=1e-6)
+    held_out = evaluate(result.run.path, split="test")
+    assert held_out.labelled and not set(held_out.ids) & set(again.ids)
+    said = []
+    extract_features(result.run.path, splits=("train",), notify=said.append)
+    assert said[0].startswith(f"features of {31 - len(held_out.ids) - len(again.ids)} train clips")
