@@ -22,7 +22,19 @@ REQUIREMENTS = [
     "matplotlib>=3.6,<4",
     "pillow>=9,<13",
 ]
+# What MindSpore's plugin for CUDA 11.6 links: the last libraries of the CUDA 11 line. runner/gpu.py opens them.
+CUDA_11 = [
+    "nvidia-cublas-cu11>=11.11.3.6,<12",
+    "nvidia-cuda-nvrtc-cu11>=11.8.89,<12",
+    "nvidia-cuda-runtime-cu11>=11.8.89,<12",
+    "nvidia-cudnn-cu11>=8.9.6.50,<9",
+    "nvidia-cufft-cu11>=10.9.0.58,<11",
+    "nvidia-curand-cu11>=10.3.0.86,<11",
+    "nvidia-cusolver-cu11>=11.4.1.48,<12",
+    "nvidia-cusparse-cu11>=11.7.5.86,<12",
+]
 EXTRAS = {
+    "gpu": CUDA_11,
     "onnx": ["onnx>=1.14,<2", "onnxruntime>=1.16,<2"],  # predicting needs onnxruntime alone
     "convert": ["torch>=2.0,<3", "safetensors>=0.4,<1"],
     "bench": ["torch>=2.0,<3"],

