@@ -19,6 +19,7 @@ import yaml
 
 from mindface_eri.constants import EMOTIONS
 from mindface_eri.errors import ConfigError
+from mindface_eri.files import write_text
 
 
 def _one_of(default: str, *others: str) -> Any:
@@ -202,10 +203,7 @@ def load_config(path: Optional[os.PathLike] = None, overrides: Sequence[str] = (
 
 def save_config(config: Config, path: os.PathLike) -> None:
     """Writes the resolved configuration; `load_config` reads it back equal."""
-    target = Path(path)
-    temporary = target.with_name(target.name + ".tmp")
-    temporary.write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
-    os.replace(temporary, target)
+    write_text(path, yaml.safe_dump(to_dict(config), sort_keys=False))
 
 
 def to_dict(config: Any) -> dict:

@@ -128,8 +128,8 @@ def _export(run: Path, say: _Narrator) -> List[list]:
 
 def _predict(run: Path, samples: List[Path], out: Path, say: _Narrator) -> List[list]:
     from mindface_eri.deploy.runtime import load_predictor
+    from mindface_eri.files import write_text
     from mindface_eri.report.answers import format_answers
-    from mindface_eri.report.html import write_text
 
     say.step("estimating the seven intensities of the real clips")
     predictor = load_predictor(run)

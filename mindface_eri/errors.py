@@ -25,5 +25,9 @@ class ExportError(ERIError):
     """An export that could not be written, reloaded, or that does not give the checkpoint's numbers."""
 
 
+class BusyError(ERIError):
+    """A folder in which another process is at work."""
+
+
 class MissingDependencyError(ERIError):
     """An optional package that is not installed; the message names the extra that brings it."""

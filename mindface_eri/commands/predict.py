@@ -33,7 +33,7 @@ def add_arguments(parser):
 def run(arguments):
     """Predicts; status 1 when a clip failed."""
     from mindface_eri.deploy.runtime import load_predictor
-    from mindface_eri.report.html import write_text
+    from mindface_eri.files import write_text
     from mindface_eri.report.predicting import find_jobs, predict_jobs
 
     _check(arguments)

@@ -16,8 +16,8 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from mindface_eri.datasets.tables import write_atomic
 from mindface_eri.errors import DataError
+from mindface_eri.files import replacing, write_json
 
 # Fields of one record, as MindRecord's schema names their types; `frames` holds a JPEG of all crops, or raw bytes.
 ARRAYS = {"frames": np.uint8, "mfcc": np.float32, "present": np.float32, "timestamps": np.float32,
@@ -45,16 +45,14 @@ class Work:
 
 def save_clip(path: Path, arrays: Mapping[str, np.ndarray], row: Mapping[str, object]) -> None:
     """Writes a finished clip; the file appears whole or not at all."""
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as stream:
-        np.savez(stream, row=np.frombuffer(json.dumps(row).encode(), np.uint8),
+    with replacing(path) as temporary:
+        np.savez(temporary, row=np.frombuffer(json.dumps(row).encode(), np.uint8),
                  **{name: np.asarray(arrays[name], kind) for name, kind in ARRAYS.items()})
-    os.replace(temporary, path)
 
 
 def save_failure(path: Path, stage: str, reason: str) -> None:
     """Writes why a clip failed."""
-    write_atomic(path, json.dumps({"stage": stage, "reason": reason}).encode())
+    write_json(path, {"stage": stage, "reason": reason})
 
 
 def part_name(block: int) -> str:
@@ -108,7 +106,7 @@ def write_part(out: Path, block: int, clips: Sequence[Tuple[int, str, str, Seque
         for suffix in (".db", ""):
             shutil.copymode(out / "plan.json", f"{temporary / name}{suffix}")  # MindRecord lets only its owner read
             os.replace(f"{temporary / name}{suffix}", f"{folder / name}{suffix}")
-    write_atomic(folder / f"part-{block:05d}.json", json.dumps(part).encode())
+    write_json(folder / f"part-{block:05d}.json", part)
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(work.folder, ignore_errors=True)
     return part

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, List, Mapping
+from typing import ContextManager, List, Mapping
 
 from mindface_eri.config import PreprocessConfig, to_dict
 from mindface_eri.datasets.labels import Manifest
-from mindface_eri.datasets.tables import write_atomic
 from mindface_eri.errors import ConfigError, DataError
+from mindface_eri.files import folder_lock, write_json
 
 FORMAT = 1
 
@@ -67,7 +65,7 @@ def make_plan(out: Path, manifest: Manifest, config: PreprocessConfig, *, resume
             raise DataError(f"{out}: is taken by something else; choose another folder")
         (out / "records").mkdir(parents=True, exist_ok=True)
         (out / "work").mkdir(exist_ok=True)
-        write_atomic(path, json.dumps({**wanted, "block_size": size}, indent=1).encode())
+        write_json(path, {**wanted, "block_size": size})
     elif not resume and num_shards == 1:
         raise DataError(f"{out}: an earlier run wrote there; go on with --resume, or choose another folder")
     return Plan(out, manifest, config, _agreed(path, wanted))
@@ -106,28 +104,7 @@ def _flat(tree: Mapping, prefix: str) -> dict:
     return flat
 
 
-@contextlib.contextmanager
-def shard_lock(out: Path, shard_index: int, num_shards: int) -> Iterator[None]:
-    """Keeps a second run of the same shard out; the lock dies with its process, however that ends.
-
-    Raises:
-        DataError: another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    path = out / "work" / f"shard-{shard_index}-of-{num_shards}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8") as stream:
-        try:
-            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            raise DataError(f"{out}: another process (shard {shard_index} of {num_shards}) is at work there; wait for "
-                            "it, or give each run its own shard index") from None
-        except OSError:
-            pass  # a file system without locks
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield
+def shard_lock(out: Path, shard_index: int, num_shards: int) -> ContextManager[None]:
+    """Keeps a second run of the same shard out (a `BusyError`)."""
+    return folder_lock(out / "work" / f"shard-{shard_index}-of-{num_shards}.lock",
+                       f"shard {shard_index} of {num_shards}")

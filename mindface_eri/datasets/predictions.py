@@ -11,8 +11,8 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
-from mindface_eri.datasets.tables import write_atomic
 from mindface_eri.errors import DataError
+from mindface_eri.files import write_text
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def write_predictions(path: os.PathLike, ids: Sequence[str], emotions: Sequence[
     writer.writerow(["File_ID", *emotions])
     for name, row in zip(ids, values):
         writer.writerow([f"[{name}]", *(f"{value:.6f}" for value in row)])
-    write_atomic(path, text.getvalue().encode("utf-8"))
+    write_text(path, text.getvalue())
 
 
 def read_predictions(path: os.PathLike, emotions: Sequence[str] = ()) -> Table:

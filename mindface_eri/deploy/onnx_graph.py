@@ -7,12 +7,12 @@ with one batch size holds for all once the slices and the declared shapes stop n
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Dict, Mapping, Optional
 
 import numpy as np
 
 from mindface_eri.errors import ExportError, MissingDependencyError
+from mindface_eri.files import write_bytes
 
 
 def traced_batch(frames: int) -> int:
@@ -49,9 +49,7 @@ def polish(path: os.PathLike, *, dynamic: Optional[int], output: str, notes: Opt
     _drop_unused(model.graph)
     onnx.helper.set_model_props(model, dict(notes or {}))
     onnx.checker.check_model(model)
-    temporary = Path(path).with_name(Path(path).name + ".tmp")
-    onnx.save(model, str(temporary))
-    os.replace(temporary, path)
+    write_bytes(path, model.SerializeToString())
 
 
 def _constants(graph) -> Dict[str, np.ndarray]:

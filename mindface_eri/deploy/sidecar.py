@@ -14,6 +14,7 @@ import mindface_eri
 from mindface_eri.config import AudioConfig, FaceConfig, ModelConfig, PreprocessConfig, from_dict, to_dict
 from mindface_eri.deploy.backends import INPUTS, input_shapes
 from mindface_eri.errors import CheckpointError, ConfigError
+from mindface_eri.files import write_json
 
 _MEANING = {
     "frames": "face crops, RGB, 0 to 255, channels last; zeros where no face was found",
@@ -55,11 +56,7 @@ def write_sidecar(file: Path, model: ModelConfig, preprocess: PreprocessConfig, 
         "versions": {"mindface_eri": mindface_eri.__version__, "mindspore": mindspore.__version__,
                      "numpy": numpy.__version__, "python": platform.python_version()},
     }
-    path = sidecar_path(file)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-    return path
+    return write_json(sidecar_path(file), content)
 
 
 def read_sidecar(file: os.PathLike) -> Sidecar:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.errors import MediaError
+from mindface_eri.files import write_bytes
 from mindface_eri.preprocess.audio import load_audio
 from mindface_eri.preprocess.clip import Clip
 from mindface_eri.preprocess.video import frame_times
@@ -63,16 +64,12 @@ def save_contact_sheet(clip: Clip, path_png: os.PathLike, title: str = "", wavef
     sheet = contact_sheet(clip, waveform, sample_rate=sample_rate, offset=offset, title=title)
     done, data = cv2.imencode(".png", np.ascontiguousarray(sheet[:, :, ::-1]))
     target = Path(path_png)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         if not done:
             raise OSError("OpenCV could not encode it")
-        temporary.write_bytes(data.tobytes())
-        os.replace(temporary, target)
+        write_bytes(target, data.tobytes())
     except OSError as error:
-        raise MediaError(f"{target}: the contact sheet cannot be written ({error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise MediaError(f"{target}: the contact sheet cannot be written ({error.strerror or error})") from None
 
 
 def _text(canvas: np.ndarray, text: str, x: int, y: int, colour=_INK, scale: float = 0.45) -> None:

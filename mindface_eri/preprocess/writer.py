@@ -10,6 +10,7 @@ from typing import Iterable, Optional
 import numpy as np
 
 from mindface_eri.errors import MediaError, MissingDependencyError
+from mindface_eri.files import replacing
 
 
 def write_video(path: os.PathLike, frames: Iterable[np.ndarray], fps: float, waveform: Optional[np.ndarray] = None,
@@ -33,19 +34,15 @@ def write_video(path: os.PathLike, frames: Iterable[np.ndarray], fps: float, wav
         raise MissingDependencyError("writing clips needs PyAV: pip install av") from None
     target = Path(path)
     rate = Fraction(fps).limit_denominator(1001)
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
     try:
-        with av.open(str(temporary), "w") as container:
+        with replacing(target) as temporary, av.open(str(temporary), "w") as container:
             video = _add_video(container, rate)
             audio = None if waveform is None else _add_audio(container, sample_rate)
             _encode_frames(container, video, frames, rate, target)
             if audio is not None:
                 _encode_sound(container, audio, np.asarray(waveform, np.float32).reshape(-1), sample_rate)
-        os.replace(temporary, target)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{target}: cannot be written as a clip ({error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _add_video(container, rate: Fraction):

@@ -7,7 +7,6 @@ import hashlib
 import html
 import io
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any, Iterable, Sequence
@@ -44,19 +43,6 @@ def page(title: str, body: str, *, script: str, data: Any) -> str:
 def _script_safe(data: Any) -> str:
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def write_text(path: os.PathLike, text: str) -> Path:
-    """Writes a file whole or not at all, making its folder."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="replace")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def jpeg(picture: np.ndarray, quality: int = 82) -> str:

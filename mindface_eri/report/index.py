@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 import numpy as np
 
+from mindface_eri.files import write_text
 from mindface_eri.report.analysis import Analysis
-from mindface_eri.report.html import clock, escape, jpeg, page, write_text
+from mindface_eri.report.html import clock, escape, jpeg, page
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import List, Mapping, Optional
 import numpy as np
 
 from mindface_eri.constants import FRAME_STATES
+from mindface_eri.files import write_text
 from mindface_eri.report.analysis import Analysis
 from mindface_eri.report.charts import ribbon, time_axis, time_row, timeline_rows, wave
-from mindface_eri.report.html import clock, escape, heat, jpeg, page, write_text
+from mindface_eri.report.html import clock, escape, heat, jpeg, page
 
 _MOST_FACES = 160  # crops on a page: 0.7 MB
 _CAUTION = ("These numbers are a network's estimate of how strongly a reaction is shown. They are no measurement of "

@@ -13,6 +13,8 @@ from typing import Callable, List, Sequence, Tuple
 import matplotlib
 from matplotlib.figure import Figure
 
+from mindface_eri.files import replacing
+
 # Okabe and Ito's palette without its yellow, which vanishes on paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (7, 2)))
@@ -80,12 +82,8 @@ def save_figure(figure: Figure, path: os.PathLike, formats: Sequence[str] = ("pn
     written = []
     for form in formats:
         target = stem.with_name(f"{stem.name}.{form}")
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
-        try:
+        with replacing(target) as temporary:
             figure.savefig(temporary, format=form, metadata=undated)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
         written.append(target)
     return written

@@ -10,7 +10,8 @@ import numpy as np
 from mindspore import Tensor
 from tqdm import tqdm
 
-from mindface_eri.runner.run_folder import RunFolder, write_text
+from mindface_eri.files import write_text
+from mindface_eri.runner.run_folder import RunFolder
 
 _FETCH_EVERY = 20  # steps between looks at the loss: each look waits for the device
 

@@ -6,18 +6,18 @@ configuration, the epoch, the metric. So one file is enough to build the network
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Dict, Mapping, Tuple, Union
+from typing import Dict, Mapping, Optional, Tuple, Union
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindface_eri.errors import CheckpointError
+from mindface_eri.files import replacing
 
 _NOTE = "mindface_eri"  # the key under which the JSON note lies
 _SHOWN = 4  # mismatches listed in a message
@@ -26,28 +26,20 @@ Weights = Dict[str, np.ndarray]
 
 
 def save_checkpoint(path: os.PathLike, weights: Union[nn.Cell, Mapping[str, Union[Parameter, np.ndarray]]],
-                    note: Mapping) -> None:
+                    note: Optional[Mapping] = None) -> None:
     """Writes weights and `note` (anything JSON takes) to `path`, atomically: a kill leaves the old file or the new one.
 
     Args:
         weights: a network, or values by name.
     """
-    target = Path(path)
     if isinstance(weights, nn.Cell):
         weights = {p.name: p for p in weights.get_parameters()}
     values = {name: value.asnumpy() if isinstance(value, Tensor) else np.asarray(value)
               for name, value in weights.items()}
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.ckpt")
-    try:
+    with replacing(path, durable=True) as temporary:
         ms.save_checkpoint([{"name": name, "data": Tensor(value)} for name, value in values.items()], str(temporary),
-                           append_dict={_NOTE: json.dumps(note)}, crc_check=True)
+                           append_dict=None if note is None else {_NOTE: json.dumps(note)}, crc_check=True)
         os.chmod(temporary, 0o644)  # MindSpore makes it read-only
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
 
 
 def read_checkpoint(path: os.PathLike) -> Tuple[Weights, dict]:

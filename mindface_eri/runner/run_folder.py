@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from dataclasses import dataclass
@@ -161,18 +160,6 @@ def differences(old: Mapping, new: Mapping, prefix: str = "") -> List[str]:
         elif key in old and old[key] != value:
             found.append(f"{prefix}{key}: {old[key]} -> {value}")
     return found
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON whole or not at all."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def note_of(model: ModelConfig, **more: Any) -> dict:

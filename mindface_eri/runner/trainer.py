@@ -15,6 +15,7 @@ from mindspore import Tensor, nn
 from mindface_eri.config import Config, save_config, to_dict
 from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.errors import CheckpointError, ConfigError, ERIError
+from mindface_eri.files import write_json
 from mindface_eri.metrics import pearson
 from mindface_eri.runner.callbacks import LossMeter, Progress, metrics_row, write_metrics
 from mindface_eri.runner.checkpoint import (
@@ -28,7 +29,7 @@ from mindface_eri.runner.context import Context, seed_everything, setup
 from mindface_eri.runner.distribute import average_over_ranks, share_from_main, wait_for_all
 from mindface_eri.runner.evaluator import predict_split, resolve_records
 from mindface_eri.runner.optim import PlateauSchedule, set_lr
-from mindface_eri.runner.run_folder import RunFolder, describe_environment, differences, note_of, write_json
+from mindface_eri.runner.run_folder import RunFolder, describe_environment, differences, note_of
 from mindface_eri.runner.step import AveragedWeights, TrainStep
 from mindface_eri.runner.tasks import Task, frozen_names, prepare_task
 

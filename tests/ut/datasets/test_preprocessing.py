@@ -18,7 +18,7 @@ from mindface_eri.datasets.plan import shard_lock
 from mindface_eri.datasets.preprocessing import preprocess_dataset
 from mindface_eri.datasets.records import open_records
 from mindface_eri.datasets.summary import dataset_hash
-from mindface_eri.errors import ConfigError, DataError
+from mindface_eri.errors import BusyError, ConfigError, DataError
 
 HERE = Path(__file__).parent
 CHILD = """
@@ -144,7 +144,7 @@ def test_the_lock_keeps_a_second_run_out(tmp_path):
             f"with shard_lock(Path({str(tmp_path)!r}), 0, 1): print('held', flush=True); time.sleep(60)")
     with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(DataError, match="another process"), shard_lock(tmp_path, 0, 1):
+        with pytest.raises(BusyError, match="another process"), shard_lock(tmp_path, 0, 1):
             pass
         with shard_lock(tmp_path, 1, 2):
             pass

@@ -42,7 +42,7 @@ def test_saved_sheet_reads_back(clip, tone, tmp_path):
     np.testing.assert_array_equal(back, contact_sheet(clip, tone, title="a title"))
     assert os.listdir(tmp_path) == ["sheet.png"]
     with pytest.raises(MediaError, match="cannot be written"):
-        save_contact_sheet(clip, tmp_path / "no" / "sheet.png")
+        save_contact_sheet(clip, tmp_path / "sheet.png" / "sheet.png")
 
 
 def test_the_sheet_shows_the_sound_that_the_clip_uses(clip, tone, tmp_path):

@@ -1,0 +1,122 @@
+"""Files written whole or not at all, into folders in which one process is at work."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Iterator
+
+from mindface_eri.errors import BusyError
+
+_LEFTOVER = re.compile(r"\..*\.\d+\.\d+\.tmp(\.\w+)?")
+_COUNT = itertools.count()
+
+
+@contextlib.contextmanager
+def replacing(path: os.PathLike, *, durable: bool = False) -> Iterator[Path]:
+    """Gives a temporary path in the folder of `path`, with its ending; what the block writes there takes the name of
+    `path` when the block ends well, and is removed otherwise.
+
+    A reader, or a kill at any moment, sees the old file or the new one. A folder that is missing is made; a link keeps
+    pointing where it did; a device, such as /dev/stdout, is written to directly.
+
+    Args:
+        durable: survive a power cut too.
+
+    Raises:
+        OSError: the file cannot be written; `filename` is `path`.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        yield target
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Cut short: a name may have 255 bytes, and the target's may have them already.
+    temporary = target.with_name(f".{target.stem[:40]}.{os.getpid()}.{next(_COUNT)}.tmp{target.suffix[:20]}")
+    try:
+        yield temporary
+        if durable:
+            with open(temporary, "rb") as stream:
+                os.fsync(stream.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        if error.filename in (None, str(temporary)):
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_bytes(path: os.PathLike, content: bytes) -> Path:
+    """Writes a file whole or not at all; returns its path."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
+
+
+def write_text(path: os.PathLike, text: str) -> Path:
+    """Writes UTF-8 text, its line ends as they are, whole or not at all; returns its path.
+
+    Half characters, as names of files in another encoding hold them, become question marks.
+    """
+    return write_bytes(path, text.encode("utf-8", "replace"))
+
+
+def write_json(path: os.PathLike, value: Any) -> Path:
+    """Writes JSON whole or not at all; returns the path."""
+    return write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def remove_leftovers(folder: os.PathLike) -> None:
+    """Removes temporary files that killed processes left in a folder; only for one who holds its lock."""
+    for path in Path(folder).glob(".*.tmp*"):
+        if _LEFTOVER.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_lock(path: os.PathLike, what: str) -> Iterator[None]:
+    """Keeps a second process out of a folder; the lock dies with its process, however that ends.
+
+    Args:
+        path: the lock's file, in that folder.
+        what: who else may be at work, for the message.
+
+    Raises:
+        BusyError: another process holds the lock.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    path = Path(path)
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w", encoding="utf-8") as stream:
+            try:
+                fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                raise BusyError(f"{path.parent}: another process ({what}) is at work there; wait for it, or choose "
+                                "another folder") from None
+            except OSError:
+                pass  # a file system without locks
+            if not _is_at(stream.fileno(), path):  # its last holder has just removed it
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
