@@ -24,4 +24,5 @@ def run(arguments):
     print(format_table(["file", "MiB", "largest difference from the checkpoint"],
                        [[str(f.path), f"{f.path.stat().st_size / 2**20:.2f}", f"{f.max_difference:.1e}"]
                         for f in report.files]))
+    print(f"{report.card}: fill in what it cannot know")
     return 0

@@ -15,6 +15,7 @@ from mindspore import Tensor
 from mindface_eri.config import RuntimeConfig
 from mindface_eri.deploy.backends import INPUTS, CellBackend, input_shapes
 from mindface_eri.deploy.fold import fold_batch_norm, spell_layer_norm
+from mindface_eri.deploy.model_card import write_model_card
 from mindface_eri.deploy.onnx_graph import polish, traced_batch
 from mindface_eri.deploy.sidecar import preprocess_of, write_sidecar
 from mindface_eri.deploy.verify import check_inputs, run_in_fresh_process
@@ -42,6 +43,7 @@ class ExportReport:
     """What `export` wrote."""
 
     files: List[ExportedFile]
+    card: Path  # MODEL_CARD.md beside them
 
 
 def export(checkpoint: os.PathLike, out_dir: Optional[os.PathLike] = None, *,
@@ -49,7 +51,8 @@ def export(checkpoint: os.PathLike, out_dir: Optional[os.PathLike] = None, *,
     """Exports a run folder's best checkpoint, or a .ckpt file, and proves the files.
 
     Each file is run by a fresh process on clips in the real range and at its edges (each modality absent, both absent,
-    black, white), all at once and one by one, and compared with the checkpoint element by element.
+    black, white), all at once and one by one, and compared with the checkpoint element by element. MODEL_CARD.md beside
+    them says what the model is; parts of it are for people to fill in.
 
     Args:
         out_dir: folder for the files; None is `export` in the run folder, or beside the .ckpt.
@@ -74,8 +77,8 @@ def export(checkpoint: os.PathLike, out_dir: Optional[os.PathLike] = None, *,
     folder.mkdir(parents=True, exist_ok=True)
     inputs = _inputs(trained)
     expected = CellBackend(trained.build()).run(inputs)
-    return ExportReport([_export_one(trained, folder, kind, batch, inputs, expected)
-                         for kind in dict.fromkeys(formats)])
+    files = [_export_one(trained, folder, kind, batch, inputs, expected) for kind in dict.fromkeys(formats)]
+    return ExportReport(files, write_model_card(folder, trained))
 
 
 def _out_folder(trained: TrainedModel, out_dir: Optional[os.PathLike]) -> Path:

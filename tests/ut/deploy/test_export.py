@@ -63,7 +63,8 @@ def test_report_and_sidecar(report, run):
         assert [value["shape"] for value in said["inputs"]] == [["batch", 4, 32, 32, 3], ["batch", 4, 12], ["batch", 2]]
         assert said["emotions"] == ["Fear", "Surprise"] and said["checkpoint"]["note"]["epoch"] == 3
     assert sorted(path.name for path in (run / "export").iterdir()) == [
-        "eri_dual_branch.mindir", "eri_dual_branch.mindir.json", "eri_dual_branch.onnx", "eri_dual_branch.onnx.json"]
+        "MODEL_CARD.md", "eri_dual_branch.mindir", "eri_dual_branch.mindir.json", "eri_dual_branch.onnx",
+        "eri_dual_branch.onnx.json"]
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -1,0 +1,140 @@
+"""MODEL_CARD.md beside exported files: what the model is, what it was trained on, how good it was, and what it is for.
+
+`export` fills the facts and replaces them at the next export; what people write around them stays.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import List, Tuple
+
+from mindface_eri.config import Config
+from mindface_eri.deploy.sidecar import sidecar_path
+from mindface_eri.errors import ERIError
+from mindface_eri.report.runs import read_scored
+from mindface_eri.report.scores import HEADERS, score_rows
+from mindface_eri.report.tables import format_table
+from mindface_eri.runner.checkpoint import checkpoint_hash
+from mindface_eri.runner.run_folder import TrainedModel, run_config, write_text
+
+NAME = "MODEL_CARD.md"
+_BEGIN, _END = "<!-- facts: `mindface-eri export` replaces what is between these marks -->", "<!-- /facts -->"
+_CARD = """# Model card: {title}
+
+{facts}
+
+## Intended use
+
+Ranking how strongly reactions look and sound, over many clips of people who agreed to it, in research like that of the
+data it was trained on.
+
+## Limits
+
+- It gives intensities as annotators saw them, not what a person feels, and they mean nothing outside what it was
+  trained on: other cultures, ages, cameras, microphones and situations.
+- Its errors can differ between groups of people. Measure that with `mindface-eri evaluate --by COLUMN` on people like
+  yours before using it, and write the result here.
+- It is not made for decisions about a person: hiring, schooling, credit, policing, border control, insurance, health.
+
+## To fill in
+
+- Licence of the training data: FILL IN
+- Licence of the weights that the visual stem started from (the paper's: DAN's, trained on AffectNet): FILL IN
+- Licence of this model, which both of these bind: FILL IN
+- Who to ask: FILL IN
+"""
+
+
+def write_model_card(folder: Path, trained: TrainedModel) -> Path:
+    """Writes the card, or renews the facts of one that lies there; returns its path.
+
+    A card whose marks were taken out is left as it is.
+    """
+    path = folder / NAME
+    facts = "\n".join([_BEGIN, *_facts(folder, trained), _END])
+    if not path.exists():
+        write_text(path, _CARD.format(title=plain(trained.model.name), facts=facts))
+        return path
+    card = path.read_text(encoding="utf-8", errors="replace")
+    before, begin, rest = card.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if begin and end:
+        write_text(path, before + facts + after)
+    return path
+
+
+def plain(text: object) -> str:
+    """Text of others as one line of Markdown that shows it and does nothing else; `|` is left to tables."""
+    line = re.sub(r"[\s\x00-\x1f\x7f]+", " ", str(text)).strip()
+    return re.sub(r"([\\`*_\[\]()#!~])", r"\\\1", html.escape(line, quote=False))
+
+
+def _facts(folder: Path, trained: TrainedModel) -> List[str]:
+    config = run_config(trained.run.path) if trained.run else None
+    return ["", "## Model", "", *_model(trained), "", "Files, and by how much each one's intensities differ from the "
+            "checkpoint's at most:", "", *_files(folder, trained.model.name), "", "## Data", "", _data(config), "",
+            "## Validation", "", *_validation(trained), "", "## Preprocessing", "", *_preprocessing(config), ""]
+
+
+def _model(trained: TrainedModel) -> List[str]:
+    model, note = trained.model, trained.note
+    facts = [("network", f"{plain(model.name)}, {sum(value.size for value in trained.weights.values()):,} numbers"),
+             ("input", f"{model.frames} face crops of {model.crop_size} x {model.crop_size} and as many MFCC stacks of "
+                       f"{model.mfcc_features}, as far as the network takes them"),
+             ("output", "intensities in (0, 1): " + ", ".join(map(plain, model.emotions))),
+             ("weights", f"hash {checkpoint_hash(trained.weights)}")]
+    if "epoch" in note:
+        facts.append(("trained", f"epoch {plain(note['epoch'])}"))
+    return [f"- {name}: {value}" for name, value in facts]
+
+
+def _files(folder: Path, name: str) -> List[str]:
+    rows = []
+    for file in sorted(path for path in folder.glob(f"{name}.*") if sidecar_path(path).is_file()):
+        try:
+            said = json.loads(sidecar_path(file).read_text(encoding="utf-8"))
+            difference = "not run here" if said["max_difference"] is None else f"{said['max_difference']:.1e}"
+            versions = ", ".join(f"{plain(key)} {plain(value)}" for key, value in said["versions"].items())
+            rows.append([plain(file.name), plain(said["batch"] or "any"), difference, versions])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # not one of ours
+    return [format_table(["file", "batch", "difference", "written by"], rows)]
+
+
+def _data(config: Config) -> str:
+    from mindface_eri.datasets.records import open_records
+
+    try:
+        records = open_records(config.data.records)
+    except (ERIError, AttributeError, TypeError):
+        return "The records that it was trained on are not at hand here. FILL IN"
+    counts = ", ".join(f"{count:,} {name}" for name, count in records.splits.items())
+    return f"Clips: {counts}. Hash of the records (ids, splits, labels and contents): {plain(records.hash)}."
+
+
+def _validation(trained: TrainedModel) -> List[str]:
+    if trained.run is None or trained.path.name != "best.ckpt":
+        return ["No predictions of this checkpoint on validation clips are at hand. FILL IN"]
+    try:
+        scored = read_scored(trained.run.path, "val")
+    except ERIError:
+        return ["No predictions of validation clips, or no labels for them, are at hand. FILL IN"]
+    rows = [[plain(row[0]), *row[1:]] for row in score_rows(scored.predictions, scored.labels, scored.emotions)]
+    return [f"{len(scored.ids):,} validation clips; low and high bound Pearson's 95% interval over 1,000 resamplings "
+            "of the clips. The checkpoint was chosen by this split, so expect less on new clips.", "",
+            format_table(HEADERS, rows)]
+
+
+def _preprocessing(config: Config) -> List[str]:
+    if config is None:
+        return ["That of the paper, with the sizes above; the sidecar has every value."]
+    made = config.preprocess
+    facts: List[Tuple[str, object]] = [
+        ("frames", made.frames),
+        ("face", f"detector {made.face.detector}, mode {made.face.mode}, follow {made.face.follow}"),
+        ("crop", f"{made.face.size} pixels, margin {made.face.margin}, aligned {made.face.align}"),
+        ("sound", f"{made.audio.sample_rate} Hz, {made.audio.coefficients} MFCC, {made.audio.stack} joined")]
+    return [*(f"- {name}: {plain(value)}" for name, value in facts), "", "The sidecar has every value."]
