@@ -9,7 +9,7 @@ import html
 import json
 import re
 from pathlib import Path
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 from mindface_eri.config import Config
 from mindface_eri.deploy.sidecar import sidecar_path
@@ -18,6 +18,7 @@ from mindface_eri.report.runs import read_scored
 from mindface_eri.report.scores import HEADERS, score_rows
 from mindface_eri.report.tables import format_table
 from mindface_eri.runner.checkpoint import checkpoint_hash
+from mindface_eri.runner.evaluator import resolve_records
 from mindface_eri.runner.run_folder import TrainedModel, run_config, write_text
 
 NAME = "MODEL_CARD.md"
@@ -104,12 +105,10 @@ def _files(folder: Path, name: str) -> List[str]:
     return [format_table(["file", "batch", "difference", "written by"], rows)]
 
 
-def _data(config: Config) -> str:
-    from mindface_eri.datasets.records import open_records
-
+def _data(config: Optional[Config]) -> str:
     try:
-        records = open_records(config.data.records)
-    except (ERIError, AttributeError, TypeError):
+        records = resolve_records(None, config or Config())
+    except ERIError:
         return "The records that it was trained on are not at hand here. FILL IN"
     counts = ", ".join(f"{count:,} {name}" for name, count in records.splits.items())
     return f"Clips: {counts}. Hash of the records (ids, splits, labels and contents): {plain(records.hash)}."
@@ -128,7 +127,7 @@ def _validation(trained: TrainedModel) -> List[str]:
             format_table(HEADERS, rows)]
 
 
-def _preprocessing(config: Config) -> List[str]:
+def _preprocessing(config: Optional[Config]) -> List[str]:
     if config is None:
         return ["That of the paper, with the sizes above; the sidecar has every value."]
     made = config.preprocess
