@@ -27,6 +27,7 @@ COMMANDS = {
     "train": "train a branch, or the fusion of both",
     "extract-features": "compute the features of trained branches once, for fusion",
     "evaluate": "score a run, or a predictions file, against labels",
+    "reproduce": "train and score the paper's tables 1 to 4 on a data set",
     "compare": "put runs side by side, with the paired bootstrap",
     "figures": "draw a run: learning curves, scatter, confusion, counts",
     "submission": "write or check a challenge submission",

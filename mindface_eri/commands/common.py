@@ -14,6 +14,11 @@ def add_config(parser: argparse.ArgumentParser, *, required: bool = False) -> No
     """Adds --config and --set."""
     parser.add_argument("--config", type=Path, required=required, metavar="YAML",
                         help="recipe, such as configs/eri_paper_visual.yaml; without one, the paper's defaults")
+    add_overrides(parser)
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Adds --set."""
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
                         help="override a key of the recipe, such as train.lr=3e-4; may be given many times")
 

@@ -35,9 +35,21 @@ def fold_view(records: Records, data: DataConfig) -> Records:
     """
     if not data.folds:
         return records
+    splits = fold_splits(records, data)
+    table = tuple({**row, "split": split} for row, split in zip(records.table, splits))
+    heard = [number for number, row in enumerate(table) if row["split"] == "train" and row["present_acoustic"] == "1"]
+    mean, std = mfcc_statistics(records.files, heard, records.preprocess.audio.features)
+    told = repr((records.hash, [to_dict(data)[key] for key in KEYS], splits))
+    return dataclasses.replace(records, table=table, mfcc_mean=mean, mfcc_std=std,
+                               hash=hashlib.sha256(told.encode()).hexdigest())
+
+
+def fold_splits(records: Records, data: DataConfig) -> List[str]:
+    """The split of each clip as `fold_view` has it, without reading a clip."""
+    if not data.folds:
+        return [row["split"] for row in records.table]
     pooled = np.array([row["split"] in data.fold_of for row in records.table])
-    pooled &= ~np.isnan(records.all_labels).any(axis=1)
-    rows = np.flatnonzero(pooled)
+    rows = np.flatnonzero(pooled & ~np.isnan(records.all_labels).any(axis=1))
     groups = _groups(records, rows, data)
     part = cut_folds(groups, data.folds, seed=data.fold_seed)
     splits = [LEFT_OUT if data.fold_as == "test" or row["split"] in data.fold_of else row["split"]
@@ -49,7 +61,7 @@ def fold_view(records: Records, data: DataConfig) -> Records:
         inner = cut_share([groups[i] for i in np.flatnonzero(rest)], data.fold_val, seed=(data.fold_seed, data.fold))
         for row in rows[rest][inner]:
             splits[row] = "val"
-    return _with_splits(records, splits, data)
+    return splits
 
 
 def cut_folds(groups: Sequence[str], folds: int, *, seed: int = 0) -> np.ndarray:
@@ -102,15 +114,6 @@ def _groups(records: Records, rows: np.ndarray, data: DataConfig) -> List[str]:
         raise DataError(f"{records.path}: {len(blank)} clips have a blank {data.group}, first {blank[0]}; fill the "
                         "column in the label table and preprocess again, or name another data.group")
     return [column[row] for row in rows]
-
-
-def _with_splits(records: Records, splits: Sequence[str], data: DataConfig) -> Records:
-    table = tuple({**row, "split": split} for row, split in zip(records.table, splits))
-    heard = [number for number, row in enumerate(table) if row["split"] == "train" and row["present_acoustic"] == "1"]
-    mean, std = mfcc_statistics(records.files, heard, records.preprocess.audio.features)
-    told = repr((records.hash, [to_dict(data)[key] for key in KEYS], splits))
-    return dataclasses.replace(records, table=table, mfcc_mean=mean, mfcc_std=std,
-                               hash=hashlib.sha256(told.encode()).hexdigest())
 
 
 def _sizes(groups: Sequence[str]) -> Dict[str, int]:

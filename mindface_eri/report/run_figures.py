@@ -21,6 +21,15 @@ from mindface_eri.report.runs import Scored, read_history, read_scored
 from mindface_eri.report.style import save_figure
 
 
+def draw_learning_curves(run: os.PathLike) -> Path:
+    """Draws a run's learning curves into its folder and returns the picture's path.
+
+    Raises:
+        DataError: the run has no finished epoch.
+    """
+    return save_figure(learning_curves(read_history(run)), Path(run) / "learning_curves", ("png",))[0]
+
+
 def write_run_figures(run: os.PathLike, out: Optional[os.PathLike] = None, *, split: str = "val",
                       labels: Optional[os.PathLike] = None,
                       formats: Sequence[str] = ("png", "svg")) -> Tuple[List[Path], List[str]]:

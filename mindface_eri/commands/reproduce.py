@@ -1,0 +1,65 @@
+"""mindface-eri reproduce"""
+
+import os
+from pathlib import Path
+
+from mindface_eri.commands.common import add_device, add_overrides, cores
+
+
+def add_arguments(parser):
+    """Adds this command's arguments."""
+    parser.add_argument("data", type=Path, help="folder of records, or a data set, which is preprocessed first")
+    parser.add_argument("out", type=Path, help="folder for runs and report; run again, it goes on where it stopped")
+    parser.add_argument("--config", type=Path, nargs="+", default=[], metavar="YAML", dest="recipes",
+                        help="one recipe for all stages, or one for each of visual, acoustic and fusion; without one, "
+                             "the paper's values")
+    add_overrides(parser)
+    parser.add_argument("--tables", type=int, nargs="+", default=[1, 2, 3, 4], choices=(1, 2, 3, 4),
+                        help="the paper's tables: 1 inputs, 2 modality dropout, 3 folds, 4 emotions")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each network, but for folds")
+    parser.add_argument("--group", metavar="COLUMN",
+                        help="column whose values never straddle two folds; without it, one of subjects, if any")
+    parser.add_argument("--test-labels", type=Path, metavar="CSV", help="labels of the test split, for table 4")
+    parser.add_argument("--draws", type=int, default=1000, help="bootstrap resamplings for the intervals")
+    parser.add_argument("--workers", type=int, default=cores(), help="processes that preprocess")
+    add_device(parser)
+
+
+def run(arguments):
+    """Trains what the tables need, writes the report and prints it."""
+    from mindface_eri.errors import ConfigError
+    from mindface_eri.report.reproduction import write_reproduction
+    from mindface_eri.runner.protocol import Protocol, choose_recipes, run_protocol, subject_column
+
+    if arguments.seeds < 1 or arguments.draws < 1:
+        raise ConfigError("--seeds and --draws must be at least 1")
+    recipes = choose_recipes(arguments.recipes)
+    records = _records(arguments, recipes["fusion"])
+    protocol = Protocol(arguments.out, records, recipes, tuple(arguments.overrides), tables=tuple(arguments.tables),
+                        seeds=tuple(range(arguments.seeds)), group=arguments.group or subject_column(records),
+                        device=arguments.device)
+    if run_protocol(protocol):  # the process that writes and prints
+        path = write_reproduction(protocol, test_labels=arguments.test_labels, draws=arguments.draws)
+        print(f"\n{path.read_text(encoding='utf-8')}\nwrote {path}")
+    return 0
+
+
+def _records(arguments, recipe):
+    """The records, made first where a data set is given."""
+    from mindface_eri.config import load_config
+    from mindface_eri.datasets.preprocessing import preprocess_dataset
+    from mindface_eri.datasets.records import open_records
+    from mindface_eri.errors import ConfigError
+
+    if any((arguments.data / name).is_file() for name in ("dataset.json", "plan.json")):
+        return open_records(arguments.data)
+    if int(os.environ.get("MS_WORKER_NUM", 1)) > 1:
+        raise ConfigError(f"{arguments.data}: under a launcher `reproduce` takes records; make them first with "
+                          "`mindface-eri preprocess`")
+    folder = arguments.out / "records"
+    config = load_config(recipe, arguments.overrides)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    summary = preprocess_dataset(arguments.data, folder, config.preprocess, workers=arguments.workers, resume=True)
+    if summary.failed:
+        print(f"{summary.failed} of {summary.total} clips could not be used; reasons: {folder / 'failures.csv'}")
+    return open_records(folder)

@@ -1,0 +1,197 @@
+"""The paper's protocol (tables 1 to 4) as a list of trainings, worked off step by step.
+
+    <out>/protocol.json           which records these runs are of
+    <out>/seed-0/visual/          run folders: a branch, ...
+    <out>/seed-0/fusion/          ... both, with the recipe's p_m, ...
+    <out>/seed-0/fusion-pm1.0/    ... and with the other values of table 2
+    <out>/fold-0/{visual,acoustic,fusion}/   table 3: fold 0 of training and validation clips is held out
+
+A run folder that holds `done.json` is not touched again; one that was stopped is taken up where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from mindface_eri.config import Config, load_config, to_dict
+from mindface_eri.datasets.records import Records
+from mindface_eri.errors import ConfigError, DataError
+from mindface_eri.runner.context import setup
+from mindface_eri.runner.evaluator import evaluate
+from mindface_eri.runner.run_folder import RunFolder, differences, write_json
+from mindface_eri.runner.trainer import train
+
+STAGES = {"visual": "eri_visual", "acoustic": "eri_acoustic", "fusion": "eri_dual_branch"}
+P_BOTH = (1.0, 0.9, 0.8)  # p_m of table 2
+FOLDS = 5  # of table 3
+SUBJECT_COLUMNS = ("subject", "speaker")  # what a column that names people is called
+
+# Settings that may differ when a protocol is taken up: they change where and how fast, not what is trained.
+_FREE = ("runtime.device", "runtime.threads", "data.records", "data.workers", "data.prefetch", "train.visual_run",
+         "train.acoustic_run")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training, and the prediction of the test split by a fused network."""
+
+    name: str  # folder below the protocol's
+    config: Config
+    predicts_test: bool
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is trained on what.
+
+    Attributes:
+        out: folder for everything.
+        recipes: stage -> YAML file, or None for the paper's values; `overrides` go on top (`key=value`).
+        tables: which of the paper's tables, 1 to 4.
+        seeds: of tables 1, 2 and 4; table 3 is trained with the first.
+        group: column whose values never straddle two folds, if any.
+    """
+
+    out: Path
+    records: Records
+    recipes: Mapping[str, Optional[Path]]
+    overrides: Tuple[str, ...] = ()
+    tables: Tuple[int, ...] = (1, 2, 3, 4)
+    seeds: Tuple[int, ...] = (0,)
+    folds: int = FOLDS
+    group: Optional[str] = None
+    device: Optional[str] = None
+
+    def run(self, part: str, stage: str) -> Path:
+        """The run folder of a stage in "seed-<n>" or "fold-<n>"."""
+        return self.out / part / stage
+
+    def fusion(self, p_both: float) -> str:
+        """The fusion stage with this p_m; "fusion" with the recipe's own."""
+        return "fusion" if p_both == self.config("fusion").model.p_both else f"fusion-pm{p_both}"
+
+    def config(self, stage: str, values: Optional[Mapping[str, object]] = None) -> Config:
+        """A stage's recipe on these records, with dotted `values` on top."""
+        fixed = {"model.name": STAGES[stage], "model.emotions": self.records.emotions,
+                 "data.records": str(self.records.path), **({"runtime.device": self.device} if self.device else {})}
+        return load_config(self.recipes[stage], self.overrides, {**fixed, **(values or {})})
+
+    def steps(self) -> List[Step]:
+        """All trainings that the tables need, each after those that it builds on."""
+        steps: List[Step] = []
+        for seed in self.seeds if {1, 2, 4} & set(self.tables) else ():
+            steps += self._stages(f"seed-{seed}", {"runtime.seed": seed})
+            others = [p for p in P_BOTH if self.fusion(p) != "fusion"] if 2 in self.tables else []
+            steps += [self._step(f"seed-{seed}", self.fusion(p), {"runtime.seed": seed, "model.p_both": p})
+                      for p in others]
+        for fold in range(self.folds) if 3 in self.tables else ():
+            steps += self._stages(f"fold-{fold}", {
+                "runtime.seed": self.seeds[0], "data.folds": self.folds, "data.fold": fold, "data.fold_as": "val",
+                "data.group": self.group})
+        return steps
+
+    def _stages(self, part: str, values: Mapping[str, object]) -> List[Step]:
+        return [self._step(part, stage, values) for stage in STAGES]
+
+    def _step(self, part: str, name: str, values: Mapping[str, object]) -> Step:
+        stage = name.split("-")[0]
+        branches = {f"train.{branch}_run": str(self.run(part, branch)) for branch in ("visual", "acoustic")}
+        config = self.config(stage, {**values, **(branches if stage == "fusion" else {})})
+        return Step(f"{part}/{name}", config, name == "fusion" and "test" in self.records.splits)
+
+
+def choose_recipes(paths: Sequence[Path]) -> Dict[str, Optional[Path]]:
+    """Stage -> recipe: none for the paper's values, one for all stages, or one for each, told apart by `model.name`.
+
+    Raises:
+        ConfigError: other than none, one, or one for each stage.
+    """
+    if len(paths) < 2:
+        return dict.fromkeys(STAGES, paths[0] if paths else None)
+    names = {path: load_config(path).model.name for path in paths}
+    chosen = {stage: [path for path, name in names.items() if name == model] for stage, model in STAGES.items()}
+    if len(paths) != len(STAGES) or any(len(found) != 1 for found in chosen.values()):
+        told = ", ".join(f"{path} ({name})" for path, name in names.items())
+        raise ConfigError(f"--config: one recipe for all stages, or one for each of {', '.join(STAGES.values())}; "
+                          f"got {told}")
+    return {stage: found[0] for stage, found in chosen.items()}
+
+
+def subject_column(records: Records) -> Optional[str]:
+    """The column that names who is seen in each training and validation clip; None where there is none."""
+    for name in records.extra:
+        if name.lower() in SUBJECT_COLUMNS:
+            filled = [row[name].strip() for row in records.table if row["split"] in ("train", "val")]
+            return name if all(filled) else None
+    return None
+
+
+def run_protocol(protocol: Protocol, *, progress: bool = True, notify: Callable[[str], None] = print) -> bool:
+    """Does every step that is not done yet.
+
+    Returns:
+        whether this is the process that writes; where a launcher started several, only one.
+
+    Raises:
+        DataError: `out` holds runs of other records.
+        ConfigError: `out` holds runs of another recipe, or a recipe cannot be used.
+    """
+    steps = protocol.steps()
+    context = setup(steps[0].config.runtime)
+    say = notify if context.is_main else (lambda _: None)
+    _claim(protocol, context.is_main)
+    for step in steps:
+        _check_recipe(step, RunFolder(protocol.out / step.name))
+    start = time.monotonic()
+    for number, step in enumerate(steps, 1):
+        run = RunFolder(protocol.out / step.name)
+        if not is_done(run):
+            say(f"\n[{time.monotonic() - start:5.0f} s] step {number} of {len(steps)}: {run.path}")
+            _do(step, run, progress, say, context.is_main)
+    return context.is_main
+
+
+def is_done(run: RunFolder) -> bool:
+    """Whether a step ended."""
+    return (run.path / "done.json").is_file()
+
+
+def _do(step: Step, run: RunFolder, progress: bool, say: Callable[[str], None], main: bool) -> None:
+    began = time.monotonic()
+    result = train(step.config, run.path, resume=True, progress=progress, notify=say)
+    if step.predicts_test:
+        evaluate(run.path, split="test")
+    if main:
+        write_json(run.path / "done.json", {
+            "val_pearson": result.best_metric, "best_epoch": result.best_epoch, "epochs": result.epochs,
+            "seconds": round(time.monotonic() - began, 1)})
+
+
+def _claim(protocol: Protocol, main: bool) -> None:
+    """Makes the folder these records' own."""
+    path = protocol.out / "protocol.json"
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))["records"]
+        except (ValueError, KeyError, TypeError):
+            raise DataError(f"{path}: is not what `reproduce` wrote; choose another folder") from None
+        if found != protocol.records.hash:
+            raise DataError(f"{protocol.out}: holds runs of other records than {protocol.records.path}; choose another "
+                            "folder")
+    elif main:
+        protocol.out.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"records": protocol.records.hash})
+
+
+def _check_recipe(step: Step, run: RunFolder) -> None:
+    if not run.config.is_file():
+        return
+    changed = differences(to_dict(load_config(run.config)), to_dict(step.config))
+    changed = [text for text in changed if text.split(":")[0] not in _FREE]
+    if changed:
+        raise ConfigError(f"{run.path}: was begun with another recipe ({'; '.join(changed)}); set that back, or choose "
+                          "another folder")

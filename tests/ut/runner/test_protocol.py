@@ -1,0 +1,135 @@
+"""The protocol: which trainings the tables need, with what settings, and what a second call leaves alone."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from mindface_eri.cli import main
+from mindface_eri.config import load_config, save_config
+from mindface_eri.datasets.records import open_records
+from mindface_eri.errors import ConfigError, DataError
+from mindface_eri.runner import protocol as module
+from mindface_eri.runner.protocol import Protocol, choose_recipes, run_protocol, subject_column
+from mindface_eri.runner.run_folder import RunFolder
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+
+
+@pytest.fixture
+def make(tiny, tmp_path):
+    """`make(tables, ...)`: a protocol on the tiny records with the tiny recipe."""
+    save_config(tiny.config(), tmp_path / "recipe.yaml")
+
+    def protocol(*tables, **options):
+        return Protocol(tmp_path / "out", open_records(tiny.records), choose_recipes([tmp_path / "recipe.yaml"]),
+                        tables=tables, **options)
+
+    return protocol
+
+
+def names(protocol):
+    return [step.name for step in protocol.steps()]
+
+
+def test_tables_need_their_trainings_in_order(make):
+    branches = ["seed-0/visual", "seed-0/acoustic", "seed-0/fusion"]
+    assert names(make(1)) == names(make(4)) == branches
+    assert names(make(2)) == [*branches, "seed-0/fusion-pm1.0", "seed-0/fusion-pm0.8"]  # the recipe's own p_m is 0.9
+    assert names(make(3)) == [f"fold-{k}/{stage}" for k in range(5) for stage in ("visual", "acoustic", "fusion")]
+    assert len(names(make(1, 2, 3, 4, seeds=(0, 1, 2)))) == 3 * 5 + 5 * 3
+
+
+def test_what_each_training_is_told(make, tmp_path):
+    steps = {step.name: step for step in make(2, 3, seeds=(4, 5), group="Subject").steps()}
+    variant = steps["seed-5/fusion-pm0.8"]
+    assert (variant.config.model.p_both, variant.config.runtime.seed, variant.predicts_test) == (0.8, 5, False)
+    assert variant.config.train.visual_run == str(tmp_path / "out" / "seed-5" / "visual")
+    assert steps["seed-4/fusion"].config.model.p_both == 0.9 and steps["seed-4/fusion"].predicts_test
+    fold = steps["fold-3/acoustic"].config
+    assert (fold.model.name, fold.runtime.seed, fold.train.visual_run) == ("eri_acoustic", 4, None)
+    assert (fold.data.folds, fold.data.fold, fold.data.fold_as, fold.data.group) == (5, 3, "val", "Subject")
+    assert fold.model.emotions == ("Amusement", "Fear")  # the records' own, whatever the recipe says
+    assert steps["seed-4/visual"].config.data.folds == 0
+
+
+def test_recipes_are_told_apart_by_their_network(tmp_path):
+    paths = [CONFIGS / f"demo_{stage}.yaml" for stage in ("fusion", "visual", "acoustic")]
+    assert choose_recipes(paths) == {"visual": paths[1], "acoustic": paths[2], "fusion": paths[0]}
+    assert choose_recipes([]) == {"visual": None, "acoustic": None, "fusion": None}
+    with pytest.raises(ConfigError, match="one for each of eri_visual, eri_acoustic, eri_dual_branch"):
+        choose_recipes([paths[0], paths[0], paths[1]])
+
+
+def test_a_column_of_subjects_is_found_where_every_clip_has_one(tiny):
+    records = open_records(tiny.records)
+    assert subject_column(records) is None
+    table = tuple({**row, "Speaker": "" if row["split"] == "test" else "a"} for row in records.table)
+    named = dataclasses.replace(records, table=table, extra=("Country", "Speaker"))
+    assert subject_column(named) == "Speaker"
+    blank = ({**table[0], "Speaker": " "}, *table[1:])
+    assert subject_column(dataclasses.replace(named, table=blank)) is None
+
+
+class Trained:
+    best_metric, best_epoch, epochs = 0.5, 1, 2
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Stands for training and evaluation, which are tested elsewhere: what was called, in order."""
+    done = []
+
+    def train(config, out, **options):
+        assert options["resume"]
+        done.append(f"{out.parent.name}/{out.name}")
+        RunFolder(out).make()
+        save_config(config, RunFolder(out).config)
+        return Trained
+
+    monkeypatch.setattr(module, "train", train)
+    monkeypatch.setattr(module, "evaluate", lambda run, split: done.append(f"{split} of {run.parent.name}"))
+    return done
+
+
+def test_a_step_done_is_not_repeated_and_a_stopped_one_is(make, calls, monkeypatch):
+    protocol = make(1, seeds=(0, 1))
+    monkeypatch.setattr(module, "evaluate", lambda run, split: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # stopped within the third step
+        run_protocol(protocol, notify=lambda text: None)
+    assert calls == ["seed-0/visual", "seed-0/acoustic", "seed-0/fusion"]
+    calls.clear()
+    monkeypatch.setattr(module, "evaluate", lambda run, split: calls.append(f"{split} of {run.parent.name}"))
+    run_protocol(protocol, notify=lambda text: None)
+    assert calls == ["seed-0/fusion", "test of seed-0", "seed-1/visual", "seed-1/acoustic", "seed-1/fusion",
+                     "test of seed-1"]
+    calls.clear()
+    assert run_protocol(protocol, notify=lambda text: None) and not calls
+
+
+def test_other_recipes_or_records_do_not_mix(make, calls, tiny, tmp_path):
+    run_protocol(make(1), notify=lambda text: None)
+    run_protocol(make(1, overrides=("data.workers=1",)), notify=lambda text: None)  # changes no result
+    with pytest.raises(ConfigError, match=r"another recipe \(train.lr: 0.01 -> 0.5\)"):
+        run_protocol(make(1, overrides=("train.lr=0.5",)), notify=lambda text: None)
+    other = dataclasses.replace(make(1), records=dataclasses.replace(open_records(tiny.records), hash="other"))
+    with pytest.raises(DataError, match="runs of other records"):
+        run_protocol(other, notify=lambda text: None)
+
+
+@pytest.mark.slow
+def test_from_records_to_the_report(tiny, tmp_path, capsys):
+    save_config(tiny.config(train={"epochs": 1}), tmp_path / "recipe.yaml")
+    words = ["reproduce", str(tiny.records), str(tmp_path / "out"), "--config", str(tmp_path / "recipe.yaml"),
+             "--seeds", "1", "--draws", "20"]
+    assert main(words) == 0
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert all(f"## Table {number}" in report for number in (1, 2, 3, 4)) and "published" not in report
+    assert (tmp_path / "out" / "ensemble" / "predictions.csv").read_text().count("\n") == 1 + 3
+    assert len(list((tmp_path / "out").rglob("learning_curves.png"))) == 3 + 2 + 15
+    stamp = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.ckpt")}
+    capsys.readouterr()
+    assert main(words) == 0
+    assert "training" not in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.ckpt")} == stamp
+    assert load_config(tmp_path / "out" / "fold-4" / "fusion" / "config.yaml").data.fold == 4

@@ -1,0 +1,8 @@
+"""`mindface-eri reproduce`, for those who call tools by file, as msrun does."""
+
+import sys
+
+from mindface_eri.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["reproduce", *sys.argv[1:]]))
