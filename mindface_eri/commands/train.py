@@ -13,16 +13,34 @@ def add_arguments(parser):
     parser.add_argument("--visual-run", type=Path, help="fusion: run of the visual branch (train.visual_run)")
     parser.add_argument("--acoustic-run", type=Path, help="fusion: run of the acoustic branch (train.acoustic_run)")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    parser.add_argument("--profile-data", action="store_true",
+                        help="say also how many clips a second the data pipeline alone gives, and training takes")
     add_device(parser)
 
 
 def run(arguments):
-    """Trains and prints where the best checkpoint lies."""
+    """Trains, draws the learning curves and prints where the best checkpoint lies."""
+    from mindface_eri.runner.profile import profile_line
     from mindface_eri.runner.trainer import train
 
     config = read_config(arguments, data__records=arguments.data, train__visual_run=arguments.visual_run,
                          train__acoustic_run=arguments.acoustic_run)
-    result = train(config, arguments.out, resume=arguments.resume)
+    result = train(config, arguments.out, resume=arguments.resume, profile_data=arguments.profile_data)
+    if not result.is_main:
+        return 0
+    if result.pipeline_rate is not None:
+        print(profile_line(result.pipeline_rate, result.history))
+    _draw(arguments.out)
     print(f"best validation Pearson {result.best_metric:.4f} in epoch {result.best_epoch}; "
           f"checkpoint {arguments.out / 'checkpoints' / 'best.ckpt'}")
     return 0
+
+
+def _draw(run):
+    """The picture is an extra: training works where Matplotlib does not."""
+    try:
+        from mindface_eri.report.run_figures import draw_learning_curves
+    except ImportError as error:
+        print(f"no learning curves drawn: {error}")
+    else:
+        print(f"learning curves {draw_learning_curves(run)}")

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import List, Optional
 
-from mindface_eri.datasets.tables import write_atomic, write_table
+from mindface_eri.datasets.tables import write_table
+from mindface_eri.files import write_text
 from mindface_eri.report import paper
 from mindface_eri.report.paper_tables import PaperTable, PaperTables
 from mindface_eri.report.run_figures import draw_learning_curves
@@ -30,10 +31,8 @@ def write_reproduction(protocol: Protocol, *, test_labels: Optional[os.PathLike]
         write_table(protocol.out / f"{table.name}.csv", table.headers, table.rows)
     for step in protocol.steps():
         draw_learning_curves(protocol.out / step.name)
-    path = protocol.out / "report.md"
     text = "\n\n".join([_head(protocol, draws), *(table.markdown() for table in tables)])
-    write_atomic(path, (text + "\n").encode("utf-8"))
-    return path
+    return write_text(protocol.out / "report.md", text + "\n")
 
 
 def _head(protocol: Protocol, draws: int) -> str:

@@ -11,6 +11,7 @@ A run folder that holds `done.json` is not touched again; one that was stopped i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from mindface_eri.config import Config, load_config, to_dict
 from mindface_eri.datasets.records import Records
 from mindface_eri.errors import ConfigError, DataError
+from mindface_eri.files import folder_lock, write_json
 from mindface_eri.runner.context import setup
 from mindface_eri.runner.evaluator import evaluate
-from mindface_eri.runner.run_folder import RunFolder, differences, write_json
+from mindface_eri.runner.run_folder import RunFolder, differences
 from mindface_eri.runner.trainer import train
 
 STAGES = {"visual": "eri_visual", "acoustic": "eri_acoustic", "fusion": "eri_dual_branch"}
@@ -143,21 +145,18 @@ def run_protocol(protocol: Protocol, *, progress: bool = True, notify: Callable[
     steps = protocol.steps()
     context = setup(steps[0].config.runtime)
     say = notify if context.is_main else (lambda _: None)
-    _claim(protocol, context.is_main)
-    for step in steps:
-        _check_recipe(step, RunFolder(protocol.out / step.name))
-    start = time.monotonic()
-    for number, step in enumerate(steps, 1):
-        run = RunFolder(protocol.out / step.name)
-        if not is_done(run):
-            say(f"\n[{time.monotonic() - start:5.0f} s] step {number} of {len(steps)}: {run.path}")
-            _do(step, run, progress, say, context.is_main)
+    alone = folder_lock(protocol.out / ".lock", "another `reproduce`") if context.is_main else contextlib.nullcontext()
+    with alone:
+        _claim(protocol, context.is_main)
+        for step in steps:
+            _check_recipe(step, RunFolder(protocol.out / step.name))
+        start = time.monotonic()
+        for number, step in enumerate(steps, 1):
+            run = RunFolder(protocol.out / step.name)
+            if not (run.path / "done.json").is_file():
+                say(f"\n[{time.monotonic() - start:5.0f} s] step {number} of {len(steps)}: {run.path}")
+                _do(step, run, progress, say, context.is_main)
     return context.is_main
-
-
-def is_done(run: RunFolder) -> bool:
-    """Whether a step ended."""
-    return (run.path / "done.json").is_file()
 
 
 def _do(step: Step, run: RunFolder, progress: bool, say: Callable[[str], None], main: bool) -> None:

@@ -6,6 +6,7 @@
     checkpoints/{last,best}.ckpt  weights of the network; `best` by validation metric
     checkpoints/state.ckpt        all that --resume needs
     predictions_<split>.csv       one row a clip
+    learning_curves.png           drawn by the command when training ends
 """
 
 from __future__ import annotations

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Optional
 
 import numpy as np
 from mindspore import Tensor, nn
@@ -29,6 +30,7 @@ from mindface_eri.runner.context import Context, seed_everything, setup
 from mindface_eri.runner.distribute import average_over_ranks, share_from_main, wait_for_all
 from mindface_eri.runner.evaluator import predict_split, resolve_records
 from mindface_eri.runner.optim import PlateauSchedule, set_lr
+from mindface_eri.runner.profile import pipeline_rate
 from mindface_eri.runner.run_folder import RunFolder, describe_environment, differences, note_of
 from mindface_eri.runner.step import AveragedWeights, TrainStep
 from mindface_eri.runner.tasks import Task, frozen_names, prepare_task
@@ -43,10 +45,12 @@ class TrainResult:
     best_epoch: int
     epochs: int  # epochs done, early stopping included
     history: List[Dict]  # the lines of metrics.jsonl
+    is_main: bool = True  # whether this process is the one that writes and prints
+    pipeline_rate: Optional[float] = None  # clips a second that the data alone gave, where that was asked for
 
 
 def train(config: Config, out: os.PathLike, *, resume: bool = False, progress: bool = True,
-          notify: Callable[[str], None] = print, verbose: bool = False) -> TrainResult:
+          notify: Callable[[str], None] = print, verbose: bool = False, profile_data: bool = False) -> TrainResult:
     """Trains what `config.model.name` says and fills the run folder `out`.
 
     `eri_visual` and `eri_acoustic` train alone. `eri_dual_branch` trains its fusion head on cached features of the
@@ -57,6 +61,7 @@ def train(config: Config, out: os.PathLike, *, resume: bool = False, progress: b
         resume: go on from the last finished epoch, if there is one.
         progress: show a bar (or lines, without a terminal).
         notify: receives messages for people.
+        profile_data: measure first how fast the data alone come (`runner.profile`).
 
     Raises:
         ConfigError: the recipe cannot be used, or `out` holds a run already and `resume` is not set.
@@ -90,7 +95,8 @@ def train(config: Config, out: os.PathLike, *, resume: bool = False, progress: b
         changed = differences(state.get("config", {}), to_dict(config))
         if changed:
             say("the recipe has changed since: " + "; ".join(changed))
-    return loop.run_all()
+    rate = pipeline_rate(task.batches, context) if profile_data else None
+    return dataclasses.replace(loop.run_all(), pipeline_rate=rate)
 
 
 class Loop:
@@ -123,7 +129,8 @@ class Loop:
         finally:
             bar.close()
         wait_for_all(self.context)  # what follows in any process may read what rank 0 wrote
-        return TrainResult(self.run, self.schedule.best, self.best_epoch, self.epoch, self.history)
+        return TrainResult(self.run, self.schedule.best, self.best_epoch, self.epoch, self.history,
+                           self.context.is_main)
 
     def _finished(self) -> bool:
         stopped = 0 < self.config.train.early_stop <= self.schedule.since_best

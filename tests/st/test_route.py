@@ -52,7 +52,7 @@ def test_records_hold_every_clip(route):
 def test_a_run_folder_keeps_the_contract(route):
     names = {str(path.relative_to(route / "fusion")) for path in (route / "fusion").rglob("*")}
     assert {"config.yaml", "environment.json", "metrics.jsonl", "checkpoints/last.ckpt", "checkpoints/best.ckpt",
-            "predictions_val.csv"} <= names
+            "predictions_val.csv", "learning_curves.png"} <= names
     lines = (route / "fusion" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
 
