@@ -14,12 +14,13 @@ from typing import List, Optional, Tuple
 from mindface_eri.config import Config
 from mindface_eri.deploy.sidecar import sidecar_path
 from mindface_eri.errors import ERIError
+from mindface_eri.files import write_text
 from mindface_eri.report.runs import read_scored
 from mindface_eri.report.scores import HEADERS, score_rows
 from mindface_eri.report.tables import format_table
 from mindface_eri.runner.checkpoint import checkpoint_hash
 from mindface_eri.runner.evaluator import resolve_records
-from mindface_eri.runner.run_folder import TrainedModel, run_config, write_text
+from mindface_eri.runner.run_folder import TrainedModel, run_config
 
 NAME = "MODEL_CARD.md"
 _BEGIN, _END = "<!-- facts: `mindface-eri export` replaces what is between these marks -->", "<!-- /facts -->"
