@@ -119,6 +119,7 @@ class DataConfig:
     fold_seed: int = _number(0, 0)  # of the cut, so that trainings with several seeds share it
     flip: float = _number(0.0, 0.0, 1.0)  # probability to mirror all frames of a clip; not in the paper
     colour: float = _number(0.0, 0.0, 1.0)  # strength of brightness and contrast jitter; not in the paper
+    time_jitter: float = _number(0.0, 0.0, 0.5)  # how far an instant may move, share of the clip; not in the paper
     mfcc_time_masks: int = _number(0, 0)  # SpecAugment-like masks; not in the paper
     mfcc_time_mask_width: int = _number(4, 1)  # stacks
     mfcc_feature_masks: int = _number(0, 0)
@@ -132,6 +133,8 @@ class TrainConfig:
     epochs: int = _number(100, 1)  # not in the paper
     batch_size: int = _number(64, 1)
     lr: float = _number(1e-4, 0.0)
+    schedule: str = _one_of("plateau", "cosine")  # what becomes of lr; the paper's is plateau
+    warmup: int = _number(0, 0)  # cosine: epochs over which lr rises; not in the paper
     lr_factor: float = _number(0.5, 0.0, 1.0)
     lr_patience: int = _number(10, 1)  # epochs without a better validation metric before lr is multiplied by lr_factor
     weight_decay: float = _number(0.0, 0.0)  # not in the paper

@@ -17,13 +17,14 @@ import numpy as np
 from mindface_eri.config import DataConfig
 from mindface_eri.datasets.parts import read_rows
 from mindface_eri.datasets.records import Records, open_records
-from mindface_eri.datasets.transforms import FrameAugmenter, MfccAugmenter, augments_frames, augments_mfcc
+from mindface_eri.datasets.transforms import FrameAugmenter, MfccAugmenter, TimeJitter, augments_frames, augments_mfcc
 from mindface_eri.errors import DataError
 
 LOGGER = logging.getLogger(__name__)
 
 # What `create_dataset` can give; `index` is computed, the others are stored.
 COLUMNS = ("frames", "mfcc", "present", "labels", "index", "timestamps", "boxes", "detected")
+_OVER_TIME = ("frames", "mfcc", "timestamps", "boxes", "detected")  # those that hold something for each instant
 
 
 def epoch_order(count: int, *, shuffle: bool, seed: int, epoch: int, num_shards: int = 1, shard_id: int = 0,
@@ -168,13 +169,16 @@ def _pipeline(records: Records, rows: np.ndarray, index: np.ndarray, columns: Se
     EXIT.register()
     ds.config.set_prefetch_size(prefetch)
     frames, mfcc = "frames" in columns and augments_frames(augment), "mfcc" in columns and augments_mfcc(augment)
-    tags = ["_epoch", "_clip"] if frames or mfcc else []
+    jittered = [name for name in columns if name in _OVER_TIME and augment.time_jitter > 0]
+    tags = ["_epoch", "_clip"] if frames or mfcc or jittered else []
     source = ClipSource(records, rows, index, columns, workers, epoch, order, bool(tags))
     dataset = ds.GeneratorDataset(source, [*columns, *tags], shuffle=False, num_parallel_workers=1,
                                   python_multiprocessing=False)
     threads = {"num_parallel_workers": workers, "python_multiprocessing": False}
     if "frames" in columns and records.preprocess.storage == "jpeg":
         dataset = dataset.map([vision.Decode(), _Stacked(records.preprocess.frames)], ["frames"], **threads)
+    for name in jittered:
+        dataset = dataset.map(_Tagged(TimeJitter(augment, order["seed"])), [name, *tags], **threads)
     if frames:
         dataset = dataset.map(_Tagged(FrameAugmenter(augment, order["seed"])), ["frames", *tags], **threads)
     if mfcc:

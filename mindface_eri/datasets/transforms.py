@@ -11,7 +11,7 @@ import numpy as np
 from mindface_eri.config import AudioConfig, DataConfig
 
 # Which independent stream of random numbers an augmentation draws from.
-_FRAMES, _MFCC = 0, 1
+_FRAMES, _MFCC, _TIME = 0, 1, 2
 
 
 def augments_frames(config: DataConfig) -> bool:
@@ -22,6 +22,31 @@ def augments_frames(config: DataConfig) -> bool:
 def augments_mfcc(config: DataConfig) -> bool:
     """Whether the configuration asks for any mask on the MFCC stacks."""
     return config.mfcc_time_masks > 0 or config.mfcc_feature_masks > 0
+
+
+class TimeJitter:
+    """Moves the instants of a clip: shifts, stretches and bends its time smoothly, never backwards.
+
+    Displacements of up to `time_jitter` of the clip's length are drawn at four knots and interpolated; each instant is
+    replaced by the stored one that is nearest to where it moved. Everything that is stored of a clip for each instant
+    gets the same draw, so that both branches go on meaning the same instants.
+    """
+
+    _knots = np.linspace(0.0, 1.0, 4)  # shares of the clip
+
+    def __init__(self, config: DataConfig, seed: int) -> None:
+        self._config, self._seed = config, seed
+
+    def __call__(self, values: np.ndarray, epoch: int, index: int) -> np.ndarray:
+        """(T, ...) in and out."""
+        return np.ascontiguousarray(values[self.instants(len(values), epoch, index)])
+
+    def instants(self, count: int, epoch: int, index: int) -> np.ndarray:
+        """Which of the `count` stored instants stand in for the clip's instants, (count,) int64."""
+        rng = np.random.default_rng((self._seed, epoch, index, _TIME))
+        moved = self._knots + self._config.time_jitter * rng.uniform(-1.0, 1.0, len(self._knots))
+        places = np.interp(np.linspace(0.0, 1.0, count), self._knots, np.sort(moved))
+        return np.rint(np.clip(places, 0.0, 1.0) * (count - 1)).astype(np.int64)
 
 
 class FrameAugmenter:

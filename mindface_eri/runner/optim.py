@@ -1,7 +1,8 @@
-"""The optimizer, and the learning rate that follows the validation metric."""
+"""The optimizer, and the learning rate of each epoch."""
 
 from __future__ import annotations
 
+import math
 from typing import Dict, Iterable
 
 import mindspore as ms
@@ -60,34 +61,73 @@ def set_lr(optimizer: nn.Optimizer, lr: float) -> None:
     ops.assign(optimizer.learning_rate, Tensor(lr, ms.float32))
 
 
-class PlateauSchedule:
-    """Multiplies the learning rate by `factor` after `patience` epochs without a better metric (paper section 4.3).
+class Schedule:
+    """The learning rate of the coming epoch, `lr`, and the best validation metric so far.
 
     "Better" is strictly greater than the best so far, which starts at minus infinity; a NaN is never better.
     """
 
-    def __init__(self, lr: float, factor: float = 0.5, patience: int = 10) -> None:
-        self.lr, self.factor, self.patience = lr, factor, patience
+    def __init__(self, lr: float) -> None:
+        self.lr = lr
         self.best = float("-inf")
-        self.stagnant = 0  # epochs since the best, or since the last reduction
+        self.epoch = 0  # epochs done
         self.since_best = 0  # epochs since the best; early stopping looks at it
 
     def update(self, metric: float) -> bool:
         """Takes an epoch's metric; returns whether it is the best so far."""
-        if metric > self.best:
-            self.best, self.stagnant, self.since_best = metric, 0, 0
-            return True
-        self.stagnant += 1
-        self.since_best += 1
-        if self.stagnant >= self.patience:
-            self.lr, self.stagnant = self.lr * self.factor, 0
-        return False
+        better = metric > self.best
+        self.best, self.since_best = (metric, 0) if better else (self.best, self.since_best + 1)
+        self.epoch += 1
+        self._advance()
+        return better
+
+    def _advance(self) -> None:
+        """Sets `lr` for the coming epoch."""
+        raise NotImplementedError
 
     def state(self) -> Dict[str, float]:
         """All that changes, for the training state."""
-        return {"lr": self.lr, "best": self.best, "stagnant": self.stagnant, "since_best": self.since_best}
+        return {"lr": self.lr, "best": self.best, "epoch": self.epoch, "since_best": self.since_best}
 
     def restore(self, state: Dict[str, float]) -> None:
         """Takes up a `state()`."""
         self.lr, self.best = float(state["lr"]), float(state["best"])
-        self.stagnant, self.since_best = int(state["stagnant"]), int(state["since_best"])
+        self.epoch, self.since_best = int(state["epoch"]), int(state["since_best"])
+
+
+class PlateauSchedule(Schedule):
+    """Multiplies the learning rate by `factor` after `patience` epochs without a better metric (paper section 4.3)."""
+
+    def __init__(self, lr: float, factor: float = 0.5, patience: int = 10) -> None:
+        super().__init__(lr)
+        self.factor, self.patience = factor, patience
+
+    def _advance(self) -> None:
+        if self.since_best and self.since_best % self.patience == 0:
+            self.lr *= self.factor
+
+
+class CosineSchedule(Schedule):
+    """Rises to `peak` over `warmup` epochs, then falls to nothing along half a cosine (Loshchilov and Hutter 2017).
+
+    It never looks at the metric, so the last weights depend on no validation clip.
+    """
+
+    def __init__(self, peak: float, epochs: int, warmup: int = 0) -> None:
+        super().__init__(peak)
+        self.peak, self.epochs, self.warmup = peak, epochs, min(warmup, epochs - 1)
+        self._advance()
+
+    def _advance(self) -> None:
+        if self.epoch < self.warmup:
+            self.lr = self.peak * (self.epoch + 1) / (self.warmup + 1)
+        else:
+            done = (self.epoch - self.warmup) / (self.epochs - self.warmup)
+            self.lr = self.peak * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
+
+
+def create_schedule(train: TrainConfig) -> Schedule:
+    """What `train.schedule` names."""
+    if train.schedule == "cosine":
+        return CosineSchedule(train.lr, train.epochs, train.warmup)
+    return PlateauSchedule(train.lr, train.lr_factor, train.lr_patience)

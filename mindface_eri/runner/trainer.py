@@ -29,7 +29,7 @@ from mindface_eri.runner.checkpoint import (
 from mindface_eri.runner.context import Context, seed_everything, setup
 from mindface_eri.runner.distribute import average_over_ranks, share_from_main, wait_for_all
 from mindface_eri.runner.evaluator import predict_split, resolve_records
-from mindface_eri.runner.optim import PlateauSchedule, set_lr
+from mindface_eri.runner.optim import create_schedule, set_lr
 from mindface_eri.runner.profile import pipeline_rate
 from mindface_eri.runner.run_folder import RunFolder, describe_environment, differences, note_of
 from mindface_eri.runner.step import AveragedWeights, TrainStep
@@ -112,7 +112,8 @@ class Loop:
             raise ConfigError(f"train.accumulate is {train.accumulate} but an epoch has {self.plan.steps} batches; "
                               "lower it, or train.batch_size")
         self.step = TrainStep(task.trained_part, train, config.runtime, context.world_size)
-        self.schedule = PlateauSchedule(train.lr, train.lr_factor, train.lr_patience)
+        self.schedule = create_schedule(train)
+        set_lr(self.step.apply_step.optimizer, self.schedule.lr)
         self.epoch, self.best_epoch = 0, 0
         self.history: List[Dict] = []
 

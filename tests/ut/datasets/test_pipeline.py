@@ -152,6 +152,21 @@ def test_augmentation_is_the_same_for_any_number_of_ranks_and_threads(records):
     assert not np.array_equal(plain, np.stack([frames for frames, _ in alone.values()]))
 
 
+def test_time_jitter_gives_crops_sound_and_time_stamps_of_the_same_instants(records):
+    columns = ("frames", "mfcc", "timestamps", "index")
+    stored = dict(enumerate(records.read(records.ids("train"), columns[:3])))
+    moved = 0
+    for batch in batches(create_dataset(records, "train", batch_size=4, columns=columns, epoch=1, seed=9,
+                                        augment=DataConfig(time_jitter=0.3))):
+        for frames, mfcc, times, index in zip(*(batch[name] for name in columns)):
+            clip = stored[int(index)]
+            instants = [clip["timestamps"].tolist().index(time) for time in times]
+            np.testing.assert_array_equal(frames, clip["frames"][instants])
+            np.testing.assert_array_equal(mfcc, clip["mfcc"][instants])
+            moved += instants != [0, 1, 2, 3]
+    assert moved > 0
+
+
 @pytest.mark.parametrize("options, message", [
     ({"split": "train", "batch_size": 64, "drop_remainder": True}, "do not fill one batch of 64"),
     ({"split": "dev", "batch_size": 1}, "no clip in split 'dev'; there are 24 in 'train'"),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mindface_eri.config import AudioConfig, DataConfig
-from mindface_eri.datasets.transforms import FrameAugmenter, MfccAugmenter, jitter_table
+from mindface_eri.datasets.transforms import FrameAugmenter, MfccAugmenter, TimeJitter, jitter_table
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 AUDIO = AudioConfig(coefficients=16, stack=4)
@@ -61,9 +61,31 @@ def test_time_masks_cover_whole_stacks_next_to_each_other():
     assert widths == {0, 1, 2, 3}
 
 
+@pytest.mark.parametrize("count", [1, 2, 32, 200])
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_time_moves_by_no_more_than_the_jitter_and_never_backwards(count, share):
+    jitter = TimeJitter(DataConfig(time_jitter=share), seed=2)
+    instants = np.stack([jitter.instants(count, 0, index) for index in range(300)])
+    moved = instants - np.arange(count)
+    assert np.abs(moved).max() <= share * (count - 1) + 0.5
+    assert (np.diff(instants) >= 0).all() and instants.min() >= 0 and instants.max() < count
+    if count == 200:
+        assert np.abs(moved).max() > 0.8 * share * count, "the whole of it is used"
+        assert abs(moved.mean()) < 0.05 * share * count, "to either side"
+
+
+def test_all_that_belongs_to_an_instant_moves_with_it():
+    jitter, instants = TimeJitter(DataConfig(time_jitter=0.1), seed=2), np.arange(10)
+    for index in range(20):
+        frames, mfcc = (jitter(np.tile(instants[:, None], (1, width)), 3, index) for width in (2, 5))
+        np.testing.assert_array_equal(frames[:, 0], mfcc[:, 0])
+        np.testing.assert_array_equal(frames[:, 0], jitter(instants, 3, index))
+
+
 @pytest.mark.parametrize("make", [
     lambda seed: FrameAugmenter(DataConfig(colour=1.0), seed),
     lambda seed: MfccAugmenter(DataConfig(mfcc_time_masks=2), AUDIO, MEAN, seed),
+    lambda seed: TimeJitter(DataConfig(time_jitter=0.15), seed),
 ])
 def test_draws_depend_on_seed_epoch_and_clip_alone(make):
     data = FRAMES if isinstance(make(0), FrameAugmenter) else MFCC

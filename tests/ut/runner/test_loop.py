@@ -44,7 +44,7 @@ def test_the_logged_metric_is_that_of_the_written_predictions(tmp_path, tiny_loo
 
 
 @pytest.mark.parametrize("more", [{}, {"ema": 0.8, "accumulate": 2, "loss_scale": "dynamic", "lr_patience": 1,
-                                       "label_noise": 0.1}])
+                                       "label_noise": 0.1}, {"schedule": "cosine", "warmup": 2}])
 def test_a_resumed_run_equals_the_undisturbed_one(tmp_path, tiny_loop, more):
     whole = tiny_loop(tmp_path / "whole", epochs=4, **more)
     whole.run_all()

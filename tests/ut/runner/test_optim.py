@@ -5,7 +5,7 @@ from mindspore import Parameter, Tensor
 
 from mindface_eri.config import TrainConfig
 from mindface_eri.errors import ConfigError
-from mindface_eri.runner.optim import PlateauSchedule, create_optimizer
+from mindface_eri.runner.optim import CosineSchedule, PlateauSchedule, create_optimizer, create_schedule
 
 
 def test_lr_halves_after_ten_epochs_without_a_better_metric():
@@ -25,12 +25,32 @@ def test_nan_is_never_the_best():
     assert schedule.best == float("-inf") and schedule.since_best == 1
 
 
-def test_state_is_taken_up():
-    one, two = PlateauSchedule(1.0, 0.5, 3), PlateauSchedule(9.0, 0.5, 3)
-    for metric in (0.3, 0.2, 0.1):
-        one.update(metric)
-    two.restore(one.state())
-    assert [one.update(0.0), one.lr] == [two.update(0.0), two.lr] == [False, 0.5]
+def test_cosine_by_hand():
+    schedule, rates = CosineSchedule(0.8, epochs=6, warmup=2), []
+    for metric in (0.5, float("nan"), 0.4, 0.9, 0.1, 0.1):
+        rates.append(schedule.lr)
+        schedule.update(metric)
+    rises, falls = [0.8 / 3, 1.6 / 3], [0.8, 0.4 * (1 + 2**-0.5), 0.4, 0.4 * (1 - 2**-0.5)]
+    np.testing.assert_allclose(rates, rises + falls, rtol=1e-12)
+    assert schedule.best == 0.9 and schedule.since_best == 2
+
+
+@pytest.mark.parametrize("name", ["plateau", "cosine"])
+def test_a_schedule_goes_on_where_it_stopped(name):
+    train = TrainConfig(schedule=name, epochs=9, warmup=2, lr_patience=2)
+    whole, stopped = create_schedule(train), create_schedule(train)
+    for metric in (0.3, 0.2, 0.1, 0.2):
+        whole.update(metric), stopped.update(metric)
+    resumed = create_schedule(train)
+    resumed.restore(stopped.state())
+    for metric in (0.2, 0.5, 0.1):
+        assert resumed.lr == whole.lr
+        assert resumed.update(metric) == whole.update(metric)
+    assert resumed.state() == whole.state()
+
+
+def test_a_warmup_longer_than_training_still_trains():
+    assert create_schedule(TrainConfig(schedule="cosine", epochs=1, warmup=5)).lr > 0
 
 
 def test_first_adam_step_by_hand():
