@@ -13,7 +13,7 @@ from typing import List, Optional, Tuple
 from mindface_eri.runner.hardware import Piece, load_error, plugin_folder
 
 _ROOTS = (Path("/usr/local/Ascend"), Path.home() / "Ascend")  # where CANN installs itself, for root and for users
-_KITS = ("cann", "ascend-toolkit/latest")  # from CANN 8.5 on, and before it
+_KITS = ("cann", "ascend-toolkit/latest")  # newer and older releases
 _DRIVER = Path("/usr/local/Ascend/driver/version.info")
 _DEVICES = Path("/dev")
 

@@ -221,8 +221,8 @@ def _library_piece() -> Piece:
     if missing:
         reason = next(iter(missing.values()))
         return Piece("CUDA libraries", f"missing: {', '.join(missing)} ({reason})", _INSTALL)
-    where = "from pip's wheels" if _toolkit_is_ours() else f"CUDA_HOME={os.environ.get('CUDA_HOME', '')}"
-    return Piece("CUDA libraries", f"all open, {where}")
+    home = os.environ.get("CUDA_HOME")
+    return Piece("CUDA libraries", "all open" + (f", CUDA_HOME={home}" if home and not _toolkit_is_ours() else ""))
 
 
 def _toolkit_is_ours() -> bool:

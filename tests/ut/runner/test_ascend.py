@@ -61,7 +61,7 @@ def test_what_is_missing_is_named_with_its_cure(machine, gone, name):
 def test_a_shell_that_does_not_know_cann_is_told_what_to_source(machine, monkeypatch):
     monkeypatch.delenv("ASCEND_TOOLKIT_HOME")
     assert found("CANN").cure == f"source {machine}/ascend-toolkit/set_env.sh"
-    (machine / "cann").mkdir()  # where CANN 8.5 and later install themselves
+    (machine / "cann").mkdir()  # where newer releases install themselves
     assert found("CANN").cure == f"source {machine}/cann/set_env.sh"
 
 
