@@ -27,16 +27,21 @@ def add_arguments(parser):
 
 def run(arguments):
     """Trains what the tables need, writes the report and prints it."""
+    from mindface_eri.config import load_config
+    from mindface_eri.datasets.predictions import read_predictions
     from mindface_eri.errors import ConfigError
     from mindface_eri.report.reproduction import write_reproduction
-    from mindface_eri.runner.protocol import Protocol, choose_recipes, run_protocol, subject_column
+    from mindface_eri.runner.protocol import Protocol, choose_recipes, find_group, run_protocol
 
     if arguments.seeds < 1 or arguments.draws < 1:
         raise ConfigError("--seeds and --draws must be at least 1")
     recipes = choose_recipes(arguments.recipes)
-    records = _records(arguments, recipes["fusion"])
+    config = load_config(recipes["fusion"], arguments.overrides)
+    records = _records(arguments, config.preprocess)
+    if arguments.test_labels is not None:
+        read_predictions(arguments.test_labels, records.emotions)  # a fault in them is told before days of training
     protocol = Protocol(arguments.out, records, recipes, tuple(arguments.overrides), tables=tuple(arguments.tables),
-                        seeds=tuple(range(arguments.seeds)), group=arguments.group or subject_column(records),
+                        seeds=tuple(range(arguments.seeds)), group=arguments.group or find_group(records, config),
                         device=arguments.device)
     if run_protocol(protocol):  # the process that writes and prints
         path = write_reproduction(protocol, test_labels=arguments.test_labels, draws=arguments.draws)
@@ -44,9 +49,8 @@ def run(arguments):
     return 0
 
 
-def _records(arguments, recipe):
+def _records(arguments, preprocess):
     """The records, made first where a data set is given."""
-    from mindface_eri.config import load_config
     from mindface_eri.datasets.preprocessing import preprocess_dataset
     from mindface_eri.datasets.records import open_records
     from mindface_eri.errors import ConfigError
@@ -57,9 +61,7 @@ def _records(arguments, recipe):
         raise ConfigError(f"{arguments.data}: under a launcher `reproduce` takes records; make them first with "
                           "`mindface-eri preprocess`")
     folder = arguments.out / "records"
-    config = load_config(recipe, arguments.overrides)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    summary = preprocess_dataset(arguments.data, folder, config.preprocess, workers=arguments.workers, resume=True)
+    summary = preprocess_dataset(arguments.data, folder, preprocess, workers=arguments.workers, resume=True)
     if summary.failed:
         print(f"{summary.failed} of {summary.total} clips could not be used; reasons: {folder / 'failures.csv'}")
     return open_records(folder)

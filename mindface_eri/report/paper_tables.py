@@ -71,13 +71,14 @@ class PaperTables:
 
     def _folds(self) -> PaperTable:
         rows, scores = [], []
-        published = [*paper.FOLDS, float(np.mean(paper.FOLDS))]
+        published = paper.FOLDS if len(self.folds) == len(paper.FOLDS) else (None,) * len(self.folds)
         for fold, run in enumerate(self.folds):
             scored = read_scored(run, "val")
             low, high = self._interval([scored])
             scores.append(_mean(scored))
             rows.append([str(fold + 1), len(scored.ids), scores[-1], None, low, high, published[fold]])
-        rows.append(["mean", None, float(np.mean(scores)), _deviation(scores), None, None, published[-1]])
+        rows.append(["mean", None, float(np.mean(scores)), _deviation(scores), None, None,
+                     None if None in published else float(np.mean(published))])
         headers = ["fold", "clips", "mean Pearson", "deviation", "low", "high", paper.COLUMN]
         group = self.protocol.group
         notes = ["The clips of the training and validation splits, " + (

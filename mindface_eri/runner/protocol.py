@@ -29,7 +29,7 @@ from mindface_eri.runner.trainer import train
 
 STAGES = {"visual": "eri_visual", "acoustic": "eri_acoustic", "fusion": "eri_dual_branch"}
 P_BOTH = (1.0, 0.9, 0.8)  # p_m of table 2
-FOLDS = 5  # of table 3
+FOLDS = 5  # of table 3, where the recipe's data.folds names no other number
 SUBJECT_COLUMNS = ("subject", "speaker")  # what a column that names people is called
 
 # Settings that may differ when a protocol is taken up: they change where and how fast, not what is trained.
@@ -55,7 +55,7 @@ class Protocol:
         recipes: stage -> YAML file, or None for the paper's values; `overrides` go on top (`key=value`).
         tables: which of the paper's tables, 1 to 4.
         seeds: of tables 1, 2 and 4; table 3 is trained with the first.
-        group: column whose values never straddle two folds, if any.
+        group: column whose values never straddle two folds; None deals each clip by itself.
     """
 
     out: Path
@@ -64,9 +64,13 @@ class Protocol:
     overrides: Tuple[str, ...] = ()
     tables: Tuple[int, ...] = (1, 2, 3, 4)
     seeds: Tuple[int, ...] = (0,)
-    folds: int = FOLDS
     group: Optional[str] = None
     device: Optional[str] = None
+
+    @property
+    def folds(self) -> int:
+        """Number of folds of table 3."""
+        return self.config("fusion").data.folds or FOLDS
 
     def run(self, part: str, stage: str) -> Path:
         """The run folder of a stage in "seed-<n>" or "fold-<n>"."""
@@ -86,10 +90,10 @@ class Protocol:
         """All trainings that the tables need, each after those that it builds on."""
         steps: List[Step] = []
         for seed in self.seeds if {1, 2, 4} & set(self.tables) else ():
-            steps += self._stages(f"seed-{seed}", {"runtime.seed": seed})
+            values = {"runtime.seed": seed, "data.folds": 0, "data.fold": 0}
+            steps += self._stages(f"seed-{seed}", values)
             others = [p for p in P_BOTH if self.fusion(p) != "fusion"] if 2 in self.tables else []
-            steps += [self._step(f"seed-{seed}", self.fusion(p), {"runtime.seed": seed, "model.p_both": p})
-                      for p in others]
+            steps += [self._step(f"seed-{seed}", self.fusion(p), {**values, "model.p_both": p}) for p in others]
         for fold in range(self.folds) if 3 in self.tables else ():
             steps += self._stages(f"fold-{fold}", {
                 "runtime.seed": self.seeds[0], "data.folds": self.folds, "data.fold": fold, "data.fold_as": "val",
@@ -123,8 +127,10 @@ def choose_recipes(paths: Sequence[Path]) -> Dict[str, Optional[Path]]:
     return {stage: found[0] for stage, found in chosen.items()}
 
 
-def subject_column(records: Records) -> Optional[str]:
-    """The column that names who is seen in each training and validation clip; None where there is none."""
+def find_group(records: Records, config: Config) -> Optional[str]:
+    """The column to cut folds by: the recipe's data.group, or one that names who is seen in each labelled clip."""
+    if config.data.group:
+        return config.data.group
     for name in records.extra:
         if name.lower() in SUBJECT_COLUMNS:
             filled = [row[name].strip() for row in records.table if row["split"] in ("train", "val")]

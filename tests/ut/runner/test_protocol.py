@@ -10,7 +10,7 @@ from mindface_eri.config import load_config, save_config
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.runner import protocol as module
-from mindface_eri.runner.protocol import Protocol, choose_recipes, run_protocol, subject_column
+from mindface_eri.runner.protocol import Protocol, choose_recipes, find_group, run_protocol
 from mindface_eri.runner.run_folder import RunFolder
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -51,6 +51,8 @@ def test_what_each_training_is_told(make, tmp_path):
     assert (fold.data.folds, fold.data.fold, fold.data.fold_as, fold.data.group) == (5, 3, "val", "Subject")
     assert fold.model.emotions == ("Amusement", "Fear")  # the records' own, whatever the recipe says
     assert steps["seed-4/visual"].config.data.folds == 0
+    more = make(1, 3, overrides=("data.folds=7",))
+    assert len(names(more)) == 3 + 7 * 3 and more.steps()[0].config.data.folds == 0
 
 
 def test_recipes_are_told_apart_by_their_network(tmp_path):
@@ -62,13 +64,14 @@ def test_recipes_are_told_apart_by_their_network(tmp_path):
 
 
 def test_a_column_of_subjects_is_found_where_every_clip_has_one(tiny):
-    records = open_records(tiny.records)
-    assert subject_column(records) is None
+    records, config = open_records(tiny.records), tiny.config()
+    assert find_group(records, config) is None
     table = tuple({**row, "Speaker": "" if row["split"] == "test" else "a"} for row in records.table)
     named = dataclasses.replace(records, table=table, extra=("Country", "Speaker"))
-    assert subject_column(named) == "Speaker"
+    assert find_group(named, config) == "Speaker"
+    assert find_group(named, tiny.config(data={"group": "Country"})) == "Country"
     blank = ({**table[0], "Speaker": " "}, *table[1:])
-    assert subject_column(dataclasses.replace(named, table=blank)) is None
+    assert find_group(dataclasses.replace(named, table=blank), config) is None
 
 
 class Trained:
@@ -121,15 +124,15 @@ def test_other_recipes_or_records_do_not_mix(make, calls, tiny, tmp_path):
 def test_from_records_to_the_report(tiny, tmp_path, capsys):
     save_config(tiny.config(train={"epochs": 1}), tmp_path / "recipe.yaml")
     words = ["reproduce", str(tiny.records), str(tmp_path / "out"), "--config", str(tmp_path / "recipe.yaml"),
-             "--seeds", "1", "--draws", "20"]
+             "--seeds", "1", "--draws", "20", "--tables", "1", "3", "4", "--set", "data.folds=2"]
     assert main(words) == 0
     report = (tmp_path / "out" / "report.md").read_text()
-    assert all(f"## Table {number}" in report for number in (1, 2, 3, 4)) and "published" not in report
+    assert all(f"## Table {number}" in report for number in (1, 3, 4)) and "published" not in report
     assert (tmp_path / "out" / "ensemble" / "predictions.csv").read_text().count("\n") == 1 + 3
-    assert len(list((tmp_path / "out").rglob("learning_curves.png"))) == 3 + 2 + 15
+    assert len(list((tmp_path / "out").rglob("learning_curves.png"))) == 3 + 2 * 3
     stamp = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.ckpt")}
     capsys.readouterr()
     assert main(words) == 0
-    assert "training" not in capsys.readouterr().out
+    assert "step " not in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.ckpt")} == stamp
-    assert load_config(tmp_path / "out" / "fold-4" / "fusion" / "config.yaml").data.fold == 4
+    assert load_config(tmp_path / "out" / "fold-1" / "fusion" / "config.yaml").data.fold == 1
