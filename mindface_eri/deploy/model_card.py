@@ -35,8 +35,8 @@ data it was trained on.
 
 ## Limits
 
-- It gives intensities as annotators saw them, not what a person feels, and they mean nothing outside what it was
-  trained on: other cultures, ages, cameras, microphones and situations.
+- It estimates ratings like those it was trained on, not what a person feels, and its numbers mean nothing outside that
+  data: other cultures, ages, cameras, microphones and situations.
 - Its errors can differ between groups of people. Measure that with `mindface-eri evaluate --by COLUMN` on people like
   yours before using it, and write the result here.
 - It is not made for decisions about a person: hiring, schooling, credit, policing, border control, insurance, health.

@@ -1,15 +1,30 @@
-"""Every command that a page shows is one that the command line takes, and every file that a page names is there."""
+"""Pages are true: commands parse, code compiles, links lead somewhere, quoted values and messages are ours.
 
+tests/st/test_pages.py runs what the pages show.
+"""
+
+import ast
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mindface_eri import cli
+from mindface_eri.config import load_config
+from mindface_eri.models.registry import build_network
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("configs/*.md")])
+PLACES = ("*.md", "docs/**/*.md", "configs/*.md", ".github/**/*.md")
+PAGES = sorted(page for place in PLACES for page in ROOT.glob(place))
+OTHERS = ("export", "msrun", "make", "pip", "git", "cd", "python", "source")  # what else a shell block may show
+IDS = {"ids": lambda page: str(page.relative_to(ROOT))}
+
+
+def blocks(page, language):
+    """Fenced blocks of a language, whatever file name follows it."""
+    return re.findall(rf"^```{language}\b[^\n]*\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
 
 
 def commands():
@@ -17,11 +32,11 @@ def commands():
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         for line in text.splitlines():
-            words = re.sub(r"^\$ ", "", line.strip())
+            words = re.sub(r"^(\$ |[A-Z_]+=\S+ )*", "", line.strip())
             if words.startswith("mindface-eri "):
                 yield page.name, shlex.split(words, comments=True)[1:]
             tool = re.search(r"tools/(\w+)\.py (.*)", words)
-            if tool and re.match(r"(msrun|python)\b", words):
+            if tool and re.match(r"(msrun|python)\b", words) and tool[1].replace("_", "-") in cli.COMMANDS:
                 yield page.name, [tool[1].replace("_", "-"), *shlex.split(tool[2], comments=True)]
 
 
@@ -31,13 +46,103 @@ def test_commands_of_the_pages_parse(page, words):
     assert callable(run)
     config = getattr(arguments, "config", None)
     assert config is None or (ROOT / config).is_file(), f"{page}: {config} is not there"
+    if getattr(arguments, "overrides", None):
+        load_config(ROOT / config if config else None, arguments.overrides)
 
 
 def test_the_readme_shows_commands():
     assert sum(page == "README.md" for page, _ in commands()) >= 8
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
-        assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
+@pytest.mark.parametrize("page", PAGES, **IDS)
+def test_shell_blocks_hold_nothing_unknown(page):
+    for block in blocks(page, "bash"):
+        for line in filter(None, block.replace("\\\n", " ").splitlines()):
+            word = re.sub(r"^([A-Z_]+=\S+ )*", "", line).split()[0]
+            assert word.startswith(("#", "mindface-eri", ".venv/")) or word in OTHERS, f"{page.name}: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, **IDS)
+def test_python_blocks_compile(page):
+    for block in blocks(page, "python"):
+        compile(block, page.name, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, **IDS)
+def test_commands_named_in_sentences_exist(page):
+    for name in re.findall(r"`mindface-eri ([a-z][a-z-]*)", page.read_text(encoding="utf-8")):
+        assert name in cli.COMMANDS, f"{page.name}: mindface-eri {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, **IDS)
+def test_links_and_pictures_lead_somewhere(page):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(#[^)\s]+)?\)", page.read_text(encoding="utf-8")):
+        if target.startswith(("http", "mailto:")):
+            continue
+        other = page.parent / target if target else page
+        assert other.exists(), f"{page.name}: {target}"
+        assert not anchor or anchor[1:] in anchors(other), f"{page.name}: {target}{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, **IDS)
+def test_files_named_in_sentences_are_there(page):
+    for name in re.findall(r"`((?:configs|docs|tools|tests|mindface_eri)/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists(), f"{page.name}: {name}"
+
+
+def anchors(page):
+    """Anchors that GitHub makes of a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def leaves(tree, prefix=""):
+    """Dotted keys of nested mappings, with their values."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def test_the_recipe_page_is_the_recipe():
+    """Every key of the base recipe has a row with its value, and `ours` stands where the recipe says so."""
+    text = (ROOT / "configs" / "_base_paper.yaml").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \| (paper|ours)\b", (ROOT / "docs/recipe.md").read_text(), re.M)
+    assert {key: yaml.safe_load(value) for key, value, _ in rows} == dict(leaves(yaml.safe_load(text)))
+    for key, _, source in rows:
+        line = next(line for line in text.splitlines() if line.strip().startswith(key.rpartition(".")[2] + ":"))
+        assert ("not in the paper" in line) == (source == "ours"), line
+
+
+def test_the_list_of_recipes_has_each_with_its_parameters():
+    rows = re.findall(r"^\| `([\w.]+)` \|[^|]+\| ([\d,]+) \|", (ROOT / "configs" / "README.md").read_text(), re.M)
+    recipes = {path.stem for path in (ROOT / "configs").glob("*.yaml") if not path.name.startswith("_")}
+    assert {name for name, _ in rows} == recipes
+    counted = {}
+    for name, count in rows:
+        model = load_config(ROOT / "configs" / f"{name}.yaml").model
+        if model not in counted:
+            counted[model] = sum(parameter.size for parameter in build_network(model).trainable_params())
+        assert counted[model] == int(count.replace(",", "")), name
+
+
+def test_the_index_lists_every_page():
+    listed = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "README.md").read_text())
+    assert {*listed, "README.md"} == {page.name for page in (ROOT / "docs").glob("*.md")}
+
+
+def test_the_data_page_quotes_messages_that_are_ours():
+    texts = []
+    for path in (ROOT / "mindface_eri").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                texts.append("".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8").partition("## What goes wrong")[2]
+    quoted = [row[1] for row in re.findall(r"^\| (.+?) \| (.+) \|$", page, re.M) if row[1] not in ("message", "reason")
+              and "---" not in row[1]]
+    assert len(quoted) > 10
+    for message in (part.strip() for quote in quoted for part in quote.replace("`", "").split("…")):
+        assert any(message in text for text in texts), message

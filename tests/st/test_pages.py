@@ -1,0 +1,138 @@
+"""What the pages show is run, in the order shown, on toy clips and with toy sizes of the recipes that they name.
+
+A block whose language is followed by a file name is written to that file. A block after a comment
+`<!-- not run: why -->` is only parsed, by tests/ut/test_docs.py, as are the pages that are not named here.
+"""
+
+import csv
+import importlib.util
+import json
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import mindspore
+import pytest
+
+from mindface_eri import cli, create_model
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"(<!-- not run: [^>]+ -->\n)?^```(\w+) ?(\S*)\n(.*?)^```$", re.M | re.S)
+HAVE_TORCH = importlib.util.find_spec("torch") is not None
+TOY = """base: {recipe}
+preprocess: {{frames: 4, face: {{size: 32}}}}
+model: {{frames: 4, crop_size: 32, stem_width: 8, spatial_depth: 1, spatial_heads: 2, width: 16, temporal_depth: 1,
+         temporal_heads: 2, tcn_dilations: [1, 2]}}
+train: {{epochs: 1, batch_size: 4}}
+"""
+
+
+def run_page(page: str, names: dict) -> None:
+    """Runs the blocks of a page in the current folder; Python blocks share `names`."""
+    for skipped, language, file, code in BLOCK.findall((ROOT / page).read_text(encoding="utf-8")):
+        if file:
+            Path(file).parent.mkdir(exist_ok=True)
+            Path(file).write_text(code, encoding="utf-8")
+        elif skipped or language not in ("python", "bash"):
+            continue
+        elif language == "python":
+            exec(compile(code, page, "exec"), names)
+        else:
+            for line in code.replace("\\\n", " ").splitlines():
+                run_line(shlex.split(line, comments=True))
+
+
+def run_line(words: list) -> None:
+    """One line of a shell: `export A=B` or one of our commands."""
+    if words[:1] == ["export"]:
+        os.environ.update(word.split("=", 1) for word in words[1:])
+    elif words and (words[1] != "convert-weights" or HAVE_TORCH):  # without it, stem.ckpt is there already
+        assert words[0] == "mindface-eri", f"a page shows {' '.join(words)!r}: say `not run` before it, and why"
+        assert cli.main(words[1:]) == 0, " ".join(words)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A folder with what the pages speak of, in which the README's own commands have been run."""
+    folder, patch = tmp_path_factory.mktemp("pages"), pytest.MonkeyPatch()
+    patch.chdir(folder)
+    patch.syspath_prepend(str(folder))
+    (folder / "configs").mkdir()
+    for recipe in (ROOT / "configs").glob("eri_*.yaml"):
+        (folder / "configs" / recipe.name).write_text(TOY.format(recipe=recipe), encoding="utf-8")
+    assert cli.main(["synthesize", "HUME", "--clips", "9", "--duration", "0.6", "1", "--fps", "15", "15"]) == 0
+    clips = sorted(Path("HUME").rglob("*.mp4"))
+    for target in ("clip", "clips/00000", *(f"my_data/{name}" for name in (
+            "anna_1", "anna_2", "ben_1", "cleo_1", "cleo_2", "dan_1"))):
+        Path(target).parent.mkdir(exist_ok=True)
+        shutil.copy(clips[len(target) % 9], f"{target}.mp4")
+    stem_weights()
+    run_page("README.md", {})
+    yield folder
+    patch.undo()
+
+
+def stem_weights() -> None:
+    """What the README converts, and what that gives for where PyTorch is not installed."""
+    mindspore.save_checkpoint(create_model("eri_visual", stem_width=8, spatial_heads=2).stem, "stem.ckpt")
+    if HAVE_TORCH:
+        import torch
+
+        from mindface_eri.deploy.torch_twin import ResNetStem
+
+        torch.save(ResNetStem(8).state_dict(), "dan_affecnet.pth")
+
+
+@pytest.fixture
+def environment():
+    """Takes back what a page exports."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.mark.slow
+def test_the_readme(world):
+    assert Path("clip.html").is_file() and Path("runs/fusion/predictions_val.csv").is_file()
+
+
+@pytest.mark.slow
+def test_data(world, environment):
+    names = {}
+    run_page("docs/data.md", names)
+    assert names["manifest"].emotions == ("Anger",)
+    with open("my_records/clips.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["Subject"] for row in rows] == ["anna", "anna", "ben", "cleo", "cleo", "dan"]
+
+
+@pytest.mark.slow
+def test_deployment(world, environment):
+    Path("clips/broken.mp4").write_text("no clip")
+    names = {}
+    run_page("docs/deployment.md", names)
+    assert "error" in names["rows"][1]
+    good = {key: value for key, value in names["rows"][0].items() if key != "File_ID"}
+    assert names["answers"]["clips/00000.mp4"] == pytest.approx(good, abs=1e-6)
+    assert "broken.mp4" in names["answers"]["clips/broken.mp4"]
+    said = json.loads(Path("runs/fusion/export/eri_dual_branch.onnx.json").read_text())
+    table = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/deployment.md").read_text(), re.M)
+    assert set(said) == set(re.findall(r"`(\w+)`", " ".join(table)))
+    Path("clips/broken.mp4").unlink()
+
+
+@pytest.mark.slow
+def test_extending(world, environment):
+    run_page("docs/extending.md", {})
+    assert "huber" in Path("runs/huber/config.yaml").read_text()
+    with open("haar_records/clips.csv", newline="") as file:
+        assert [row["detector"] for row in csv.DictReader(file)] == ["haar"]
+
+
+@pytest.mark.slow
+def test_responsible_use(world, environment, capsys):
+    run_page("docs/responsible-use.md", {})
+    assert re.search(r"Country = \w+ \(\d+ clips\)", capsys.readouterr().out)
