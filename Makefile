@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 TORCH ?= torch>=2.0,<3
 
-.PHONY: help demo test test-slow test-parity lint clean
+.PHONY: help demo test test-slow test-parity lint docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,8 +31,12 @@ test-parity: $(INSTALLED)  ## the networks, gradients and converted weights agai
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
 	$(PYTEST) -m "slow or not slow" tests/ut/models/test_parity.py tests/ut/deploy/test_convert.py tests/ut/deploy/test_benchmark.py
 
-lint: $(INSTALLED)  ## ruff
+lint: $(INSTALLED)  ## ruff, then pylint
 	$(BIN)/ruff check .
+	$(BIN)/pylint mindface_eri tools
+
+docs: $(INSTALLED)  ## the pages: links, anchors, pictures, commands, code, quoted values
+	$(PYTEST) tests/ut/test_docs.py
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) demo build *.egg-info

@@ -62,12 +62,12 @@ def world(tmp_path_factory):
     (folder / "configs").mkdir()
     for recipe in (ROOT / "configs").glob("eri_*.yaml"):
         (folder / "configs" / recipe.name).write_text(TOY.format(recipe=recipe), encoding="utf-8")
-    assert cli.main(["synthesize", "HUME", "--clips", "9", "--duration", "0.6", "1", "--fps", "15", "15"]) == 0
+    assert cli.main(["synthesize", "HUME", "--clips", "12", "--duration", "0.6", "1", "--fps", "15", "15"]) == 0
     clips = sorted(Path("HUME").rglob("*.mp4"))
     for target in ("clip", "clips/00000", *(f"my_data/{name}" for name in (
             "anna_1", "anna_2", "ben_1", "cleo_1", "cleo_2", "dan_1"))):
         Path(target).parent.mkdir(exist_ok=True)
-        shutil.copy(clips[len(target) % 9], f"{target}.mp4")
+        shutil.copy(clips[len(target) % 12], f"{target}.mp4")
     stem_weights()
     run_page("README.md", {})
     yield folder

@@ -86,7 +86,8 @@ def test_links_and_pictures_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, **IDS)
 def test_files_named_in_sentences_are_there(page):
-    for name in re.findall(r"`((?:configs|docs|tools|tests|mindface_eri)/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8")):
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:configs|docs|tools|tests|mindface_eri)/[\w./-]+\.\w+)`", text):
         assert (ROOT / name).exists(), f"{page.name}: {name}"
 
 
@@ -118,7 +119,7 @@ def test_the_recipe_page_is_the_recipe():
 def test_the_list_of_recipes_has_each_with_its_parameters():
     rows = re.findall(r"^\| `([\w.]+)` \|[^|]+\| ([\d,]+) \|", (ROOT / "configs" / "README.md").read_text(), re.M)
     recipes = {path.stem for path in (ROOT / "configs").glob("*.yaml") if not path.name.startswith("_")}
-    assert {name for name, _ in rows} == recipes
+    assert {name for name, _ in rows} == recipes, "configs/README.md lists each recipe with its parameters"
     counted = {}
     for name, count in rows:
         model = load_config(ROOT / "configs" / f"{name}.yaml").model
@@ -127,9 +128,15 @@ def test_the_list_of_recipes_has_each_with_its_parameters():
         assert counted[model] == int(count.replace(",", "")), name
 
 
-def test_the_index_lists_every_page():
-    listed = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "README.md").read_text())
-    assert {*listed, "README.md"} == {page.name for page in (ROOT / "docs").glob("*.md")}
+def test_every_page_can_be_reached_from_the_readme():
+    reached, todo = set(), [ROOT / "README.md"]
+    while todo:
+        page = todo.pop()
+        if page not in reached:
+            reached.add(page)
+            links = re.findall(r"\]\(([\w./-]+\.md)\b", page.read_text(encoding="utf-8"))
+            todo += [(page.parent / link).resolve() for link in links]
+    assert {page for page in PAGES if ".github" not in page.parts} - reached == set()
 
 
 def test_the_data_page_quotes_messages_that_are_ours():
