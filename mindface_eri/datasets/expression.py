@@ -129,7 +129,7 @@ def draw_features(pen: Pen, person: Person, expression: Expression) -> None:
 def _eye(pen: Pen, person: Person, e: Expression, side: float) -> None:
     x = side * person.eye_gap + _T * person.eye_size
     middle = -person.eye_height
-    opening = (0.105 + 0.115 * e.wide + 0.02 * e.brows - 0.035 * e.sneer - 0.02 * e.smile - 0.025 * e.grief)
+    opening = 0.105 + 0.115 * e.wide + 0.02 * e.brows - 0.035 * e.sneer - 0.02 * e.smile - 0.025 * e.grief
     opening = max(max(opening, 0.065) * (1.0 - e.blink), 0.004)
     upper, lower = middle - opening * _ARCH, middle + 0.72 * opening * _ARCH
     xs, ys = np.concatenate([x, x[::-1]]), np.concatenate([upper, lower[::-1]])

@@ -28,8 +28,8 @@ def summarize(config: ModelConfig, batch_sizes: Sequence[int] = (1, 64)) -> Tupl
     """
     parameters = count_parameters(config)
     costs = part_costs(config)
-    rows = [[part, parameters[part], costs[part][0] / 1e6,
-             *(costs[part][1] * _BYTES * size / 2**20 for size in batch_sizes)] for part in costs]
+    rows = [[part, parameters[part], products / 1e6, *(values * _BYTES * size / 2**20 for size in batch_sizes)]
+            for part, (products, values) in costs.items()]
     rows.append(["total", *(sum(row[i] for row in rows) for i in range(1, len(rows[0])))])
     return ["part", "parameters", "M mult-adds a clip", *(f"MiB at batch {size}" for size in batch_sizes)], rows
 

@@ -2,7 +2,8 @@
 
 from mindface_eri.metrics.correlation import METRICS, bootstrap, ccc, mae, mean_pearson, mse, pearson
 
-__all__ = ["METRICS", "PearsonMetric", "bootstrap", "ccc", "mae", "mean_pearson", "mse", "pearson"]
+__all__ = ["METRICS", "PearsonMetric", "bootstrap", "ccc", "mae",  # pylint: disable=undefined-all-variable
+           "mean_pearson", "mse", "pearson"]
 
 
 def __getattr__(name: str):

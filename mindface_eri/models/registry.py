@@ -88,5 +88,3 @@ def load_stem(network: nn.Cell, path: str) -> None:
             raise CheckpointError(f"{path}: stem.{name} {found}, the network needs {tuple(parameter.shape)}; "
                                   "check model.stem_width, or convert the weights again")
         parameter.set_data(ms.Tensor(source.asnumpy()))
-
-

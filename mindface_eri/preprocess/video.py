@@ -8,7 +8,7 @@ are taken as square, whatever aspect ratio a container declares for them.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Iterator, List, Optional, Tuple
 
@@ -203,10 +203,8 @@ def decoded(container, stream) -> Iterator:
         except (av.error.FFmpegError, EOFError):
             continue
         yield from frames
-    try:  # what threaded decoding still holds where reading ended in an error
+    with suppress(av.error.FFmpegError, EOFError):  # what threaded decoding still holds where reading ended in an error
         yield from stream.codec_context.decode(None)
-    except (av.error.FFmpegError, EOFError):
-        return
 
 
 def _resized(frame, size: Tuple[int, int]):

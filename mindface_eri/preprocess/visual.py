@@ -158,4 +158,3 @@ def _crop_all(path: os.PathLike, reader: _Reader, picks: np.ndarray, placed: lis
             if number >= max(late):
                 break
     return crops
-
