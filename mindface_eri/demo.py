@@ -65,8 +65,8 @@ class _Narrator:
 
 
 def _find_recipes(folder: Path) -> Path:
-    beside_package = Path(__file__).resolve().parents[1] / folder
-    for place in (folder, beside_package):
+    package = Path(__file__).resolve().parent
+    for place in (folder, package.parent / folder, package / folder):  # MindFace keeps recipes in its packages
         if (place / "demo_fusion.yaml").is_file():
             return place
     raise ConfigError(f"{folder}: no demo_fusion.yaml there; run from the repository's root, or name its configs/ "

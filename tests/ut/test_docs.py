@@ -45,7 +45,9 @@ def test_commands_of_the_pages_parse(page, words):
     arguments, run = cli._parse(words)
     assert callable(run)
     config = getattr(arguments, "config", None)
-    assert config is None or (ROOT / config).is_file(), f"{page}: {config} is not there"
+    recipes = getattr(arguments, "recipes", None)
+    for recipe in filter(None, (config, *(recipes if isinstance(recipes, list) else ()))):
+        assert (ROOT / recipe).is_file(), f"{page}: {recipe} is not there"
     if getattr(arguments, "overrides", None):
         load_config(ROOT / config if config else None, arguments.overrides)
 
