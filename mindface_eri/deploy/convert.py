@@ -27,7 +27,8 @@ _NORM = re.compile(r"(.*\b(?:bn\d|norm\d?|downsample\.1))\.(weight|bias|running_
 _RENAMED = ((re.compile(r"\.encoder\.layers\.(\d+)\."), r".encoder.blocks.\1."),
             (re.compile(r"\.self_attn\.in_proj_(weight|bias)$"), r".attention.qkv.\1"),
             (re.compile(r"\.self_attn\.out_proj\."), ".attention.out."),
-            (re.compile(r"\btemporal\.convs\.(\d+)\."), r"temporal.tcn.convolutions.\1.product."))
+            (re.compile(r"\btemporal\.convs\.(\d+)\.weight"), r"temporal.tcn.convolutions.\1.product.weight"),
+            (re.compile(r"\btemporal\.convs\.(\d+)\.bias"), r"temporal.tcn.convolutions.\1.bias"))
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,9 @@ def our_name(name: str) -> str:
 
 
 def _relayout(name: str, value: np.ndarray) -> np.ndarray:
-    """Causal convolutions keep their weight as (out, kernel * in); PyTorch as (out, in, kernel)."""
+    """Causal convolutions keep their weight as (kernel * out, in); PyTorch as (out, in, kernel)."""
     if name.endswith(".product.weight"):
-        value = value.transpose(0, 2, 1).reshape(len(value), -1)
+        value = value.transpose(2, 0, 1).reshape(-1, value.shape[1])
     return np.ascontiguousarray(value)
 
 

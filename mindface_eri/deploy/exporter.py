@@ -14,7 +14,7 @@ from mindspore import Tensor
 
 from mindface_eri.config import RuntimeConfig
 from mindface_eri.deploy.backends import INPUTS, CellBackend, input_shapes
-from mindface_eri.deploy.fold import fold_batch_norm, spell_layer_norm
+from mindface_eri.deploy.fold import fold_batch_norm, spell_for_onnx
 from mindface_eri.deploy.model_card import write_model_card
 from mindface_eri.deploy.onnx_graph import polish, traced_batch
 from mindface_eri.deploy.sidecar import preprocess_of, write_sidecar
@@ -136,7 +136,7 @@ def _write(trained: TrainedModel, file: Path, kind: str, batch: Optional[int]) -
     network = fold_batch_norm(trained.build())
     model = trained.model
     if kind == "onnx":
-        network = spell_layer_norm(network)
+        network = spell_for_onnx(network)
         traced = batch or traced_batch(model.frames)
         arguments = [Tensor(np.zeros(shape, dtype)) for shape, dtype in input_shapes(model, traced)]
     elif batch:

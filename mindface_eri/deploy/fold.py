@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from mindface_eri.models.resnet import BasicBlock, ResNetStem
+from mindface_eri.models.resnet import BasicBlock, ResNetStem, ZeroBorder
+from mindface_eri.models.tcn import Delay
 
 
 def fold_batch_norm(network: nn.Cell) -> nn.Cell:
@@ -52,12 +53,34 @@ class _SpelledLayerNorm(nn.Cell):
         return centred / ops.sqrt(variance + self.epsilon) * self.gamma + self.beta
 
 
-def spell_layer_norm(network: nn.Cell) -> nn.Cell:
-    """Replaces each layer normalisation by its elementary operations, in place; only for ONNX export."""
+class _PaddedDelay(nn.Cell):
+    """`models.tcn.Delay` by padding: joined-on zeros would become a constant of the traced batch."""
+
+    def __init__(self, delay: Delay) -> None:
+        super().__init__()
+        self.pad = nn.Pad(((0, 0), (delay.steps, 0), (0, 0)))
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.pad(x)[:, :x.shape[1]]  # (B, T, C)
+
+
+def _padded_border(_: ZeroBorder) -> nn.Cell:
+    """Likewise; `onnx_graph` then moves the padding into the pooling."""
+    return nn.Pad(((0, 0), (0, 0), (1, 1), (1, 1)))
+
+
+_SPELLINGS = {nn.LayerNorm: _SpelledLayerNorm, Delay: _PaddedDelay, ZeroBorder: _padded_border}
+
+
+def spell_for_onnx(network: nn.Cell) -> nn.Cell:
+    """Replaces Cells by others of the same numbers that ONNX export, and its runtimes, take better, in place."""
     for _, cell in list(network.cells_and_names()):
         for name, child in list(cell.name_cells().items()):
-            if isinstance(child, nn.LayerNorm):
-                setattr(cell, name, _SpelledLayerNorm(child))
+            spelling = _SPELLINGS.get(type(child))
+            if spelling is not None and isinstance(cell, nn.CellList):
+                cell[int(name)] = spelling(child)
+            elif spelling is not None:
+                setattr(cell, name, spelling(child))
     return _renamed(network)
 
 

@@ -7,11 +7,11 @@ that the differences are settled once.
 from __future__ import annotations
 
 import math
-from typing import Tuple
+from typing import Optional, Tuple
 
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore.common.initializer import HeNormal, HeUniform, Normal, Uniform, XavierUniform, initializer
+from mindspore.common.initializer import HeNormal, Normal, Uniform, XavierUniform, initializer
 
 NORM_EPSILON = 1e-5
 
@@ -20,19 +20,21 @@ class Linear(nn.Dense):
     """`x @ weight.T + bias` over the last axis, for any number of leading axes.
 
     The first axis is never named in a reshape, so that graphs export with a dynamic batch. Weights start as in
-    PyTorch: uniform within 1 / sqrt(in_features), or Xavier uniform with zero bias where `xavier` (which PyTorch's
-    attention uses for its joint query, key and value product).
+    PyTorch: uniform within 1 / sqrt(fan_in), where `fan_in` is `in_features` unless said otherwise, or Xavier uniform
+    with zero bias where `xavier` (which PyTorch's attention uses for its joint query, key and value product).
     """
 
-    def __init__(self, in_features: int, out_features: int, *, xavier: bool = False, zero_bias: bool = False) -> None:
-        weight = XavierUniform() if xavier else HeUniform(math.sqrt(5))
-        bias = "zeros" if xavier or zero_bias else Uniform(1 / math.sqrt(in_features))
-        super().__init__(in_features, out_features, weight_init=weight, bias_init=bias)
+    def __init__(self, in_features: int, out_features: int, *, bias: bool = True, fan_in: Optional[int] = None,
+                 xavier: bool = False, zero_bias: bool = False) -> None:
+        start = Uniform(1 / math.sqrt(fan_in or in_features))
+        super().__init__(in_features, out_features, weight_init=XavierUniform() if xavier else start,
+                         bias_init="zeros" if xavier or zero_bias else start, has_bias=bias)
 
     def construct(self, x: Tensor) -> Tensor:
         inner = x.shape[1:-1]  # known sizes; only the first axis may be dynamic
-        x = x.reshape((-1, self.in_channels))  # (rows, in)
-        x = self.bias_add(self.matmul(x, self.weight), self.bias)  # (rows, out)
+        x = self.matmul(x.reshape((-1, self.in_channels)), self.weight)  # (rows, out)
+        if self.has_bias:
+            x = x + self.bias  # not BiasAdd: the gradient of a plain sum is four times as fast on the CPU
         return x.reshape((-1, *inner, self.out_channels))  # (..., out)
 
 

@@ -24,18 +24,22 @@ class SelfAttention(nn.Cell):
         self.qkv = Linear(width, 3 * width, xavier=True)
         self.out = Linear(width, width, zero_bias=True)
         self.dropout = nn.Dropout(p=dropout)
+        self.split = ops.Split(axis=2, output_num=3)
         self.transpose = ops.Transpose()
         self.similarity = ops.BatchMatMul(transpose_b=True)
         self.weigh = ops.BatchMatMul()
 
     def construct(self, x: Tensor) -> Tensor:
-        tokens, heads, width = x.shape[1], self.heads, self.head_width
-        qkv = self.qkv(x).reshape((-1, tokens, 3, heads, width))  # (B, N, 3, h, D/h)
-        qkv = self.transpose(qkv, (2, 0, 3, 1, 4))  # (3, B, h, N, D/h)
-        query, key, value = qkv[0] * self.scale, qkv[1], qkv[2]  # each (B, h, N, D/h)
+        tokens = x.shape[1]
+        query, key, value = self.split(self.qkv(x))  # each (B, N, D)
+        query, key, value = self._heads(query * self.scale), self._heads(key), self._heads(value)  # each (B, h, N, D/h)
         weights = self.dropout(softmax(self.similarity(query, key)))  # (B, h, N, N)
         x = self.transpose(self.weigh(weights, value), (0, 2, 1, 3))  # (B, N, h, D/h)
-        return self.out(x.reshape((-1, tokens, heads * width)))  # (B, N, D)
+        return self.out(x.reshape((-1, tokens, self.heads * self.head_width)))  # (B, N, D)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        x = x.reshape((-1, x.shape[1], self.heads, self.head_width))  # (B, N, h, D/h)
+        return self.transpose(x, (0, 2, 1, 3))  # (B, h, N, D/h)
 
 
 class EncoderBlock(nn.Cell):

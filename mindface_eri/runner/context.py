@@ -97,9 +97,6 @@ def setup(runtime: RuntimeConfig, verbose: bool = False) -> Context:
         _warn_of_an_idle_card()
     _set_device(device)
     ms.set_context(mode=ms.GRAPH_MODE if runtime.mode == "graph" else ms.PYNATIVE_MODE)
-    if runtime.threads:
-        with contextlib.suppress(RuntimeError):  # fixed once the first kernel has run
-            ms.runtime.dispatch_threads_num(runtime.threads)
     rank, world_size = _join() if _launched_ranks() > 1 else (0, 1)
     seed_everything(runtime.seed + rank)
     return Context(device=device, mode=runtime.mode, rank=rank, world_size=world_size)

@@ -92,7 +92,8 @@ class ApplyStep(nn.Cell):
     def construct(self, gradients):
         if self.reduce is not None:
             gradients = self.reduce(gradients)
-        gradients = self.each(ops.partial(_divide, self.scale * self.batches), gradients)
+        if self.scaled or self.batches > 1:
+            gradients = self.each(ops.partial(_divide, self.scale * self.batches), gradients)
         if not self.scaled:
             return self._update(gradients)
         finite = ops.reduce_min(ops.stack(self.each(_finite, gradients))) > 0.5

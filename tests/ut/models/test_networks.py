@@ -105,7 +105,7 @@ def test_future_does_not_leak_and_receptive_field():
     assert network.receptive_field == 1 + 2 * (1 + 2 + 4)
     for layer in network.convolutions:  # positive weights on positive input: no ReLU hides a dependence
         layer.product.weight.set_data(Tensor(np.abs(layer.product.weight.asnumpy()) + 0.1))
-        layer.product.bias.set_data(Tensor(np.abs(layer.product.bias.asnumpy())))
+        layer.bias.set_data(Tensor(np.abs(layer.bias.asnumpy())))
     x = np.abs(np.random.default_rng(0).normal(size=(1, 40, 3))).astype(np.float32)
     changed = x.copy()
     changed[0, 12] += 1
