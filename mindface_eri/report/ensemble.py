@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
-from typing import Optional, Sequence, Set, Tuple
+from typing import List, Optional, Sequence, Set, Tuple
 
+from mindface_eri.config import TrainConfig
 from mindface_eri.datasets.folds import fold_splits
 from mindface_eri.datasets.predictions import read_predictions
 from mindface_eri.datasets.records import open_records
@@ -64,6 +66,10 @@ def clips_seen(run: os.PathLike) -> Set[str]:
     records = open_records(config.data.records)
     splits = fold_splits(records, config.data)
     seen = {row["id"] for row, split in zip(records.table, splits) if split in ("train", "val")}
-    for branch in (config.train.visual_run, config.train.acoustic_run):
-        seen |= clips_seen(branch) if branch is not None else set()
-    return seen
+    return seen.union(*map(clips_seen, _branches(config.train)))
+
+
+def _branches(train: TrainConfig) -> List[str]:
+    """The runs that a training built on: what its `..._run` and `..._runs` name."""
+    named = [getattr(train, key.name) for key in dataclasses.fields(train) if key.name.endswith(("_run", "_runs"))]
+    return [run for value in named if value for run in ([value] if isinstance(value, str) else value)]
