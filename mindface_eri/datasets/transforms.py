@@ -94,7 +94,7 @@ class MfccAugmenter:
         masked = np.zeros(mfcc.shape, bool)
         for _ in range(self._config.mfcc_time_masks):
             masked[_stretch(rng, len(mfcc), self._config.mfcc_time_mask_width)] = True
-        bands = masked.reshape(len(mfcc), self._audio.stack, self._audio.coefficients)  # a view, frame by frame
+        bands = masked.reshape((len(mfcc), self._audio.stack, self._audio.coefficients))  # a view, frame by frame
         for _ in range(self._config.mfcc_feature_masks):
             bands[:, :, _stretch(rng, self._audio.coefficients, self._config.mfcc_feature_mask_width)] = True
         return np.where(masked, self._mean, mfcc).astype(np.float32, copy=False)
