@@ -11,7 +11,8 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "mindface_layout.py"
 SUBSET = ("test_config.py", "test_cli.py", "test_recipes.py", "test_plugins.py", "datasets/test_labels.py",
-          "datasets/test_preprocessing.py", "deploy/test_model_card.py", "models/test_networks.py")
+          "datasets/test_preprocessing.py::test_one_and_two_workers_write_the_same", "deploy/test_model_card.py",
+          "deploy/test_export.py::test_onnx_predictor_does_not_import_mindspore")
 
 
 @pytest.fixture(scope="module")
