@@ -29,7 +29,7 @@ test-slow: $(INSTALLED)  ## whole routes and long checks
 
 test-parity: $(INSTALLED)  ## the networks, gradients and converted weights against PyTorch, which this installs
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
-	$(PYTEST) -m "slow or not slow" tests/ut/models/test_parity.py tests/ut/deploy/test_convert.py tests/ut/deploy/test_benchmark.py
+	$(PYTEST) -m "slow or not slow" tests/ut/models/test_parity.py tests/ut/deploy/test_convert.py tests/ut/benchmark/test_networks.py
 
 lint: $(INSTALLED)  ## ruff, then pylint
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from typing import Callable, Dict, List, Tuple
 
 from mindface_eri.config import load_config
 from mindface_eri.errors import ConfigError, DataError
+from mindface_eri.threads import cores
 
 STAGES = ("visual", "acoustic", "fusion")
 WARNING = ("This model was trained on drawings and computed voices. It knows nothing about people: the numbers show "
@@ -35,11 +36,11 @@ def run_demo(out: os.PathLike, *, recipes: os.PathLike = "configs", clips: int =
     out, recipes = Path(out), _find_recipes(Path(recipes))
     say = _Narrator(notify)
     say.step(f"generating {clips} clips of drawn people in {out / 'corpus'}")
-    synthesize(out / "corpus", clips=clips, seed=seed, duration=(2.0, 3.0), fps=(15, 15), workers=os.cpu_count() or 1)
+    synthesize(out / "corpus", clips=clips, seed=seed, duration=(2.0, 3.0), fps=(15, 15), workers=cores())
     samples = _samples(out / "samples", say)
     say.step(f"preprocessing into {out / 'records'}")
     config = load_config(recipes / "demo_fusion.yaml")
-    preprocess_dataset(out / "corpus", out / "records", config.preprocess, workers=os.cpu_count() or 1, resume=True)
+    preprocess_dataset(out / "corpus", out / "records", config.preprocess, workers=cores(), resume=True)
     runs = _train(out, recipes, say)
     validation = _evaluate(runs, out / "records", say)
     exported = _export(runs["fusion"], say)

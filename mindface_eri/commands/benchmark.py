@@ -1,59 +1,136 @@
 """mindface-eri benchmark"""
 
-import json
-import platform
+import os
+import sys
 from pathlib import Path
 
-from mindface_eri.commands.common import add_config, cores, read_config
+from mindface_eri.commands.common import add_config, read_config
+from mindface_eri.threads import cores, environment
 
-PARTS = ("preprocess", "infer", "train")
+# subject -> what stands beside what; the order in which all are measured
+SUBJECTS = {
+    "preprocess": "a plain OpenCV and dlib script",
+    "features": "librosa called plainly",
+    "data": "torch's DataLoader",
+    "infer": "the eager PyTorch twin",
+    "train": "the eager PyTorch twin",
+    "predict": "the plain script and the twin, from a raw clip on",
+    "route": "the three stages in plain PyTorch",
+    "growth": "cost per clip at 50, 500 and 2,000 clips; only when named",
+}
+_PATHS = {"preprocess": "video files", "predict": "video files", "data": "a folder of records",
+          "route": "a data set", "growth": "a generated corpus"}
 
 
 def add_arguments(parser):
     """Adds this command's arguments."""
-    parser.add_argument("what", choices=PARTS, help="preprocess: a plain OpenCV and dlib script beside ours; infer and "
-                                                    "train: the eager PyTorch twin (extra 'bench') beside ours")
-    parser.add_argument("paths", nargs="*", type=Path, help="preprocess: video files")
+    told = "; ".join(f"{name}: {beside}" for name, beside in SUBJECTS.items())
+    parser.add_argument("what", nargs="?", choices=SUBJECTS, help=f"{told}. Without one: all but growth")
+    parser.add_argument("paths", nargs="*", type=Path,
+                        help="what to measure on, instead of something drawn: preprocess and predict: video files; "
+                             "data: a folder of records; route and growth: a data set")
     add_config(parser)
-    parser.add_argument("--repeats", type=int, default=3, help="rounds; medians are given")
-    parser.add_argument("--threads", type=int, default=cores(), help="infer and train: threads of each contestant")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds; the median, the fastest and the slowest show")
+    parser.add_argument("--threads", type=int, default=cores(), help="threads of each contestant")
+    parser.add_argument("--workers", type=int, default=cores(), help="data, route, growth: processes or reader threads")
+    parser.add_argument("--clips", type=int, nargs="+", metavar="N",
+                        help="data, route: clips (256, 32); growth: sizes (50 500 2000)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
 def run(arguments):
-    """Measures side by side and prints a table, with the machine named."""
-    from mindface_eri.errors import ConfigError
+    """Measures side by side and prints a table a subject, with the machine named."""
+    _check(arguments)
+    os.environ.update(environment(arguments.threads))  # before any library starts its threads
+    if arguments.what is None:
+        return _run_all(sys.argv[1:])
+    from mindface_eri.benchmark.harness import find_torch, table
+    from mindface_eri.benchmark.machine import describe, sentence
+
+    machine = describe(arguments.threads)
+    rows = _measure(arguments, read_config(arguments))
+    if arguments.json:
+        import json
+
+        print(json.dumps({"machine": machine, "subject": arguments.what, "rows": [row.as_dict() for row in rows]},
+                         indent=2))
+        return 0
     from mindface_eri.report.tables import format_table
 
-    if arguments.repeats < 1:
-        raise ConfigError(f"--repeats {arguments.repeats}: must be at least 1")
-    if (arguments.what == "preprocess") != bool(arguments.paths):
-        raise ConfigError("give video files to 'benchmark preprocess', and only to it")
-    headers, rows = _measure(arguments, read_config(arguments))
-    machine = {"processor": _processor(), "cores": cores(), "python": platform.python_version()}
-    if arguments.json:
-        print(json.dumps({"machine": machine, "rows": [dict(zip(headers, row)) for row in rows]}, indent=2))
-    else:
-        print(", ".join(f"{key} {value}" for key, value in machine.items()))
-        print(format_table(headers, rows, digits=3))
+    print(f"{arguments.what}, {arguments.repeats} rounds; {sentence(machine)}\n")
+    print(format_table(*table(rows)))
+    if find_torch() is None and arguments.what not in ("features", "growth", "preprocess"):
+        print("\nno ratios: PyTorch is not installed; pip install 'mindface_eri[bench]'")
     return 0
 
 
+def _check(arguments):
+    from mindface_eri.errors import ConfigError
+
+    for name in ("repeats", "threads", "workers"):
+        if getattr(arguments, name) < 1:
+            raise ConfigError(f"--{name} {getattr(arguments, name)}: must be at least 1")
+    if min(arguments.clips or [3]) < 3:
+        raise ConfigError(f"--clips {min(arguments.clips)}: must be at least 3")
+    if arguments.paths and arguments.what not in _PATHS:
+        raise ConfigError(f"benchmark {arguments.what} takes no paths; these do: "
+                          + ", ".join(f"{name} ({kind})" for name, kind in _PATHS.items()))
+    if len(arguments.paths) > 1 and arguments.what not in ("preprocess", "predict"):
+        raise ConfigError(f"benchmark {arguments.what} takes one path, {_PATHS[arguments.what]}; "
+                          f"{len(arguments.paths)} were given")
+
+
+def _run_all(words):
+    """Every subject in a process of its own, so that none starts with another's threads and memory."""
+    import subprocess
+
+    failed = False
+    for subject in (name for name in SUBJECTS if name != "growth"):
+        command = [sys.executable, "-m", "mindface_eri.cli", words[0], subject, *words[1:]]
+        failed |= bool(subprocess.run(command, check=False).returncode)
+        print(flush=True)
+    return int(failed)
+
+
 def _measure(arguments, config):
+    repeats, threads, workers, paths = arguments.repeats, arguments.threads, arguments.workers, arguments.paths
+    path = paths[0] if paths else None
     if arguments.what == "preprocess":
-        from mindface_eri.preprocess.benchmark import benchmark_preprocess
+        return _preprocess(paths, repeats, config.preprocess)
+    if arguments.what == "features":
+        from mindface_eri.benchmark.features import benchmark_features
 
-        rows = benchmark_preprocess(arguments.paths, repeats=arguments.repeats, config=config.preprocess)
-        return list(rows[0]), [list(row.values()) for row in rows]
-    from mindface_eri.deploy.benchmark import benchmark_infer, benchmark_train
+        return benchmark_features(repeats=repeats, config=config.preprocess)
+    if arguments.what == "data":
+        from mindface_eri.benchmark.data import benchmark_data
 
-    measure = benchmark_infer if arguments.what == "infer" else benchmark_train
-    return measure(model=config.model, repeats=arguments.repeats, threads=arguments.threads)
+        return benchmark_data(path, clips=(arguments.clips or [256])[0], workers=workers, repeats=repeats,
+                              config=config.preprocess)
+    if arguments.what in ("infer", "train"):
+        from mindface_eri.benchmark.networks import benchmark_infer, benchmark_train
+
+        measure = benchmark_infer if arguments.what == "infer" else benchmark_train
+        return measure(model=config.model, repeats=repeats, threads=threads)
+    if arguments.what == "predict":
+        from mindface_eri.benchmark.predict import benchmark_predict
+
+        return benchmark_predict(paths, repeats=repeats, threads=threads, config=config)
+    if arguments.what == "route":
+        from mindface_eri.benchmark.route import SMALL, benchmark_route
+
+        given = arguments.config is not None or arguments.overrides
+        return benchmark_route(path, workers=workers, clips=(arguments.clips or [32])[0],
+                               config=config if given else SMALL)
+    from mindface_eri.benchmark.growth import benchmark_growth
+
+    return benchmark_growth(arguments.clips or (50, 500, 2000), path, workers=workers)
 
 
-def _processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown"
+def _preprocess(paths, repeats, config):
+    import tempfile
+
+    from mindface_eri.benchmark.clips import drawn_clip
+    from mindface_eri.benchmark.preprocess import benchmark_preprocess
+
+    with tempfile.TemporaryDirectory() as folder:
+        return benchmark_preprocess(paths or [drawn_clip(folder)], repeats=repeats, config=config)

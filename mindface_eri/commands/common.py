@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Optional
 
@@ -37,8 +36,3 @@ def read_config(arguments: argparse.Namespace, **flags: Optional[str]) -> Config
     flags["runtime__device"] = getattr(arguments, "device", None)
     values = {key.replace("__", "."): str(value) for key, value in flags.items() if value is not None}
     return load_config(arguments.config, arguments.overrides, values)
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from mindface_eri.commands.common import cores
 from mindface_eri.report.answers import FORMATS, format_answers
+from mindface_eri.threads import cores
 
 
 def add_arguments(parser):

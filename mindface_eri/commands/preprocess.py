@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from mindface_eri.commands.common import add_config, cores, read_config
+from mindface_eri.commands.common import add_config, read_config
+from mindface_eri.threads import cores
 
 
 def add_arguments(parser):

@@ -29,12 +29,9 @@ from mindface_eri.config import PreprocessConfig
 from mindface_eri.constants import MODALITIES
 from mindface_eri.datasets.parts import save_clip
 from mindface_eri.errors import ConfigError, MediaError, MissingDependencyError
+from mindface_eri.threads import environment
 
 DEFAULT_EXTRACTOR = "mindface_eri.preprocess.clip:extract_clip"
-
-# One thread for each worker's libraries: results must not depend on how sums are split, and N workers fill N cores.
-SINGLE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
-                               "OPENCV_FOR_THREADS_NUM"), "1")
 
 # (state, stage, reason): "done", "failed" for a clip that cannot be used, "fatal" where no clip could.
 Reply = Tuple[str, str, str]
@@ -175,11 +172,12 @@ class Worker:
             timer.cancel()
 
     def _start(self) -> None:
+        """One thread a library: results must not depend on how sums are split, and N workers fill N cores."""
         self._chatter = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         paths = os.pathsep.join(path for path in sys.path if path)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mindface_eri.datasets.extraction"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self._chatter, env={**os.environ, **SINGLE_THREAD, "PYTHONPATH": paths})
+            stderr=self._chatter, env={**os.environ, **environment(1), "PYTHONPATH": paths})
         self._starting = True  # until it says that it is ready
 
     def _bury(self) -> str:

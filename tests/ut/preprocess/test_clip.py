@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from mindface_eri.benchmark.preprocess import mean_iou
 from mindface_eri.config import Config, FaceConfig, PreprocessConfig
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.errors import DataError, MediaError, MissingDependencyError
-from mindface_eri.preprocess.benchmark import mean_iou
 from mindface_eri.preprocess.clip import extract_clip
 from mindface_eri.preprocess.detectors import LANDMARK_VARIABLE, MtcnnDetector, landmark_model
 from mindface_eri.preprocess.storage import decode_jpeg, encode_jpeg

@@ -7,9 +7,7 @@ import pytest
 
 from mindface_eri.config import FaceConfig, PreprocessConfig
 from mindface_eri.errors import MediaError
-from mindface_eri.preprocess.benchmark import benchmark_preprocess, box_iou
 from mindface_eri.preprocess.clip import extract_clip
-from mindface_eri.preprocess.literal import literal_clip
 from mindface_eri.preprocess.preview import STATE_COLOURS, contact_sheet, save_contact_sheet, sound_of
 from mindface_eri.preprocess.video import write_video
 
@@ -58,27 +56,3 @@ def test_the_sheet_shows_the_sound_that_the_clip_uses(clip, tone, tmp_path):
 def test_a_clip_without_sound_shows_none(clip):
     silent = dataclasses.replace(clip, present=np.array([1, 0], np.float32))
     assert sound_of(silent, "gone.mp4", None, 16000) == (None, 0.0)
-
-
-def test_yardstick_sees_the_same_face(face_clip):
-    literal, ours = literal_clip(face_clip, CONFIG), extract_clip(face_clip, CONFIG)
-    assert literal.found_share == 1.0 and literal.total == 30
-    assert literal.frames.shape == ours.frames.shape and literal.mfcc.shape == ours.mfcc.shape
-    assert box_iou(literal.boxes, ours.boxes).mean() > 0.85
-
-
-def test_benchmark_rows(face_clip):
-    rows = benchmark_preprocess([face_clip, "never opened"], clips_limit=1, repeats=1, config=CONFIG)
-    assert len(rows) == 1
-    row = rows[0]
-    assert (row["clip"], row["width"], row["height"], row["frames"]) == ("face.mp4", 320, 240, 30)
-    assert row["iou"] > 0.9 and row["share_track"] == row["share_every_frame"] == 1.0
-    assert row["speedup"] == pytest.approx(row["literal_s"] / row["track_s"])
-    with pytest.raises(ValueError, match="repeats"):
-        benchmark_preprocess([face_clip], repeats=0)
-
-
-def test_box_iou_by_hand():
-    one = np.array([[0, 0, 2, 2], [0, 0, 1, 1]], float)
-    other = np.array([[1, 1, 3, 3], [5, 5, 6, 6]], float)
-    np.testing.assert_allclose(box_iou(one, other), [1 / 7, 0])

@@ -1,52 +1,44 @@
-"""Time of inference and of training steps beside the eager PyTorch twin, measured in turns in one process.
-
-Ratios to the twin are what travels from machine to machine; they need PyTorch (extra `bench`). Without it the rows
-stand without ratios.
-"""
+"""Time of inference and of training steps beside the eager PyTorch twin, and the multiply-adds' own limit."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from mindface_eri.benchmark.harness import Row, Timing, find_torch, in_turns, row
+from mindface_eri.benchmark.machine import matmul_seconds
 from mindface_eri.config import Config, ModelConfig, RuntimeConfig, TrainConfig, save_config, to_dict
 from mindface_eri.deploy.backends import INPUTS, CellBackend, OnnxBackend
+from mindface_eri.deploy.sidecar import infer_preprocess
+from mindface_eri.deploy.summary import part_costs
 
-Table = Tuple[List[str], List[list]]
-_HEADERS = ["what", "batch", "seconds", "twin's seconds", "ratio"]
 
-
-def benchmark_infer(model: ModelConfig = ModelConfig(), *, repeats: int = 5, threads: int = 2) -> Table:  # noqa: B008
+def benchmark_infer(model: ModelConfig = ModelConfig(), *, repeats: int = 5, threads: int = 2) -> List[Row]:  # noqa: B008
     """One clip through a network: the checkpoint in MindSpore, the exported MindIR, ONNX, and the twin.
 
     Args:
-        repeats: rounds; each runs every contestant once, and medians are given.
+        repeats: rounds; each runs every contestant once.
         threads: of onnxruntime and the twin. MindSpore takes its own (`OMP_NUM_THREADS`).
-
-    Returns:
-        Headers and rows: what, batch, seconds, the twin's seconds, their ratio (None without PyTorch).
     """
     from mindface_eri.runner.context import setup
 
     setup(RuntimeConfig(threads=threads))
     inputs = _inputs(model, 1)
     with tempfile.TemporaryDirectory() as folder:
-        contestants = _exported(model, Path(folder), threads)
-        twin = _twin_inference(model, inputs, threads)
+        contestants = export_all(model, Path(folder), threads)
         calls = {name: (lambda backend=backend: backend.run(inputs)) for name, backend in contestants.items()}
-        seconds = _in_turns({**calls, **({"twin": twin} if twin else {})}, repeats)
-    return _HEADERS, [_row(f"{model.name}: {name}", 1, seconds[name], seconds.get("twin")) for name in calls]
+        twin = twin_network(model, threads)
+        times = _with_yardsticks(calls, twin and (lambda: twin(inputs)), forward_multiply_adds(model), repeats)
+    return [_row(f"{model.name}, one clip: {name}", name, times) for name in calls]
 
 
 def benchmark_train(parts: Sequence[Tuple[str, int]] = (("acoustic", 64), ("fusion", 64), ("visual", 2)), *,
-                    model: ModelConfig = ModelConfig(), repeats: int = 3, threads: int = 2) -> Table:  # noqa: B008
+                    model: ModelConfig = ModelConfig(), repeats: int = 3, threads: int = 2) -> List[Row]:  # noqa: B008
     """One training step (forward, backward, Adam) of a branch alone or of the fusion head on cached features.
 
     Args:
@@ -58,29 +50,34 @@ def benchmark_train(parts: Sequence[Tuple[str, int]] = (("acoustic", 64), ("fusi
     rows = []
     for part, batch in parts:
         inputs, labels = _training_inputs(part, model, batch)
-        calls: Dict[str, Callable] = {"ours": _our_step(part, model, inputs, labels)}
-        twin = _twin_step(part, model, inputs, labels, threads)
-        if twin:
-            calls["twin"] = twin
-        seconds = _in_turns(calls, repeats)
-        rows.append(_row(f"training step, {part}", batch, seconds["ours"], seconds.get("twin")))
-    return _HEADERS, rows
+        # The gradients of a product by both its factors cost twice the product itself.
+        work = 3 * batch * forward_multiply_adds(model, part)
+        times = _with_yardsticks({"ours": _our_step(part, model, inputs, labels)},
+                                 _twin_step(part, model, inputs, labels, threads), work, repeats)
+        rows.append(_row(f"training step, {part}, batch {batch}", "ours", times))
+    return rows
 
 
-def _in_turns(calls: Dict[str, Callable], repeats: int) -> Dict[str, float]:
-    """Median seconds of each call, after two rounds that warm up; turns share the machine's ups and downs."""
-    taken: Dict[str, List[float]] = {name: [] for name in calls}
-    for turn in range(repeats + 2):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if turn >= 2:
-                taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in taken.items()}
+def forward_multiply_adds(model: ModelConfig, part: str = "") -> float:
+    """Of one clip, through the whole network, a single branch, or the fusion head."""
+    if part in ("visual", "acoustic"):
+        model = dataclasses.replace(model, name=f"eri_{part}")
+    costs = part_costs(model)
+    return float(costs["fusion"][0] if part == "fusion" else sum(cost[0] for cost in costs.values()))
 
 
-def _row(what: str, batch: int, ours: float, twins: Optional[float]) -> list:
-    return [what, batch, ours, twins, ours / twins if twins else None]
+def _with_yardsticks(calls: Dict[str, Callable], twin: Optional[Callable], work: float, repeats: int
+                     ) -> Dict[str, Timing]:
+    """Times of the calls, of the twin, and of as much work as one large matrix product ("limit")."""
+    peaks: List[float] = []
+    times, _ = in_turns({**calls, **({"theirs": twin} if twin else {}),
+                         "limit": lambda: peaks.append(matmul_seconds(work))}, repeats, warmups=2)
+    return {**times, "limit": Timing((min(peaks),))}
+
+
+def _row(what: str, name: str, times: Dict[str, Timing]) -> Row:
+    chosen = {key: times[key] for key in ("theirs", "limit") if key in times}
+    return row(what, {**chosen, "ours": times[name]}, yardstick="eager PyTorch twin", limit="matrix-multiply peak")
 
 
 def _inputs(model: ModelConfig, batch: int) -> List[np.ndarray]:
@@ -92,7 +89,7 @@ def _inputs(model: ModelConfig, batch: int) -> List[np.ndarray]:
     return [made[name][chosen] for name in INPUTS[model.name]]
 
 
-def _exported(model: ModelConfig, folder: Path, threads: int) -> Dict[str, object]:
+def export_all(model: ModelConfig, folder: Path, threads: int) -> Dict[str, object]:
     """The same random weights as a checkpoint's predictor, MindIR and, where it can be made, ONNX."""
     import mindspore as ms
     from mindspore import nn
@@ -105,7 +102,7 @@ def _exported(model: ModelConfig, folder: Path, threads: int) -> Dict[str, objec
 
     (folder / "checkpoints").mkdir()
     save_checkpoint(folder / "checkpoints" / "best.ckpt", build_network(model, read_stem=False), note_of(model))
-    save_config(Config(), folder / "config.yaml")
+    save_config(Config(model=model, preprocess=infer_preprocess(model)), folder / "config.yaml")
     formats = ["mindir"]
     with contextlib.suppress(ImportError):
         import onnx  # noqa: F401
@@ -120,26 +117,18 @@ def _exported(model: ModelConfig, folder: Path, threads: int) -> Dict[str, objec
     return found
 
 
-def _twin_module(threads: int):
-    try:
-        import torch
-
-        from mindface_eri.deploy import torch_twin
-    except ImportError:
-        return None, None
-    torch.set_num_threads(threads)
-    return torch, torch_twin
-
-
-def _twin_inference(model: ModelConfig, inputs: Sequence[np.ndarray], threads: int) -> Optional[Callable]:
-    torch, torch_twin = _twin_module(threads)
+def twin_network(model: ModelConfig, threads: int) -> Optional[Callable[[Sequence[np.ndarray]], np.ndarray]]:
+    """The eager twin with random weights, arrays in and intensities out; None without PyTorch."""
+    torch = find_torch(threads)
     if torch is None:
         return None
+    from mindface_eri.deploy import torch_twin
+
     module = torch_twin.build_twin(model).eval()
 
-    def run() -> None:
+    def run(inputs: Sequence[np.ndarray]) -> np.ndarray:
         with torch.inference_mode():
-            module(*map(torch.from_numpy, inputs))
+            return module(*map(torch.from_numpy, inputs)).numpy()
 
     return run
 
@@ -170,9 +159,11 @@ def _our_step(part: str, model: ModelConfig, inputs: Sequence[np.ndarray], label
 
 def _twin_step(part: str, model: ModelConfig, inputs: Sequence[np.ndarray], labels: np.ndarray, threads: int
                ) -> Optional[Callable]:
-    torch, torch_twin = _twin_module(threads)
+    torch = find_torch(threads)
     if torch is None:
         return None
+    from mindface_eri.deploy import torch_twin
+
     kinds = {"fusion": torch_twin.FusionHead, "visual": torch_twin.VisualNetwork,
              "acoustic": torch_twin.AcousticNetwork}
     module = kinds[part](model).train()

@@ -1,0 +1,89 @@
+"""Stored clips to batches in memory: our MindData pipeline beside torch's DataLoader, workers alike."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+import numpy as np
+
+from mindface_eri.benchmark.harness import Row, Timing, find_torch, in_turns, row
+from mindface_eri.config import PreprocessConfig, RuntimeConfig
+from mindface_eri.datasets.parts import read_rows
+from mindface_eri.datasets.records import Records, open_records
+
+COLUMNS = ("frames", "mfcc", "present", "labels")
+
+
+def benchmark_data(records: Optional[Any] = None, *, clips: int = 256, batch_size: int = 16, workers: int = 2,
+                   repeats: int = 3, config: Optional[PreprocessConfig] = None) -> List[Row]:
+    """One epoch in which every batch is made and thrown away; a row for each JPEG reader of the yardstick.
+
+    Args:
+        records: folder of records with JPEG storage; None draws and preprocesses 32 clips.
+        clips: of an epoch; the stored ones repeat.
+    """
+    from mindface_eri.runner.context import setup
+
+    setup(RuntimeConfig())
+    with tempfile.TemporaryDirectory() as folder:
+        stored = open_records(records if records is not None else _drawn_records(Path(folder), config, workers))
+        calls: Dict[str, Callable] = {"ours": lambda: _epoch(stored, clips, batch_size, workers)}
+        loaders = _torch_epochs(stored, Path(folder) / "files", clips, batch_size, workers)
+        calls.update(loaders)
+        calls["limit"] = lambda: _copy(stored.preprocess, clips, batch_size)
+        times, seen = in_turns(calls, repeats)
+    assert all(count == clips for count in seen.values()), seen
+    what = f"epoch of {clips} clips, batch {batch_size}, {workers} workers"
+    return [_row(what, name, times, clips) for name in loaders or ("",)]
+
+
+def _row(what: str, name: str, times: Dict[str, Timing], clips: int) -> Row:
+    chosen = {"ours": times["ours"], "limit": times["limit"], **({"theirs": times[name]} if name else {})}
+    rates = f"{clips / times['ours'].median:.0f} clips/s" + (
+        f" against {clips / times[name].median:.0f}" if name else "")
+    return row(what, chosen, yardstick=f"torch's DataLoader, {name}", limit="memory copy", note=rates)
+
+
+def _epoch(records: Records, clips: int, batch_size: int, workers: int) -> int:
+    from mindface_eri.datasets.pipeline import create_dataset
+
+    ids = np.resize(np.array(records.ids()), clips).tolist()
+    dataset = create_dataset(records, ids=ids, batch_size=batch_size, columns=COLUMNS, shuffle=False, workers=workers)
+    return sum(len(batch[0]) for batch in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True))
+
+
+def _torch_epochs(records: Records, folder: Path, clips: int, batch_size: int, workers: int) -> Dict[str, Callable]:
+    if find_torch() is None or records.preprocess.storage != "jpeg":
+        return {}
+    from mindface_eri.benchmark.torch_data import READERS, ClipFiles, make_loader
+
+    folder.mkdir()
+    for number, stored in enumerate(read_rows(records.files, COLUMNS, range(len(records)))):
+        (folder / f"{number}.jpg").write_bytes(stored.pop("frames").tobytes())
+        np.savez(folder / f"{number}.npz", **stored)
+    loaders = {reader: make_loader(ClipFiles(folder, len(records), clips, records.preprocess.frames, reader),
+                                   batch_size, workers) for reader in READERS}
+    return {reader: (lambda loader=loader: sum(len(batch[0]) for batch in loader))
+            for reader, loader in loaders.items()}
+
+
+def _copy(preprocess: PreprocessConfig, clips: int, batch_size: int) -> int:
+    """Copies as many bytes as the epoch's crops have, batch by batch."""
+    size = preprocess.face.size
+    batch = np.ones((batch_size, preprocess.frames, size, size, 3), np.uint8)
+    target = np.empty_like(batch)
+    for start in range(0, clips, batch_size):
+        count = min(batch_size, clips - start)
+        target[:count] = batch[:count]
+    return clips
+
+
+def _drawn_records(folder: Path, config: Optional[PreprocessConfig], workers: int) -> Path:
+    from mindface_eri.datasets.preprocessing import preprocess_dataset
+    from mindface_eri.datasets.synthetic import synthesize
+
+    synthesize(folder / "corpus", clips=32, duration=(1.0, 1.0), fps=(15, 15), workers=1, progress=False)
+    preprocess_dataset(folder / "corpus", folder / "records", config or PreprocessConfig(), workers=workers)
+    return folder / "records"

@@ -1,0 +1,81 @@
+"""Commands run as a user runs them, timed from outside, with the memory of all their processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence
+
+from mindface_eri.errors import ERIError
+
+_EVERY = 0.2  # seconds between two looks at the memory
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command took and printed."""
+
+    seconds: float
+    peak: int  # bytes; largest sum over its processes, pages shared by several counted once; 0 where Linux is not
+    output: str
+
+
+def run_module(module: str, *words: object, environment: Optional[Mapping[str, str]] = None) -> Finished:
+    """Runs `python -m module words...` to its end.
+
+    Raises:
+        ERIError: it ended with another status than 0; the message carries its last lines.
+    """
+    command = [sys.executable, "-m", module, *map(str, words)]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    with tempfile.TemporaryFile() as said:
+        start, peak = time.perf_counter(), 0
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                   env={**os.environ, "PYTHONPATH": paths, **(environment or {})})
+        try:
+            while process.poll() is None:
+                peak = max(peak, memory_of_tree(process.pid))
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_EVERY)
+        finally:
+            process.kill()
+        seconds = time.perf_counter() - start
+        said.seek(0)
+        output = said.read().decode("utf-8", "replace")
+    if process.returncode:
+        raise ERIError(f"{' '.join(command[1:])} ended with status {process.returncode}: {output.strip()[-600:]}")
+    return Finished(seconds, peak, output)
+
+
+def memory_of_tree(root: int) -> int:
+    """Bytes of a process and all its descendants."""
+    children: Dict[int, List[int]] = {}
+    for parent, child in _processes():
+        children.setdefault(parent, []).append(child)
+    waiting, total = [root], 0
+    while waiting:
+        process = waiting.pop()
+        total += _memory(process)
+        waiting += children.get(process, [])
+    return total
+
+
+def _processes() -> Iterator[Sequence[int]]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):  # it has ended meanwhile
+            fields = (folder / "stat").read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()
+            yield int(fields[1]), int(folder.name)
+
+
+def _memory(process: int) -> int:
+    with contextlib.suppress(OSError):
+        found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{process}/smaps_rollup").read_text(), re.MULTILINE)
+        return int(found[1]) * 1024 if found else 0
+    return 0

@@ -1,0 +1,38 @@
+"""How many cores there are, and how many threads the libraries below us may start: the only place that knows.
+
+dlib's detector is single-threaded. OpenCV, FFmpeg, OpenMP (MindSpore's kernels, oneDNN), the BLAS libraries and
+librosa's numba each start as many threads as there are cores, whatever the others do, and so does every process.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Dict
+
+# Read by the libraries when they start, so they are set before these are imported, or for processes to come.
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
+             "OPENCV_FOR_THREADS_NUM", "MINDFACE_ERI_THREADS")
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def cores() -> int:
+    """Cores that this process may keep busy: its affinity, or a container's quota where that is less."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _QUOTA.read_text(encoding="utf-8").split()
+        return max(1, min(allowed, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no container, no limit, or not Linux
+        return allowed
+
+
+def environment(threads: int) -> Dict[str, str]:
+    """Variables that hold a new process's libraries to `threads` threads each."""
+    return dict.fromkeys(VARIABLES, str(threads))
+
+
+def decoder_threads() -> int:
+    """Threads of one FFmpeg decoder: what `environment` says, else 0, which lets FFmpeg take as many as it likes."""
+    value = os.environ.get("MINDFACE_ERI_THREADS", "")
+    return int(value) if value.isdigit() else 0

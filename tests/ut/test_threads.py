@@ -1,0 +1,33 @@
+"""Cores and threads: quotas, affinity, and variables that libraries obey."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mindface_eri import threads
+
+
+@pytest.mark.parametrize("text, allowed, expected", [
+    ("200000 100000", 8, 2), ("150000 100000", 8, 2), ("max 100000", 8, 8), ("10000 100000", 8, 1),
+    ("900000 100000", 4, 4), ("nonsense", 3, 3)])
+def test_a_quota_lowers_the_cores(monkeypatch, tmp_path, text, allowed, expected):
+    (tmp_path / "cpu.max").write_text(text)
+    monkeypatch.setattr(threads, "_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(allowed)), raising=False)
+    assert threads.cores() == expected
+
+
+def test_libraries_obey():
+    code = ("import cv2, numpy, mindface_eri.threads as t\nfrom numba import config\n"
+            "print(cv2.getNumThreads(), config.NUMBA_NUM_THREADS, t.decoder_threads())")
+    run = subprocess.run([sys.executable, "-c", code], env={**os.environ, **threads.environment(1)},
+                         capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["1", "1", "1"]
+
+
+def test_without_a_word_the_decoder_chooses(monkeypatch):
+    for value in ("", "many"):
+        monkeypatch.setenv("MINDFACE_ERI_THREADS", value)
+        assert threads.decoder_threads() == 0
