@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 TORCH ?= torch>=2.0,<3
 
-.PHONY: help demo test test-slow test-parity lint docs clean
+.PHONY: help demo test test-slow test-parity bench lint docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,10 @@ test-slow: $(INSTALLED)  ## whole routes and long checks
 test-parity: $(INSTALLED)  ## the networks, gradients and converted weights against PyTorch, which this installs
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
 	$(PYTEST) -m "slow or not slow" tests/ut/models/test_parity.py tests/ut/deploy/test_convert.py tests/ut/benchmark/test_networks.py
+
+bench: $(INSTALLED)  ## every figure beside what one would use instead, PyTorch included, which this installs
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
+	$(BIN)/mindface-eri benchmark
 
 lint: $(INSTALLED)  ## ruff, then pylint
 	$(BIN)/ruff check .

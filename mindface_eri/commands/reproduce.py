@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from mindface_eri.commands.common import add_device, add_overrides, cores
+from mindface_eri.commands.common import add_device, add_overrides
+from mindface_eri.threads import cores
 
 
 def add_arguments(parser):

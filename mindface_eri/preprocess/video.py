@@ -17,6 +17,7 @@ import numpy as np
 from mindface_eri.errors import MediaError, MissingDependencyError
 from mindface_eri.preprocess.picture import Picture
 from mindface_eri.preprocess.writer import write_video
+from mindface_eri.threads import decoder_threads
 
 __all__ = ["MediaInfo", "Picture", "frame_times", "open_media", "probe", "read_frames", "scan", "write_video"]
 
@@ -116,6 +117,7 @@ def read_frames(path: os.PathLike) -> Iterator[Tuple[float, Picture]]:
         if stream is None:
             raise MediaError(f"{path}: there is no video stream")
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = decoder_threads()
         clock = _Clock(_rate(stream))
         size = None
         for frame in decoded(container, stream):
