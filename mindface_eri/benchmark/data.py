@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -12,30 +13,41 @@ from mindface_eri.benchmark.harness import Row, Timing, find_torch, in_turns, ro
 from mindface_eri.config import PreprocessConfig, RuntimeConfig
 from mindface_eri.datasets.parts import read_rows
 from mindface_eri.datasets.records import Records, open_records
+from mindface_eri.errors import DataError
 
 COLUMNS = ("frames", "mfcc", "present", "labels")
 
 
-def benchmark_data(records: Optional[Any] = None, *, clips: int = 256, batch_size: int = 16, workers: int = 2,
+def benchmark_data(records: Sequence[Any] = (), *, clips: int = 256, batch_size: int = 16, workers: int = 2,
                    repeats: int = 3, config: Optional[PreprocessConfig] = None) -> List[Row]:
-    """One epoch in which every batch is made and thrown away; a row for each JPEG reader of the yardstick.
+    """One epoch in which every batch is made and thrown away; a row for each reader of the yardstick.
 
     Args:
-        records: folder of records with JPEG storage; None draws and preprocesses 32 clips.
-        clips: of an epoch; the stored ones repeat.
+        records: folders of records; without any, `clips` clips are drawn and preprocessed, with JPEG and with raw
+            storage.
+        clips: of an epoch; where fewer are stored they repeat.
     """
     from mindface_eri.runner.context import setup
 
     setup(RuntimeConfig())
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
-        stored = open_records(records if records is not None else _drawn_records(Path(folder), config, workers))
-        calls: Dict[str, Callable] = {"ours": lambda: _epoch(stored, clips, batch_size, workers)}
-        loaders = _torch_epochs(stored, Path(folder) / "files", clips, batch_size, workers)
-        calls.update(loaders)
-        calls["limit"] = lambda: _copy(stored.preprocess, clips, batch_size)
-        times, seen = in_turns(calls, repeats)
-    assert all(count == clips for count in seen.values()), seen
-    what = f"epoch of {clips} clips, batch {batch_size}, {workers} workers"
+        root = Path(folder)
+        for number, source in enumerate(records or _drawn_records(root, config or PreprocessConfig(), clips, workers)):
+            stored = open_records(source)
+            rows += _beside_torch(stored, root / f"files-{number}", clips, batch_size, workers, repeats)
+    return rows
+
+
+def _beside_torch(stored: Records, files: Path, clips: int, batch_size: int, workers: int, repeats: int) -> List[Row]:
+    calls: Dict[str, Callable] = {"ours": lambda: _epoch(stored, clips, batch_size, workers)}
+    loaders = _torch_epochs(stored, files, clips, batch_size, workers)
+    calls.update(loaders)
+    calls["limit"] = lambda: _copy(stored.preprocess, clips, batch_size)
+    times, seen = in_turns(calls, repeats)
+    if any(count != clips for count in seen.values()):
+        raise DataError(f"{stored.path}: an epoch of {clips} clips gave {seen}")
+    what = f"{stored.preprocess.storage} records, epoch of {clips} clips, batch {batch_size}, {workers} workers"
     return [_row(what, name, times, clips) for name in loaders or ("",)]
 
 
@@ -55,16 +67,21 @@ def _epoch(records: Records, clips: int, batch_size: int, workers: int) -> int:
 
 
 def _torch_epochs(records: Records, folder: Path, clips: int, batch_size: int, workers: int) -> Dict[str, Callable]:
-    if find_torch() is None or records.preprocess.storage != "jpeg":
+    if find_torch() is None:
         return {}
     from mindface_eri.benchmark.torch_data import READERS, ClipFiles, make_loader
 
     folder.mkdir()
+    storage, shape = records.preprocess.storage, (records.preprocess.frames, *[records.preprocess.face.size] * 2, 3)
     for number, stored in enumerate(read_rows(records.files, COLUMNS, range(len(records)))):
-        (folder / f"{number}.jpg").write_bytes(stored.pop("frames").tobytes())
+        frames = stored.pop("frames")
+        if storage == "raw":
+            np.save(folder / f"{number}.npy", frames.reshape(shape))
+        else:
+            (folder / f"{number}.jpg").write_bytes(frames.tobytes())
         np.savez(folder / f"{number}.npz", **stored)
     loaders = {reader: make_loader(ClipFiles(folder, len(records), clips, records.preprocess.frames, reader),
-                                   batch_size, workers) for reader in READERS}
+                                   batch_size, workers) for reader in READERS[storage]}
     return {reader: (lambda loader=loader: sum(len(batch[0]) for batch in loader))
             for reader, loader in loaders.items()}
 
@@ -80,10 +97,12 @@ def _copy(preprocess: PreprocessConfig, clips: int, batch_size: int) -> int:
     return clips
 
 
-def _drawn_records(folder: Path, config: Optional[PreprocessConfig], workers: int) -> Path:
+def _drawn_records(folder: Path, config: PreprocessConfig, clips: int, workers: int) -> List[Path]:
     from mindface_eri.datasets.preprocessing import preprocess_dataset
     from mindface_eri.datasets.synthetic import synthesize
 
-    synthesize(folder / "corpus", clips=32, duration=(1.0, 1.0), fps=(15, 15), workers=1, progress=False)
-    preprocess_dataset(folder / "corpus", folder / "records", config or PreprocessConfig(), workers=workers)
-    return folder / "records"
+    synthesize(folder / "corpus", clips=clips, duration=(1.0, 1.0), fps=(10, 10), workers=workers, progress=False)
+    for storage in ("jpeg", "raw"):
+        preprocess_dataset(folder / "corpus", folder / storage, replace(config, storage=storage), workers=workers,
+                           progress=False)
+    return [folder / "jpeg", folder / "raw"]

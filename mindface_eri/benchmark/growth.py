@@ -40,7 +40,7 @@ def benchmark_growth(sizes: Sequence[int] = (50, 500, 2000), corpus: Optional[os
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        corpus = Path(corpus) if corpus is not None else _drawn(root / "corpus", max(sizes))
+        corpus = Path(corpus) if corpus is not None else _drawn(root / "corpus", max(sizes), workers)
         rows: List[Row] = []
         for size in sizes:
             rows += _at_size(subset(corpus, root / f"corpus-{size}", size), root / str(size), size, workers, config)
@@ -66,10 +66,10 @@ def _row(what: str, size: int, seconds: float, process: Finished) -> Row:
                note=f"peak {process.peak / 2**20:,.0f} MiB, all processes")
 
 
-def _drawn(folder: Path, clips: int) -> Path:
+def _drawn(folder: Path, clips: int, workers: int) -> Path:
     from mindface_eri.datasets.synthetic import synthesize
 
-    synthesize(folder, clips=clips, duration=(0.5, 0.6), fps=(10, 10), size=(160, 120), progress=False)
+    synthesize(folder, clips=clips, duration=(0.5, 0.6), fps=(10, 10), size=(160, 120), workers=workers, progress=False)
     return folder
 
 

@@ -31,7 +31,7 @@ def benchmark_route(corpus: Optional[os.PathLike] = None, *, workers: int = 2, c
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        corpus = Path(corpus) if corpus is not None else _drawn(root / "corpus", clips)
+        corpus = Path(corpus) if corpus is not None else _drawn(root / "corpus", clips, workers)
         sides = {"ours": _ours(corpus, root / "ours", config, workers)}
         if find_torch() is not None:
             sides["theirs"] = _plain(corpus, root / "theirs", config, workers)
@@ -40,10 +40,10 @@ def benchmark_route(corpus: Optional[os.PathLike] = None, *, workers: int = 2, c
                 yardstick="plain PyTorch script, plain OpenCV and dlib script") for stage in named["ours"]]
 
 
-def _drawn(folder: Path, clips: int) -> Path:
+def _drawn(folder: Path, clips: int, workers: int) -> Path:
     from mindface_eri.datasets.synthetic import synthesize
 
-    synthesize(folder, clips=clips, duration=(4.0, 6.0), fps=(25, 25), size=(640, 360), progress=False)
+    synthesize(folder, clips=clips, duration=(4.0, 6.0), fps=(25, 25), size=(640, 360), workers=workers, progress=False)
     return folder
 
 

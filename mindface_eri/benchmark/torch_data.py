@@ -1,4 +1,4 @@
-"""The yardstick of the data pipeline: a map-style `Dataset` over one JPEG and one .npz a clip, and torch's DataLoader.
+"""The yardstick of the data pipeline: a map-style `Dataset` over two files a clip, and torch's DataLoader.
 
 Its workers import this file and nothing of the package's own pipeline, let alone MindSpore.
 """
@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-READERS = ("Pillow", "OpenCV")
+READERS = {"jpeg": ("Pillow", "OpenCV"), "raw": ("NumPy",)}  # by how the crops are stored
 
 
 class ClipFiles(Dataset):
-    """Clip i is `<i>.jpg`, its crops below each other, and `<i>.npz` with mfcc, present and labels.
+    """Clip i is `<i>.jpg`, its crops below each other, or `<i>.npy`; and `<i>.npz` with mfcc, present and labels.
 
     Args:
         length: clips of an epoch; they repeat after `stored`.
@@ -32,21 +32,23 @@ class ClipFiles(Dataset):
 
     def __getitem__(self, index: int) -> Tuple[torch.Tensor, ...]:
         stem = self._folder / str(index % self._stored)
-        tall = torch.from_numpy(self._decode(f"{stem}.jpg"))  # (T*S, S, 3)
+        crops = torch.from_numpy(self._decode(stem))  # (T*S, S, 3) or (T, S, S, 3)
         with np.load(f"{stem}.npz") as stored:
             rest = [torch.from_numpy(stored[name]) for name in ("mfcc", "present", "labels")]
-        return (tall.view(self._frames, -1, *tall.shape[1:]), *rest)
+        return (crops.view(self._frames, -1, *crops.shape[-2:]), *rest)
 
-    def _decode(self, path: str) -> np.ndarray:
+    def _decode(self, stem: Path) -> np.ndarray:
+        if self._reader == "NumPy":
+            return np.load(f"{stem}.npy")
         if self._reader == "Pillow":
             from PIL import Image
 
-            with Image.open(path) as picture:
+            with Image.open(f"{stem}.jpg") as picture:
                 return np.array(picture.convert("RGB"))
         import cv2
 
         cv2.setNumThreads(0)  # the loader's workers are the threads
-        return cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
+        return cv2.cvtColor(cv2.imread(f"{stem}.jpg"), cv2.COLOR_BGR2RGB)
 
 
 def make_loader(clips: ClipFiles, batch_size: int, workers: int) -> DataLoader:

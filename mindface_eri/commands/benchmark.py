@@ -18,7 +18,7 @@ SUBJECTS = {
     "route": "the three stages in plain PyTorch",
     "growth": "cost per clip at 50, 500 and 2,000 clips; only when named",
 }
-_PATHS = {"preprocess": "video files", "predict": "video files", "data": "a folder of records",
+_PATHS = {"preprocess": "video files", "predict": "video files", "data": "folders of records",
           "route": "a data set", "growth": "a generated corpus"}
 
 
@@ -28,7 +28,7 @@ def add_arguments(parser):
     parser.add_argument("what", nargs="?", choices=SUBJECTS, help=f"{told}. Without one: all but growth")
     parser.add_argument("paths", nargs="*", type=Path,
                         help="what to measure on, instead of something drawn: preprocess and predict: video files; "
-                             "data: a folder of records; route and growth: a data set")
+                             "data: folders of records; route and growth: a data set")
     add_config(parser)
     parser.add_argument("--repeats", type=int, default=3, help="rounds; the median, the fastest and the slowest show")
     parser.add_argument("--threads", type=int, default=cores(), help="threads of each contestant")
@@ -75,7 +75,7 @@ def _check(arguments):
     if arguments.paths and arguments.what not in _PATHS:
         raise ConfigError(f"benchmark {arguments.what} takes no paths; these do: "
                           + ", ".join(f"{name} ({kind})" for name, kind in _PATHS.items()))
-    if len(arguments.paths) > 1 and arguments.what not in ("preprocess", "predict"):
+    if len(arguments.paths) > 1 and arguments.what in ("route", "growth"):
         raise ConfigError(f"benchmark {arguments.what} takes one path, {_PATHS[arguments.what]}; "
                           f"{len(arguments.paths)} were given")
 
@@ -104,7 +104,7 @@ def _measure(arguments, config):
     if arguments.what == "data":
         from mindface_eri.benchmark.data import benchmark_data
 
-        return benchmark_data(path, clips=(arguments.clips or [256])[0], workers=workers, repeats=repeats,
+        return benchmark_data(paths, clips=(arguments.clips or [256])[0], workers=workers, repeats=repeats,
                               config=config.preprocess)
     if arguments.what in ("infer", "train"):
         from mindface_eri.benchmark.networks import benchmark_infer, benchmark_train

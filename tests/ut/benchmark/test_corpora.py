@@ -35,7 +35,7 @@ def test_a_smaller_corpus_is_spread_over_the_larger(corpus, tmp_path):
 def test_data_gives_a_row_a_reader(corpus, tmp_path):
     pytest.importorskip("torch")
     preprocess_dataset(corpus, tmp_path / "records", TINY.preprocess, workers=1)
-    rows = benchmark_data(tmp_path / "records", clips=20, batch_size=8, workers=1, repeats=1)
+    rows = benchmark_data([tmp_path / "records"], clips=20, batch_size=8, workers=1, repeats=1)
     assert [row.yardstick for row in rows] == ["torch's DataLoader, Pillow", "torch's DataLoader, OpenCV"]
     assert all(row.theirs.median > row.bound.median > 0 for row in rows)
 
