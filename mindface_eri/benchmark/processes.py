@@ -76,6 +76,6 @@ def _processes() -> Iterator[Sequence[int]]:
 
 def _memory(process: int) -> int:
     with contextlib.suppress(OSError):
-        found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{process}/smaps_rollup").read_text(), re.MULTILINE)
+        found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{process}/smaps_rollup").read_text("utf-8"), re.MULTILINE)
         return int(found[1]) * 1024 if found else 0
     return 0

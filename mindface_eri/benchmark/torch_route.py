@@ -121,14 +121,14 @@ def features_of(branch: nn.Module, what: str, store: Path, clips: Clips, config:
 def fit_fusion(branches: Dict[str, nn.Module], store: Path, splits: Dict[str, Clips], config: Config, workers: int
                ) -> nn.Module:
     """The fusion head on cached features of both branches."""
-    loaders = []
+    loaders: Dict[str, DataLoader] = {}
     for split in ("Train", "Val"):
         clips = splits[split]
         found = [features_of(branch, what, store, clips, config, workers) for what, branch in branches.items()]
         tensors = TensorDataset(*found, torch.ones(len(clips), 2), torch.from_numpy(np.stack([y for _, y in clips])))
-        loaders.append(DataLoader(tensors, config.train.batch_size, shuffle=split == "Train",
-                                  drop_last=split == "Train"))
-    return fit(FusionHead(config.model), *loaders, config)
+        loaders[split] = DataLoader(tensors, config.train.batch_size, shuffle=split == "Train",
+                                    drop_last=split == "Train")
+    return fit(FusionHead(config.model), loaders["Train"], loaders["Val"], config)
 
 
 def main(corpus: Path, out: Path, config: Config, workers: int) -> Dict[str, float]:
