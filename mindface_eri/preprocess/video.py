@@ -75,7 +75,8 @@ def open_media(path: os.PathLike):
 def video_stream(container):
     """The first real video stream, or None; cover art is not video."""
     for stream in container.streams.video:
-        attached = int(getattr(stream, "disposition", 0)) & _ATTACHED_PICTURE
+        # `value`, as PyAV up to 15 has flags here that are no integers.
+        attached = getattr(getattr(stream, "disposition", None), "value", 0) & _ATTACHED_PICTURE
         context = stream.codec_context  # None where FFmpeg has no decoder for what the header names
         if not attached and context and 0 < context.width <= _MAX_SIDE and 0 < context.height <= _MAX_SIDE:
             return stream

@@ -1,13 +1,15 @@
+import enum
 import os
 import struct
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
 from mindface_eri.errors import MediaError
-from mindface_eri.preprocess.video import Picture, frame_times, probe, read_frames, write_video
+from mindface_eri.preprocess.video import Picture, frame_times, probe, read_frames, video_stream, write_video
 
 
 def ramp(count, height=48, width=64):
@@ -115,13 +117,21 @@ def test_a_picture_is_no_clip(tmp_path):
         list(read_frames(tmp_path / "p.mp4"))
 
 
+@pytest.mark.parametrize("kind", [enum.Flag, enum.IntFlag], ids=["PyAV up to 15", "PyAV from 16"])
+def test_flags_of_either_kind_are_read(kind):
+    flags = kind("Disposition", {"default": 1, "attached_pic": 0x400})
+    streams = [SimpleNamespace(disposition=flag, codec_context=SimpleNamespace(width=64, height=48))
+               for flag in (flags.attached_pic, flags.default)]
+    assert video_stream(SimpleNamespace(streams=SimpleNamespace(video=streams))) is streams[1]
+
+
 def test_cover_art_is_not_video(tmp_path, tone):
     path = tmp_path / "song.mp3"
     with av.open(str(path), "w") as container:
         sound = container.add_stream("mp3", rate=16000)
         cover = container.add_stream("mjpeg", rate=1)
         cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value  # up to PyAV 15 the flag itself is refused
         frame = av.VideoFrame.from_ndarray(ramp(1)[0]).reformat(format="yuvj420p")
         frame.pts = 0
         container.mux(cover.encode(frame))
