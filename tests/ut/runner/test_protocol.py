@@ -1,11 +1,14 @@
 """The protocol: which trainings the tables need, with what settings, and what a second call leaves alone."""
 
 import dataclasses
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mindface_eri.cli import main
+from mindface_eri.commands import reproduce as command
 from mindface_eri.config import load_config, save_config
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import ConfigError, DataError
@@ -118,6 +121,25 @@ def test_other_recipes_or_records_do_not_mix(make, calls, tiny, tmp_path):
     other = dataclasses.replace(make(1), records=dataclasses.replace(open_records(tiny.records), hash="other"))
     with pytest.raises(DataError, match="runs of other records"):
         run_protocol(other, notify=lambda text: None)
+
+
+def test_a_data_set_is_preprocessed_first_records_are_not(tiny, tmp_path, monkeypatch):
+    made = []
+
+    def preprocess(data, out, config, **options):
+        made.append((data, out, config.frames))
+        shutil.copytree(tiny.records, out)
+        return SimpleNamespace(failed=0)
+
+    monkeypatch.setattr("mindface_eri.datasets.preprocessing.preprocess_dataset", preprocess)
+    arguments = SimpleNamespace(data=tiny.records, out=tmp_path / "out", workers=1)
+    assert command._records(arguments, tiny.config().preprocess).path == tiny.records and not made
+    arguments.data = tmp_path / "corpus"
+    assert command._records(arguments, tiny.config().preprocess).path == tmp_path / "out" / "records"
+    assert made == [(tmp_path / "corpus", tmp_path / "out" / "records", 4)]
+    monkeypatch.setenv("MS_WORKER_NUM", "8")
+    with pytest.raises(ConfigError, match="make them first with `mindface-eri preprocess`"):
+        command._records(arguments, tiny.config().preprocess)
 
 
 @pytest.mark.slow

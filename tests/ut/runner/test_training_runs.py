@@ -1,5 +1,6 @@
 """Whole trainings of the real networks, made tiny, on real records."""
 
+import functools
 import json
 import os
 import signal
@@ -18,10 +19,12 @@ from mindface_eri.errors import CheckpointError, ConfigError, DataError
 from mindface_eri.loss import create_loss
 from mindface_eri.metrics import PearsonMetric
 from mindface_eri.models.registry import create_model
+from mindface_eri.runner import trainer
 from mindface_eri.runner.checkpoint import read_checkpoint
 from mindface_eri.runner.evaluator import evaluate
 from mindface_eri.runner.features import extract_features
 from mindface_eri.runner.optim import create_optimizer
+from mindface_eri.runner.profile import profile_line
 from mindface_eri.runner.run_folder import load_network, load_trained
 from mindface_eri.runner.trainer import train
 
@@ -47,6 +50,13 @@ def test_evaluation_gives_the_metric_of_training(acoustic_run):
     assert result.mean == pytest.approx(acoustic_run.best_metric, abs=1e-6)
     assert result.path == acoustic_run.run.predictions("val") and result.predictions.shape == (7, 2)
     assert list(result.by_emotion()) == ["Amusement", "Fear"]
+
+
+def test_how_fast_data_come_is_measured_before_training(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "pipeline_rate", functools.partial(trainer.pipeline_rate, seconds=0.1))
+    result = train(tiny.config(train={"epochs": 1}), tmp_path / "run", notify=quiet, progress=False, profile_data=True)
+    assert result.pipeline_rate > 0 and result.epochs == 1
+    assert profile_line(result.pipeline_rate, result.history).startswith("data: alone ")
 
 
 def test_batch_size_does_not_change_predictions(acoustic_run, tmp_path):
