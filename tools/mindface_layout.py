@@ -26,7 +26,7 @@ MOVES = (("mindface_eri/", "mindface/eri/"), ("configs/", "mindface/eri/configs/
          ("README.md", "mindface/eri/README.md"), ("tools/mindface_layout.py", None), ("tools/", "mindface/eri/tools/"),
          ("tests/ut/test_docs.py", None), ("tests/ut/test_layers.py", None), ("tests/ut/test_mindface_layout.py", None),
          ("tests/ut/test_headers.py", None), ("tests/st/test_pages.py", None), ("tests/ut/", "test/eri/UT/"),
-         ("tests/st/", "test/eri/ST/"), ("tests/", "test/eri/"), ("docs/", "docs/eri/"), ("setup.py", "setup.py"),
+         ("tests/st/", "test/eri/ST/"), ("tests/", "test/eri/"), ("docs/mindface.md", None), ("docs/", "docs/eri/"), ("setup.py", "setup.py"),
          ("pyproject.toml", "pyproject.toml"), ("LICENSE", "LICENSE"))
 SUFFIXES = (".py", ".md", ".toml", ".yaml", "")  # of text; everything else is copied as it is
 LEFT_BEHIND = ("__pycache__", ".ipynb_checkpoints")

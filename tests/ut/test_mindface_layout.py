@@ -71,7 +71,7 @@ def test_its_tests_pass_there_without_this_package(layout, tmp_path):
     written = layout.lay_out(tmp_path / "out")
     pages = [tmp_path / "out" / name for name in written if name.endswith(".md")]
     for page in pages:
-        for target in re.findall(r"\]\(([^)#:\s]+)", page.read_text(encoding="utf-8")):
+        for target in re.findall(r"\]\(([^)#:\s]+)[)#]", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
     (tmp_path / "block").mkdir()
     (tmp_path / "block" / "sitecustomize.py").write_text("import sys\nsys.modules['mindface_eri'] = None\n")
