@@ -26,8 +26,8 @@ MOVES = (("mindface_eri/", "mindface/eri/"), ("configs/", "mindface/eri/configs/
          ("README.md", "mindface/eri/README.md"), ("tools/mindface_layout.py", None), ("tools/", "mindface/eri/tools/"),
          ("tests/ut/test_docs.py", None), ("tests/ut/test_layers.py", None), ("tests/ut/test_mindface_layout.py", None),
          ("tests/ut/test_headers.py", None), ("tests/st/test_pages.py", None), ("tests/ut/", "test/eri/UT/"),
-         ("tests/st/", "test/eri/ST/"), ("tests/", "test/eri/"), ("docs/mindface.md", None), ("docs/", "docs/eri/"), ("setup.py", "setup.py"),
-         ("pyproject.toml", "pyproject.toml"), ("LICENSE", "LICENSE"))
+         ("tests/st/", "test/eri/ST/"), ("tests/", "test/eri/"), ("docs/mindface.md", None), ("docs/", "docs/eri/"),
+         ("setup.py", "setup.py"), ("pyproject.toml", "pyproject.toml"), ("LICENSE", "LICENSE"))
 SUFFIXES = (".py", ".md", ".toml", ".yaml", "")  # of text; everything else is copied as it is
 LEFT_BEHIND = ("__pycache__", ".ipynb_checkpoints")
 
@@ -87,7 +87,7 @@ def rewrite(source: str, text: str) -> str:
     if source.startswith("tests/"):
         depth = source.count("/")
         text = text.replace(f"Path(__file__).parents[{depth}]", f"Path(__file__).parents[{depth + 1}]")
-        text = re.sub(r'/ "(configs|tools)"', r'/ "mindface/eri/\1"', text)
+        text = re.sub(r'/ "(configs|tools)"', r'/ "mindface/eri/\1"', text).replace('/ "docs"', '/ "docs/eri"')
     if "/" not in source:
         for old, new in _SETTINGS:
             text = text.replace(old, new)
