@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import re
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from mindface_eri.config import Config
 from mindface_eri.deploy.sidecar import sidecar_path
@@ -76,16 +77,32 @@ def plain(text: object) -> str:
 
 def _facts(folder: Path, trained: TrainedModel) -> List[str]:
     config = run_config(trained.run.path) if trained.run else None
-    return ["", "## Model", "", *_model(trained), "", "Files, and by how much each one's intensities differ from the "
-            "checkpoint's at most:", "", *_files(folder, trained.model.name), "", "## Data", "", _data(config), "",
-            "## Validation", "", *_validation(trained), "", "## Preprocessing", "", *_preprocessing(config), ""]
+    said = _sidecars(folder, trained.model.name)
+    return ["", "## Model", "", *_model(trained, said), "",
+            "Files, and by how much each one's intensities differ from the checkpoint's at most:", "", _files(said), "",
+            "## Data", "", _data(config), "", "## Validation", "", *_validation(trained), "",
+            "## Preprocessing", "", *_preprocessing(config), ""]
 
 
-def _model(trained: TrainedModel) -> List[str]:
+def _sidecars(folder: Path, name: str) -> Dict[str, dict]:
+    """What the sidecars of a model's files say, by the file's name; others' .json files are passed over."""
+    found = {}
+    for file in sorted(folder.glob(f"{name}.*")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            said = json.loads(sidecar_path(file).read_text(encoding="utf-8"))
+            found[file.name] = {
+                "difference": "not run" if said["max_difference"] is None else f"{said['max_difference']:.1e}",
+                "batch": plain(said["batch"] or "any"),
+                "versions": ", ".join(f"{plain(key)} {plain(value)}" for key, value in said["versions"].items()),
+                "inputs": ", ".join(plain(f"{value['name']} {value['shape']} {value['dtype']}")
+                                    for value in said["inputs"])}
+    return found
+
+
+def _model(trained: TrainedModel, said: Dict[str, dict]) -> List[str]:
     model, note = trained.model, trained.note
     facts = [("network", f"{plain(model.name)}, {sum(value.size for value in trained.weights.values()):,} numbers"),
-             ("input", f"{model.frames} face crops of {model.crop_size} x {model.crop_size} and as many MFCC stacks of "
-                       f"{model.mfcc_features}, as far as the network takes them"),
+             *(("inputs", one["inputs"]) for one in list(said.values())[:1]),
              ("output", "intensities in (0, 1): " + ", ".join(map(plain, model.emotions))),
              ("weights", f"hash {checkpoint_hash(trained.weights)}")]
     if "epoch" in note:
@@ -93,17 +110,9 @@ def _model(trained: TrainedModel) -> List[str]:
     return [f"- {name}: {value}" for name, value in facts]
 
 
-def _files(folder: Path, name: str) -> List[str]:
-    rows = []
-    for file in sorted(path for path in folder.glob(f"{name}.*") if sidecar_path(path).is_file()):
-        try:
-            said = json.loads(sidecar_path(file).read_text(encoding="utf-8"))
-            difference = "not run here" if said["max_difference"] is None else f"{said['max_difference']:.1e}"
-            versions = ", ".join(f"{plain(key)} {plain(value)}" for key, value in said["versions"].items())
-            rows.append([plain(file.name), plain(said["batch"] or "any"), difference, versions])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue  # not one of ours
-    return [format_table(["file", "batch", "difference", "written by"], rows)]
+def _files(said: Dict[str, dict]) -> str:
+    return format_table(["file", "batch", "difference", "written by"],
+                        [[plain(name), one["batch"], one["difference"], one["versions"]] for name, one in said.items()])
 
 
 def _data(config: Optional[Config]) -> str:

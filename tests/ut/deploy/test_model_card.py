@@ -30,12 +30,14 @@ def trained(tmp_path, monkeypatch):
 def test_the_facts_of_a_run(trained, tmp_path):
     (tmp_path / "eri_acoustic.onnx").touch()
     (tmp_path / "eri_acoustic.onnx.json").write_text(json.dumps(
-        {"max_difference": 2.5e-7, "batch": None, "versions": {"mindspore": "2.10.0"}}))
+        {"max_difference": 2.5e-7, "batch": None, "versions": {"mindspore": "2.10.0"},
+         "inputs": [{"name": "mfcc", "shape": ["batch", 32, 1024], "dtype": "float32"}]}))
     (tmp_path / "eri_acoustic.air").touch()
     (tmp_path / "eri_acoustic.air.json").write_text('{"max_difference": "x"}')  # somebody else's
     card = write_model_card(tmp_path, trained).read_text()
     assert "1,234 numbers" in card and "epoch 7" in card
     assert "| eri\\_acoustic.onnx | any   | 2.5e-07    | mindspore 2.10.0 |" in card and ".air" not in card
+    assert "- inputs: mfcc \\['batch', 32, 1024\\] float32" in card
     assert "4 validation clips" in card and "| Joy " in card
     joy = next(line for line in card.splitlines() if line.startswith("| Joy "))
     assert joy.split("|")[2].strip() == "1.0000"
