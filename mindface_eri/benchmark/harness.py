@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 HEADERS = ("what", "ours", "beside", "takes", "times as fast", "limit", "takes at least", "share of limit", "note")
+_PAUSE = 0.1  # seconds before a turn: threads of the contestant before spin for a while in wait for more work
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def in_turns(calls: Mapping[str, Callable[[], Any]], repeats: int, *, warmups: i
     results: Dict[str, Any] = {}
     for turn in range(warmups + repeats):
         for name, call in calls.items():
+            time.sleep(_PAUSE)
             start = time.perf_counter()
             results[name] = call()
             if turn >= warmups:
