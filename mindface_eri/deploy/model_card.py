@@ -24,6 +24,8 @@ from mindface_eri.runner.evaluator import resolve_records
 from mindface_eri.runner.run_folder import TrainedModel, run_config
 
 NAME = "MODEL_CARD.md"
+# What Markdown acts on, bare addresses among it; an underscore within a word is only an underscore.
+_MARKDOWN = re.compile(r"[\\`*\[\]#~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=www)\.", re.IGNORECASE)
 _BEGIN, _END = "<!-- facts: `mindface-eri export` replaces what is between these marks -->", "<!-- /facts -->"
 _CARD = """# Model card: {title}
 
@@ -72,7 +74,7 @@ def write_model_card(folder: Path, trained: TrainedModel) -> Path:
 def plain(text: object) -> str:
     """Text of others as one line of Markdown that shows it and does nothing else; `|` is left to tables."""
     line = re.sub(r"[\s\x00-\x1f\x7f]+", " ", str(text)).strip()
-    return re.sub(r"([\\`*_\[\]()#!~])", r"\\\1", html.escape(line, quote=False))
+    return _MARKDOWN.sub(r"\\\g<0>", html.escape(line, quote=False))
 
 
 def _facts(folder: Path, trained: TrainedModel) -> List[str]:

@@ -1,6 +1,7 @@
 """The model card: facts of the run, in text that cannot do anything, around which people's own words stay."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_the_facts_of_a_run(trained, tmp_path):
     (tmp_path / "eri_acoustic.air.json").write_text('{"max_difference": "x"}')  # somebody else's
     card = write_model_card(tmp_path, trained).read_text()
     assert "1,234 numbers" in card and "epoch 7" in card
-    assert "| eri\\_acoustic.onnx | any   | 2.5e-07    | mindspore 2.10.0 |" in card and ".air" not in card
+    assert "| eri_acoustic.onnx | any   | 2.5e-07    | mindspore 2.10.0 |" in card and ".air" not in card
     assert "- inputs: mfcc \\['batch', 32, 1024\\] float32" in card
     assert "4 validation clips" in card and "| Joy " in card
     joy = next(line for line in card.splitlines() if line.startswith("| Joy "))
@@ -47,7 +48,7 @@ def test_the_facts_of_a_run(trained, tmp_path):
 
 def test_hostile_names_are_text(trained, tmp_path):
     card = write_model_card(tmp_path, trained).read_text()
-    assert "<script" not in card and "](http" not in card and card.count("<!-- /facts -->") == 1
+    assert "<script" not in card and not re.search(r"(?<!\\)\]\(", card) and card.count("<!-- /facts -->") == 1
     assert not any(line.startswith("# head") for line in card.splitlines())
     table = [line for line in card.splitlines() if line.startswith("| ")]
     assert {line.replace("\\|", "").count("|") for line in table if "script" in line} == {10}  # nine columns
@@ -71,6 +72,7 @@ def test_another_checkpoint_than_the_best_has_no_scores(trained, tmp_path):
 
 
 @pytest.mark.parametrize("text, shown", [
-    ("a*b_c", "a\\*b\\_c"), ("<b>&", "&lt;b&gt;&amp;"), ("x\n\ty", "x y"), (3, "3")])
+    ("a*b_c", "a\\*b_c"), ("__x_", "\\_\\_x\\_"), ("<b>&", "&lt;b&gt;&amp;"), ("x\n\ty", "x y"), (3, "3"),
+    ("[a](http://b)", "\\[a\\](http\\://b)"), ("WWW.b.c", "WWW\\.b.c"), ("a\\", "a\\\\")])
 def test_plain(text, shown):
     assert plain(text) == shown
