@@ -24,6 +24,7 @@ COMMANDS = {
     "synthesize": "generate a corpus of drawn people with known intensities",
     "samples": "fetch six real clips with sound (CREMA-D, ODbL)",
     "preprocess": "turn clips into records: face crops and MFCC stacks",
+    "add-features": "store per-frame features that other programs computed beside the records",
     "train": "train a branch, or the fusion of both",
     "extract-features": "compute the features of trained branches once, for fusion",
     "evaluate": "score a run, or a predictions file, against labels",
@@ -33,7 +34,7 @@ COMMANDS = {
     "submission": "write or check a challenge submission",
     "predict": "estimate the seven intensities of video files",
     "export": "write MindIR and ONNX files and check them against the checkpoint",
-    "convert-weights": "turn PyTorch ResNet-18 weights into a stem checkpoint",
+    "convert-weights": "turn PyTorch weights into a checkpoint: a ResNet-18 stem, or a whole network",
     "summary": "list parameters, multiply-adds and memory of a network, part by part",
     "benchmark": "measure speed side by side with what one would use instead",
 }

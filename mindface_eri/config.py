@@ -17,7 +17,7 @@ from typing import Any, Mapping, Optional, Sequence, Tuple
 
 import yaml
 
-from mindface_eri.constants import EMOTIONS
+from mindface_eri.constants import EMOTIONS, MODALITIES
 from mindface_eri.errors import ConfigError
 from mindface_eri.files import write_text
 
@@ -28,6 +28,11 @@ def _one_of(default: str, *others: str) -> Any:
 
 def _number(default: Any, low: float, high: float = float("inf")) -> Any:
     return field(default=default, metadata={"low": low, "high": high})
+
+
+def _list(**limits: float) -> Any:
+    """A list that may be empty, as it is by default."""
+    return field(default=(), metadata={"empty": True, **limits})
 
 
 @dataclass(frozen=True)
@@ -99,8 +104,23 @@ class ModelConfig:
     temporal_heads: int = _number(4, 1)  # not in the paper
     ffn_ratio: float = _number(4.0, 0.25)  # width of the feed-forward layers over d; not in the paper
     dropout: float = _number(0.1, 0.0, 0.95)  # not in the paper
-    p_both: float = _number(0.9, 0.0, 1.0)  # p_m of eq. 7
+    p_both: float = _number(0.9, 0.0, 1.0)  # p_m of eq. 7; of more than two branches, that all are kept
     p_visual: float = _number(0.5, 0.0, 1.0)  # p_v of eq. 7
+    features: Tuple[str, ...] = _list()  # feature sets of the records, each a branch; not in the paper
+    feature_widths: Tuple[int, ...] = _list(low=1, high=float("inf"))  # training takes them from the records
+    # More than two branches: the chance of each of `modalities` to be the one left; (): p_visual and the others alike.
+    p_alone: Tuple[float, ...] = _list(low=0.0, high=1.0)  # not in the paper
+
+    @property
+    def modalities(self) -> Tuple[str, ...]:
+        """What the columns of `present` stand for."""
+        return (*MODALITIES, *self.features)
+
+    @property
+    def inputs(self) -> Tuple[str, ...]:
+        """Names of the network's inputs, which are columns of `create_dataset`, in the order of its call."""
+        single = {"eri_visual": ("frames",), "eri_acoustic": ("mfcc",), "eri_features": self.features}
+        return single.get(self.name, ("frames", "mfcc", *self.features, "present"))
 
 
 @dataclass(frozen=True)
@@ -146,6 +166,7 @@ class TrainConfig:
     loss: str = "mse"  # mse, pearson, ccc or a registered one
     visual_run: Optional[str] = None  # fusion: run folder or checkpoint of the trained visual branch
     acoustic_run: Optional[str] = None  # fusion: likewise of the acoustic branch
+    features_runs: Tuple[str, ...] = _list()  # fusion: likewise of a branch for each of model.features, in any order
     end_to_end: bool = False  # fusion: train the branches too; the paper freezes them
 
 
@@ -247,7 +268,7 @@ def _coerce(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
     if origin is typing.Union:  # Optional[X]
         return None if value is None else _coerce(value, arguments[0], metadata, name)
     if origin is tuple:
-        if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+        if isinstance(value, str) or not isinstance(value, Sequence) or not (value or metadata.get("empty")):
             raise ConfigError(f"{name}: expected a list of at least one value, got {value!r}")
         return tuple(_coerce(item, arguments[0], metadata, f"{name}[{i}]") for i, item in enumerate(value))
     value = _scalar(value, hint, name)

@@ -13,7 +13,7 @@ import numpy as np
 from mindface_eri.benchmark.harness import Row, Timing, find_torch, in_turns, row
 from mindface_eri.benchmark.machine import matmul_seconds
 from mindface_eri.config import Config, ModelConfig, RuntimeConfig, TrainConfig, save_config, to_dict
-from mindface_eri.deploy.backends import INPUTS, CellBackend, OnnxBackend
+from mindface_eri.deploy.backends import CellBackend, OnnxBackend
 from mindface_eri.deploy.sidecar import infer_preprocess
 from mindface_eri.deploy.summary import part_costs
 
@@ -83,10 +83,9 @@ def _row(what: str, name: str, times: Dict[str, Timing]) -> Row:
 def _inputs(model: ModelConfig, batch: int) -> List[np.ndarray]:
     from mindface_eri.deploy.verify import check_inputs
 
-    width = model.mfcc_features
-    made = check_inputs(model, {"mean": np.zeros(width), "std": np.ones(width)})
+    made = check_inputs(model)
     chosen = np.arange(batch) % 2  # the two ordinary clips
-    return [made[name][chosen] for name in INPUTS[model.name]]
+    return [made[name][chosen] for name in model.inputs]
 
 
 def export_all(model: ModelConfig, folder: Path, threads: int) -> Dict[str, object]:

@@ -14,7 +14,6 @@ from mindface_eri.benchmark.harness import Row, in_turns, row
 from mindface_eri.benchmark.literal import literal_clip
 from mindface_eri.benchmark.networks import export_all, twin_network
 from mindface_eri.config import Config, ModelConfig, RuntimeConfig
-from mindface_eri.deploy.backends import INPUTS
 from mindface_eri.preprocess.clip import extract_clip
 
 
@@ -48,4 +47,4 @@ def benchmark_predict(paths: Sequence[os.PathLike] = (), *, repeats: int = 3, th
 
 def _answer(clip: Any, model: ModelConfig, network: Callable) -> np.ndarray:
     arrays = {"frames": clip.frames[None], "mfcc": clip.mfcc[None], "present": np.ones((1, 2), np.float32)}
-    return network([arrays[name] for name in INPUTS[model.name]])
+    return network([arrays[name] for name in model.inputs])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Optional
 
 from mindface_eri.config import Config, load_config
 
@@ -27,12 +26,13 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "CPU", "GPU", "Ascend"), help="override runtime.device")
 
 
-def read_config(arguments: argparse.Namespace, **flags: Optional[str]) -> Config:
+def read_config(arguments: argparse.Namespace, **flags: object) -> Config:
     """The recipe with --set, then the command's own flags on top.
 
     Args:
         flags: dotted keys with `__` for the dot; those that are None were not given.
     """
     flags["runtime__device"] = getattr(arguments, "device", None)
-    values = {key.replace("__", "."): str(value) for key, value in flags.items() if value is not None}
+    values = {key.replace("__", "."): list(map(str, value)) if isinstance(value, list) else str(value)
+              for key, value in flags.items() if value is not None}
     return load_config(arguments.config, arguments.overrides, values)

@@ -20,6 +20,8 @@ def add_arguments(parser):
                         help="write the video with box, landmarks and moving bars: a file, or a folder for several")
     parser.add_argument("--figure", type=Path, metavar="PNG|FOLDER",
                         help="draw faces, sound and intensities, as PNG and SVG: a file, or a folder for several")
+    parser.add_argument("--features", action="append", default=[], metavar="NAME=FOLDER",
+                        help="for networks with branches of other features: folder of a set's CSV files")
     parser.add_argument("--window", type=float, default=0.0, metavar="SECONDS",
                         help="timeline: length of the sliding windows; without it, 12 for videos longer than 30 s")
     parser.add_argument("--hop", type=float, default=0.0, metavar="SECONDS",
@@ -39,13 +41,18 @@ def run(arguments):
     _check(arguments)
     jobs = find_jobs(arguments.paths)
     predictor = load_predictor(arguments.model)
+    folders = dict(pair.partition("=")[::2] for pair in arguments.features)
+    _check_features(arguments, predictor.model, folders)
     look = None
     if arguments.report or arguments.overlay or arguments.figure:
         from mindface_eri.report.writer import Writer
 
         look = Writer(jobs, predictor, arguments.model, report=arguments.report, overlay=arguments.overlay,
                       figure=arguments.figure)
-    rows = predict_jobs(jobs, predictor, window=arguments.window, hop=arguments.hop, whole=arguments.whole,
+    if predictor.model.features:
+        rows = predictor.predict([(job.source, job.separate_sound) for job in jobs], folders)
+    else:
+        rows = predict_jobs(jobs, predictor, window=arguments.window, hop=arguments.hop, whole=arguments.whole,
                         batch_size=arguments.batch_size, workers=min(arguments.workers, 4 * cores()), look=look,
                         notify=_Progress(len(jobs)))
     form = arguments.format
@@ -71,6 +78,19 @@ def _check(arguments):
             raise ConfigError(f"--{name.replace('_', '-')} {getattr(arguments, name)}: must be at least {low}")
     if arguments.whole and (arguments.window or arguments.hop):
         raise ConfigError("--whole asks for one row a video, --window and --hop for a timeline; give one or the other")
+
+
+def _check_features(arguments, model, folders):
+    from mindface_eri.errors import ConfigError
+
+    unknown = [name for name in folders if name not in model.features]
+    if unknown:
+        raise ConfigError(f"--features {unknown[0]}: {model.name} takes "
+                          f"{', '.join(model.features) or 'no other features than those of the clip'}")
+    asked = [name for name in ("report", "overlay", "figure", "window", "hop") if getattr(arguments, name)]
+    if model.features and asked:
+        raise ConfigError(f"--{asked[0]}: {model.name} takes features of other programs, for which there are rows "
+                          "only: leave it out, or use a model of the clip alone")
 
 
 class _Progress:

@@ -12,6 +12,8 @@ def add_arguments(parser):
     parser.add_argument("--out", type=Path, required=True, help="run folder to write")
     parser.add_argument("--visual-run", type=Path, help="fusion: run of the visual branch (train.visual_run)")
     parser.add_argument("--acoustic-run", type=Path, help="fusion: run of the acoustic branch (train.acoustic_run)")
+    parser.add_argument("--features-run", type=Path, action="append", dest="features_runs",
+                        help="fusion: run of a branch of other features (train.features_runs); may be given many times")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     parser.add_argument("--profile-data", action="store_true",
                         help="say also how many clips a second the data pipeline alone gives, and training takes")
@@ -24,7 +26,7 @@ def run(arguments):
     from mindface_eri.runner.trainer import train
 
     config = read_config(arguments, data__records=arguments.data, train__visual_run=arguments.visual_run,
-                         train__acoustic_run=arguments.acoustic_run)
+                         train__acoustic_run=arguments.acoustic_run, train__features_runs=arguments.features_runs)
     result = train(config, arguments.out, resume=arguments.resume, profile_data=arguments.profile_data)
     if not result.is_main:
         return 0

@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from mindface_eri.config import DataConfig
+from mindface_eri.datasets.feature_sets import list_feature_sets, open_feature_set
 from mindface_eri.datasets.parts import read_rows
 from mindface_eri.datasets.records import Records, open_records
 from mindface_eri.datasets.transforms import FrameAugmenter, MfccAugmenter, TimeJitter, augments_frames, augments_mfcc
@@ -24,7 +25,7 @@ LOGGER = logging.getLogger(__name__)
 
 # What `create_dataset` can give; `index` is computed, the others are stored.
 COLUMNS = ("frames", "mfcc", "present", "labels", "index", "timestamps", "boxes", "detected")
-_OVER_TIME = ("frames", "mfcc", "timestamps", "boxes", "detected")  # those that hold something for each instant
+_OF_CLIP = ("present", "labels", "index")  # those that hold nothing for each instant
 
 
 def epoch_order(count: int, *, shuffle: bool, seed: int, epoch: int, num_shards: int = 1, shard_id: int = 0,
@@ -88,6 +89,7 @@ class ClipSource:
 
     def __init__(self, records: Records, rows: np.ndarray, index: np.ndarray, columns: Sequence[str], workers: int,
                  epoch: Optional[int], order: Dict[str, Any], tagged: bool) -> None:
+        self._sets = {name: open_feature_set(records, name) for name in columns if name not in COLUMNS}
         self._records, self._rows, self._index, self._order = records, rows, index, order
         self._columns, self._workers, self._epoch, self._tagged = tuple(columns), workers, epoch, tagged
         self._passes = 0
@@ -99,10 +101,14 @@ class ClipSource:
         epoch = self._passes if self._epoch is None else self._epoch
         self._passes += 1
         order = epoch_order(len(self._rows), epoch=epoch, **self._order)
-        stored = [name for name in self._columns if name != "index"] or ["present"]
+        stored = [name for name in self._columns if name != "index" and name not in self._sets] or ["present"]
         records = read_rows(self._records.files, stored, self._rows[order], self._workers)
-        for record, index in zip(EXIT.guard(records), self._index[order]):
+        for record, index, row in zip(EXIT.guard(records), self._index[order], self._rows[order]):
             record["index"] = np.int32(index)
+            record.update({name: np.array(features.values[row]) for name, features in self._sets.items()})
+            if "present" in record:
+                there = [features.present[row] for features in self._sets.values()]
+                record["present"] = np.append(record["present"], there).astype(np.float32)
             values = tuple(self._view(name, record[name]) for name in self._columns)
             yield (*values, np.int64(epoch), np.int64(index)) if self._tagged else values
 
@@ -127,7 +133,8 @@ def create_dataset(records: Any, split: Optional[str] = None, *, batch_size: int
         split: "train", "val" or "test"; or give `ids`, any clips of any splits in any order.
         columns: among `COLUMNS`: frames (B, T, S, S, 3) uint8, mfcc (B, T, M) float32, present (B, 2) float32, labels
             (B, E) float32, index (B,) int32, the clip's place in `records.ids(split)` or in `ids`, by which predictions
-            are gathered and repeated clips dropped.
+            are gathered and repeated clips dropped; and the names of feature sets, (B, T, F) float32 each, which
+            lengthen `present` to (B, 2 + sets) in their order.
         shuffle: None means for split "train" only.
         num_shards, shard_id: ranks and which one this is; see `epoch_order`.
         prefetch: batches made ahead (set for the whole process: MindData has no setting for one dataset).
@@ -143,7 +150,7 @@ def create_dataset(records: Any, split: Optional[str] = None, *, batch_size: int
     """
     records = records if isinstance(records, Records) else open_records(records)
     shuffle = split == "train" if shuffle is None else shuffle
-    _check(columns, split, ids, num_shards, shard_id, batch_size, pad_last and bool(drop_remainder))
+    _check(records, columns, split, ids, num_shards, shard_id, batch_size, pad_last and bool(drop_remainder))
     names = records.ids(split) if ids is None else tuple(ids)
     rows, index = records.rows(names), np.arange(len(names))
     if "labels" in columns and (split == "train" or (ids is not None and shuffle)):
@@ -169,7 +176,7 @@ def _pipeline(records: Records, rows: np.ndarray, index: np.ndarray, columns: Se
     EXIT.register()
     ds.config.set_prefetch_size(prefetch)
     frames, mfcc = "frames" in columns and augments_frames(augment), "mfcc" in columns and augments_mfcc(augment)
-    jittered = [name for name in columns if name in _OVER_TIME and augment.time_jitter > 0]
+    jittered = [name for name in columns if name not in _OF_CLIP and augment.time_jitter > 0]
     tags = ["_epoch", "_clip"] if frames or mfcc or jittered else []
     source = ClipSource(records, rows, index, columns, workers, epoch, order, bool(tags))
     dataset = ds.GeneratorDataset(source, [*columns, *tags], shuffle=False, num_parallel_workers=1,
@@ -219,11 +226,12 @@ def _labelled(records: Records, rows: np.ndarray, index: np.ndarray) -> Tuple[np
     return rows[known], index[known]
 
 
-def _check(columns: Sequence[str], split: Optional[str], ids: Optional[Sequence[str]], num_shards: int, shard_id: int,
-           batch_size: int, contradiction: bool) -> None:
-    unknown: List[str] = [name for name in columns if name not in COLUMNS]
+def _check(records: Records, columns: Sequence[str], split: Optional[str], ids: Optional[Sequence[str]],
+           num_shards: int, shard_id: int, batch_size: int, contradiction: bool) -> None:
+    sets = list_feature_sets(records)
+    unknown: List[str] = [name for name in columns if name not in (*COLUMNS, *sets)]
     if unknown or not columns or len(set(columns)) < len(columns):
-        raise DataError(f"columns {list(columns)}: expected different ones among {', '.join(COLUMNS)}")
+        raise DataError(f"columns {list(columns)}: expected different ones among {', '.join((*COLUMNS, *sets))}")
     if (split is None) == (ids is None):
         raise DataError("give either a split or ids, not both or neither")
     if not 0 <= shard_id < num_shards:

@@ -5,6 +5,7 @@
     clips.csv         one row a clip: id, split, the table's extra columns, what was found in it
     failures.csv      id, split, stage and reason of each clip that could not be used
     records/          part-00000.mindrecord, each with its index .db and its .json
+    features/         features that other programs computed, put there later (feature_sets.py)
 """
 
 from __future__ import annotations

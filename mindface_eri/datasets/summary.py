@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import platform
 import shutil
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -74,16 +74,21 @@ def _join(plan: Plan, parts: List[dict]) -> None:
 
 
 def mfcc_statistics(files: Sequence[str], rows: Sequence[int], features: int) -> Tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each MFCC feature over all stacks of the given rows, both (M,) float32.
+    """Mean and deviation of each MFCC feature over all stacks of the given rows, both (M,) float32."""
+    return merged_statistics((record["mfcc"] for record in read_rows(files, ["mfcc"], rows)), features)
 
-    Without rows they are 0 and 1; a feature that never changes has deviation 1. Clips are merged one by one in float64
-    (Chan's formula), in the order of the rows.
+
+def merged_statistics(clips: Iterable[np.ndarray], features: int) -> Tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each feature over all instants of clips (T, F), both (F,) float32.
+
+    Without clips they are 0 and 1; a feature that never changes has deviation 1. Clips are merged one by one in float64
+    (Chan's formula), in their order.
     """
     count, mean, squares = 0, np.zeros(features), np.zeros(features)
-    for record in read_rows(files, ["mfcc"], rows):
-        stacks = record["mfcc"].astype(np.float64)  # (T, M)
-        ours, shift = len(stacks), stacks.mean(axis=0) - mean
-        squares += ((stacks - stacks.mean(axis=0)) ** 2).sum(axis=0) + shift ** 2 * count * ours / (count + ours)
+    for clip in clips:
+        clip = clip.astype(np.float64)
+        ours, shift = len(clip), clip.mean(axis=0) - mean
+        squares += ((clip - clip.mean(axis=0)) ** 2).sum(axis=0) + shift ** 2 * count * ours / (count + ours)
         mean += shift * ours / (count + ours)
         count += ours
     std = np.sqrt(squares / max(count, 1))

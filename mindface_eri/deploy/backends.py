@@ -4,23 +4,22 @@ backend works where MindSpore is not installed."""
 from __future__ import annotations
 
 import os
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from mindface_eri.config import ModelConfig, RuntimeConfig
 from mindface_eri.errors import CheckpointError, MissingDependencyError
 
-# What each network takes, in the order of its call.
-INPUTS: Dict[str, Tuple[str, ...]] = {"eri_visual": ("frames",), "eri_acoustic": ("mfcc",),
-                                      "eri_dual_branch": ("frames", "mfcc", "present")}
-
 
 def input_shapes(model: ModelConfig, batch: Optional[int]) -> List[Tuple[tuple, type]]:
     """Shape and type of each input of a model, in the order of its call."""
     shapes = {"frames": ((batch, model.frames, model.crop_size, model.crop_size, 3), np.uint8),
-              "mfcc": ((batch, model.frames, model.mfcc_features), np.float32), "present": ((batch, 2), np.float32)}
-    return [shapes[name] for name in INPUTS[model.name]]
+              "mfcc": ((batch, model.frames, model.mfcc_features), np.float32),
+              "present": ((batch, len(model.modalities)), np.float32)}
+    for name, width in zip(model.features, model.feature_widths):
+        shapes[name] = ((batch, model.frames, width), np.float32)
+    return [shapes[name] for name in model.inputs]
 
 
 class CellBackend:

@@ -13,7 +13,7 @@ import numpy as np
 from mindspore import Tensor
 
 from mindface_eri.config import RuntimeConfig
-from mindface_eri.deploy.backends import INPUTS, CellBackend, input_shapes
+from mindface_eri.deploy.backends import CellBackend, input_shapes
 from mindface_eri.deploy.fold import fold_batch_norm, spell_for_onnx
 from mindface_eri.deploy.model_card import write_model_card
 from mindface_eri.deploy.onnx_graph import polish, traced_batch
@@ -88,14 +88,16 @@ def _out_folder(trained: TrainedModel, out_dir: Optional[os.PathLike]) -> Path:
 
 
 def _inputs(trained: TrainedModel) -> List[np.ndarray]:
-    width = trained.model.mfcc_features
-    statistics: Dict[str, np.ndarray] = {"mean": np.zeros(width), "std": np.ones(width)}
-    for name, value in trained.weights.items():
-        field = name.rpartition("mfcc_")[2]
-        if name.endswith(("mfcc_mean", "mfcc_std")):
-            statistics[field] = value
+    statistics: Dict[str, List[np.ndarray]] = {}  # by input: mean, deviation
+    for kind in ("mean", "std"):
+        for name, value in trained.weights.items():
+            if name.endswith(f"mfcc_{kind}"):
+                statistics.setdefault("mfcc", []).append(value)
+            elif name.endswith(f"feature_{kind}"):  # feature_branches.0.feature_mean, or feature_mean alone
+                index = int(name.split(".")[1]) if "." in name else 0
+                statistics.setdefault(trained.model.features[index], []).append(value)
     inputs = check_inputs(trained.model, statistics)
-    return [inputs[name] for name in INPUTS[trained.model.name]]
+    return [inputs[name] for name in trained.model.inputs]
 
 
 def _export_one(trained: TrainedModel, folder: Path, kind: str, batch: Optional[int], inputs: Sequence[np.ndarray],
@@ -109,6 +111,7 @@ def _export_one(trained: TrainedModel, folder: Path, kind: str, batch: Optional[
         if kind != "air":
             difference = compare(run_in_fresh_process(file, inputs, batch), expected, target)
         sidecar = write_sidecar(target, trained.model, preprocess_of(trained), batch=batch, difference=difference,
+                                features=trained.note.get("features", {}),
                                 tolerance=TOLERANCE, checkpoint={"weights": checkpoint_hash(trained.weights),
                                                                  "note": trained.note})
         os.replace(file, target)
@@ -152,4 +155,19 @@ def _write(trained: TrainedModel, file: Path, kind: str, batch: Optional[int]) -
     if kind == "onnx":
         polish(file, dynamic=None if batch else traced, output="intensities",
                notes={"emotions": ",".join(model.emotions), "model": model.name})
+        _name_inputs(file, model.inputs)
     return file
+
+
+def _name_inputs(file: Path, names: Sequence[str]) -> None:
+    """MindSpore numbers the inputs of a network that takes any number of feature sets."""
+    import onnx
+
+    model = onnx.load(str(file))
+    renamed = {value.name: name for value, name in zip(model.graph.input, names) if value.name != name}
+    if renamed:
+        for value in model.graph.input:
+            value.name = renamed.get(value.name, value.name)
+        for node in model.graph.node:
+            node.input[:] = [renamed.get(name, name) for name in node.input]
+        onnx.save(model, str(file))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from types import MappingProxyType
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from mindface_eri.config import ModelConfig, PreprocessConfig, RuntimeConfig
-from mindface_eri.deploy.backends import INPUTS, CellBackend, input_shapes, open_backend, run_batches
+from mindface_eri.deploy.backends import CellBackend, input_shapes, open_backend, run_batches
 from mindface_eri.deploy.sidecar import preprocess_of, read_sidecar
 from mindface_eri.errors import CheckpointError, DataError, ERIError
 
@@ -24,58 +25,72 @@ class Predictor:
         emotions: names of the intensities, in order.
         model: the network's ModelConfig.
         preprocess: how `predict` takes clips apart.
+        features: of each feature set, its columns and how they are aligned.
     """
 
-    def __init__(self, backend: Any, model: ModelConfig, preprocess: PreprocessConfig, batch: Optional[int] = None
-                 ) -> None:
+    def __init__(self, backend: Any, model: ModelConfig, preprocess: PreprocessConfig, batch: Optional[int] = None,
+                 features: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.emotions: Tuple[str, ...] = model.emotions
         self.model = model
         self.preprocess = preprocess
+        self.features = features
         self._backend = backend
         self._batch = batch
 
     def predict_arrays(self, frames: Optional[np.ndarray] = None, mfcc: Optional[np.ndarray] = None,
-                       present: Optional[np.ndarray] = None) -> np.ndarray:
+                       present: Optional[np.ndarray] = None, **features: np.ndarray) -> np.ndarray:
         """Intensities (B, E) in (0, 1).
 
         Args:
             frames: (B, T, S, S, 3) uint8 RGB crops; not needed by the acoustic network.
             mfcc: (B, T, M) MFCC stacks; not needed by the visual network.
-            present: (B, 2) visual, acoustic; ones if left out.
+            present: (B, 2) visual, acoustic, and a column for each feature set; ones if left out.
+            features: by name of its feature set, (B, T, F).
 
         Raises:
             DataError: an array that the network needs is missing or has another shape or type.
         """
-        names = INPUTS[self.model.name]
-        given = {"frames": frames, "mfcc": mfcc, "present": present}
-        first = next((given[name] for name in names if given[name] is not None), None)
+        names = self.model.inputs
+        given = {"frames": frames, "mfcc": mfcc, "present": present, **features}
+        first = next((given[name] for name in names if given.get(name) is not None), None)
         if present is None and first is not None:
-            given["present"] = np.ones((len(first), 2), np.float32)
+            given["present"] = np.ones((len(first), len(self.model.modalities)), np.float32)
         arrays = []
         for name, (shape, kind) in zip(names, input_shapes(self.model, None)):
-            arrays.append(_checked(name, given[name], (len(first) if first is not None else 0, *shape[1:]), kind))
+            arrays.append(_checked(name, given.get(name), (len(first) if first is not None else 0, *shape[1:]), kind))
         return run_batches(self._backend, arrays, self._batch)
 
     def attention(self, frames: Optional[np.ndarray] = None, mfcc: Optional[np.ndarray] = None,
-                  present: Optional[np.ndarray] = None) -> Optional[Tuple[np.ndarray, ...]]:
+                  present: Optional[np.ndarray] = None, **features: np.ndarray) -> Optional[Tuple[np.ndarray, ...]]:
         """What the network looked at: intensities (B, E), temporal (B, T) and spatial weights (B, T, h, w) or None.
 
         None for an exported file, which carries only the way to the intensities. Arguments as for `predict_arrays`.
         """
-        given = {"frames": frames, "mfcc": mfcc, "present": present}
-        return self._backend.attention([given[name] for name in INPUTS[self.model.name]])
+        given = {"frames": frames, "mfcc": mfcc, "present": present, **features}
+        return self._backend.attention([given[name] for name in self.model.inputs])
 
-    def predict(self, paths: Sequence[os.PathLike]) -> List[Dict[str, Any]]:
+    def predict(self, paths: Sequence[os.PathLike], features: Mapping[str, os.PathLike] = MappingProxyType({})
+                ) -> List[Dict[str, Any]]:
         """One row a media file: `File_ID` (the file's name without its ending), then an intensity for each emotion.
 
         A clip that cannot be used gets `File_ID` and `error`; the others are answered all the same.
 
         Args:
             paths: media files, or pairs of a video and a separate sound file.
-        """
-        return [self._row(*(path if isinstance(path, tuple) else (path, None))) for path in paths]
+            features: by name of its feature set, a folder with a CSV for each clip, named after it.
 
-    def _row(self, path: os.PathLike, audio_path: Optional[os.PathLike]) -> Dict[str, Any]:
+        Raises:
+            DataError: the network takes a feature set and no folder is named for it.
+        """
+        for name in self.model.features:
+            if name not in features:
+                raise DataError(f"{self.model.name} takes the feature set {name!r}, which other programs compute: name "
+                                f"the folder of its CSV files, one a clip ({name}=FOLDER), or evaluate the network on "
+                                "records that have it")
+        return [self._row(*(path if isinstance(path, tuple) else (path, None)), features) for path in paths]
+
+    def _row(self, path: os.PathLike, audio_path: Optional[os.PathLike], features: Mapping[str, os.PathLike]
+             ) -> Dict[str, Any]:
         from mindface_eri.preprocess.clip import extract_clip
 
         row: Dict[str, Any] = {"File_ID": Path(path).stem}
@@ -85,10 +100,28 @@ class Predictor:
             if index is not None and not clip.present[index]:
                 raise DataError(f"{path}: {self.model.name} needs {need}, and none was found ({clip.note}); "
                                 "use a model of both modalities")
+            found = {name: self._read_features(name, Path(features[name]), row["File_ID"], clip.timestamps)
+                     for name in self.model.features}
         except ERIError as error:
             return {**row, "error": str(error)}
-        values = self.predict_arrays(clip.frames[None], clip.mfcc[None], clip.present[None])[0]
+        there = [found[name] is not None for name in self.model.features]
+        empty = [np.zeros((self.model.frames, width), np.float32) for width in self.model.feature_widths]
+        arrays = {name: (empty[i] if found[name] is None else found[name])[None] for i, name in enumerate(found)}
+        present = np.append(clip.present, there).astype(np.float32)
+        values = self.predict_arrays(clip.frames[None], clip.mfcc[None], present[None], **arrays)[0]
         return {**row, **{name: float(value) for name, value in zip(self.emotions, values)}}
+
+    def _read_features(self, name: str, folder: Path, clip_id: str, timestamps: np.ndarray) -> Optional[np.ndarray]:
+        """A clip's features (T, F); None where it has no file and the network can do without."""
+        from mindface_eri.datasets.feature_files import Layout
+
+        path = next((folder / file for file in (f"{clip_id}.csv", f"[{clip_id}].csv") if (folder / file).is_file()),
+                    None)
+        if path is not None:
+            return Layout.of(self.features[name]).read(path, timestamps)
+        if "present" in self.model.inputs:
+            return None
+        raise DataError(f"{folder}: no {clip_id}.csv there, and {self.model.name} needs it")
 
 
 def load_predictor(path: os.PathLike, *, which: str = "best", threads: int = 0) -> Predictor:
@@ -107,7 +140,8 @@ def load_predictor(path: os.PathLike, *, which: str = "best", threads: int = 0) 
         raise CheckpointError(f"{target}: no such run folder or file")
     if target.suffix in _EXPORTS:
         sidecar = read_sidecar(target)
-        return Predictor(open_backend(target, threads), sidecar.model, sidecar.preprocess, sidecar.batch)
+        return Predictor(open_backend(target, threads), sidecar.model, sidecar.preprocess, sidecar.batch,
+                         sidecar.features)
     if target.is_file() and target.suffix != ".ckpt":
         raise CheckpointError(f"{target}: not a run folder, .ckpt, .mindir or .onnx file")
     from mindface_eri.runner.context import setup
@@ -117,7 +151,8 @@ def load_predictor(path: os.PathLike, *, which: str = "best", threads: int = 0) 
     from mindface_eri.runner.run_folder import load_trained
 
     trained = load_trained(target, which)
-    return Predictor(CellBackend(fold_batch_norm(trained.build())), trained.model, preprocess_of(trained))
+    return Predictor(CellBackend(fold_batch_norm(trained.build())), trained.model, preprocess_of(trained),
+                     features=trained.note.get("features", {}))
 
 
 def _checked(name: str, array: Optional[np.ndarray], shape: tuple, kind: type) -> np.ndarray:

@@ -6,21 +6,23 @@ import json
 import math
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Mapping, Optional
 
 import mindface_eri
 from mindface_eri.config import AudioConfig, FaceConfig, ModelConfig, PreprocessConfig, from_dict, to_dict
-from mindface_eri.deploy.backends import INPUTS, input_shapes
+from mindface_eri.deploy.backends import input_shapes
 from mindface_eri.errors import CheckpointError, ConfigError
 from mindface_eri.files import write_json
 
 _MEANING = {
     "frames": "face crops, RGB, 0 to 255, channels last; zeros where no face was found",
     "mfcc": "stacked MFCCs as librosa gives them, not normalised; zeros without sound",
-    "present": "1 where the clip has the modality, 0 where zeros stand for it; order: visual, acoustic",
+    "present": "1 where the clip has the modality, 0 where zeros stand for it; order: ",
 }
+_FEATURES = "per-frame features at the instants of the frames, not normalised; zeros where the clip has none"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Sidecar:
     model: ModelConfig
     preprocess: PreprocessConfig
     batch: Optional[int]  # None: any
+    features: Mapping[str, Any] = field(default_factory=dict)  # of each feature set, its columns and alignment
 
 
 def sidecar_path(file: os.PathLike) -> Path:
@@ -38,20 +41,26 @@ def sidecar_path(file: os.PathLike) -> Path:
 
 
 def write_sidecar(file: Path, model: ModelConfig, preprocess: PreprocessConfig, *, batch: Optional[int],
-                  difference: float, tolerance: float, checkpoint: Mapping[str, Any]) -> Path:
+                  difference: float, tolerance: float, checkpoint: Mapping[str, Any],
+                  features: Mapping[str, Any] = MappingProxyType({})) -> Path:
     """Writes the description of an exported file whole or not at all; returns its path."""
     import mindspore
     import numpy
 
     inputs = [{"name": name, "shape": ["batch" if size is None else size for size in shape],
-               "dtype": kind.__name__, "meaning": _MEANING[name]}
-              for name, (shape, kind) in zip(INPUTS[model.name], input_shapes(model, batch))]
+               "dtype": kind.__name__, "meaning": _MEANING.get(name, _FEATURES)}
+              for name, (shape, kind) in zip(model.inputs, input_shapes(model, batch))]
+    for described in inputs:
+        if described["name"] == "present":
+            described["meaning"] += ", ".join(model.modalities)
+        elif described["name"] in features:
+            described["columns"] = features[described["name"]]["columns"]
     content = {
         "inputs": inputs,
         "output": {"name": "intensities", "shape": [batch or "batch", len(model.emotions)], "dtype": "float32",
                    "meaning": "intensities in (0, 1), in the order of `emotions`"},
         "emotions": list(model.emotions), "batch": batch, "model": to_dict(model), "preprocess": to_dict(preprocess),
-        "checkpoint": checkpoint,
+        "features": dict(features), "checkpoint": checkpoint,
         "max_difference": difference if math.isfinite(difference) else None, "tolerance": tolerance,
         "versions": {"mindface_eri": mindface_eri.__version__, "mindspore": mindspore.__version__,
                      "numpy": numpy.__version__, "python": platform.python_version()},
@@ -69,7 +78,8 @@ def read_sidecar(file: os.PathLike) -> Sidecar:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return Sidecar(from_dict(ModelConfig, content["model"], "model"),
-                       from_dict(PreprocessConfig, content["preprocess"], "preprocess"), content["batch"])
+                       from_dict(PreprocessConfig, content["preprocess"], "preprocess"), content["batch"],
+                       content.get("features", {}))
     except OSError:
         raise CheckpointError(f"{path}: is missing; keep the .json that the export wrote beside {Path(file).name}"
                               ) from None

@@ -41,7 +41,7 @@ def count_parameters(config: ModelConfig) -> Dict[str, int]:
     network = build_network(config, read_stem=False)
     counted = dict.fromkeys(part_costs(config), 0)
     for name, parameter in network.parameters_and_names():
-        if name.endswith(("moving_mean", "moving_variance", "mfcc_mean", "mfcc_std")):
+        if name.endswith(("moving_mean", "moving_variance", "mfcc_mean", "mfcc_std", "feature_mean", "feature_std")):
             continue
         part = next(part for part in counted if name.startswith(f"{part}."))
         counted[part] += parameter.size
@@ -52,18 +52,21 @@ def part_costs(config: ModelConfig) -> Dict[str, Cost]:
     """Multiply-adds and kept values of each part, for one clip, in the order of the data's way."""
     times, width, emotions = config.frames, config.width, len(config.emotions)
     head = _sum(_linear(times, width, 1), (times * width, width), _linear(1, width, emotions))
+    joined, inputs = "present" in config.inputs, config.inputs
+    prefix = "{}." if joined else ""
     costs: Dict[str, Cost] = {}
-    prefix = {"visual": "", "acoustic": ""}
-    if config.name == "eri_dual_branch":
-        prefix = {"visual": "visual.", "acoustic": "acoustic."}
-    if config.name != "eri_acoustic":
-        costs[prefix["visual"] + "stem"] = _scaled(times, _stem(config))
-        costs[prefix["visual"] + "spatial"] = _scaled(times, _spatial(config))
-        costs[prefix["visual"] + "temporal"] = _temporal(4 * config.stem_width, config)
-    if config.name != "eri_visual":
-        costs[prefix["acoustic"] + "temporal"] = _temporal(config.mfcc_features, config)
-    if config.name == "eri_dual_branch":
-        costs["fusion"] = _sum((0, 4 * times * width), _linear(times, 2 * width, width), head)
+    if "frames" in inputs:
+        visual = prefix.format("visual")
+        costs[visual + "stem"] = _scaled(times, _stem(config))
+        costs[visual + "spatial"] = _scaled(times, _spatial(config))
+        costs[visual + "temporal"] = _temporal(4 * config.stem_width, config)
+    if "mfcc" in inputs:
+        costs[prefix.format("acoustic") + "temporal"] = _temporal(config.mfcc_features, config)
+    for i, features in enumerate(config.feature_widths):
+        costs[prefix.format(f"feature_branches.{i}") + "temporal"] = _temporal(features, config)
+    if joined:
+        values = len(config.modalities) * width  # of one instant, side by side: once hidden, once normalised
+        costs["fusion"] = _sum((0, 2 * times * values), _linear(times, values, width), head)
     else:
         costs["head"] = head
     return costs

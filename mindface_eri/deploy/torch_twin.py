@@ -133,6 +133,17 @@ class AcousticBranch(nn.Module):
         return self.temporal((mfcc - self.mfcc_mean) / self.mfcc_std)
 
 
+class FeatureBranch(nn.Module):
+    def __init__(self, config: ModelConfig, width: int) -> None:
+        super().__init__()
+        self.register_buffer("feature_mean", torch.zeros(width))
+        self.register_buffer("feature_std", torch.ones(width))
+        self.temporal = TemporalEncoder(width, config)
+
+    def features(self, features: Tensor) -> Tensor:
+        return self.temporal((features - self.feature_mean) / self.feature_std)
+
+
 class VisualNetwork(VisualBranch):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -151,41 +162,60 @@ class AcousticNetwork(AcousticBranch):
         return self.head(self.features(mfcc))
 
 
+class FeatureNetwork(FeatureBranch):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config, config.feature_widths[0])
+        self.head = RegressionHead(config)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.head(self.features(features))
+
+
 class FusionHead(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.p_both, self.p_visual = config.p_both, config.p_visual
-        self.norm = nn.LayerNorm(2 * config.width)
-        self.project = nn.Linear(2 * config.width, config.width)
+        others = len(config.features) + 1
+        self.p_both = config.p_both
+        self.p_alone = config.p_alone or (config.p_visual, *[(1 - config.p_visual) / others] * others)
+        self.norm = nn.LayerNorm((1 + others) * config.width)
+        self.project = nn.Linear((1 + others) * config.width, config.width)
         self.head = RegressionHead(config)
 
     def hide(self, present: Tensor) -> Tensor:
         """Modality dropout (eq. 7)."""
-        draws = torch.rand(2, len(present))
-        lone = torch.stack((draws[1] < self.p_visual, draws[1] >= self.p_visual), dim=1)
-        keep = lone | (draws[0] < self.p_both)[:, None] | ~(present > 0).all(dim=1, keepdim=True)
-        return present * keep
+        chosen = torch.multinomial(torch.tensor(self.p_alone), len(present), replacement=True)
+        alone = nn.functional.one_hot(chosen, present.shape[1]).bool()
+        lacking = ~(alone & (present > 0)).any(dim=1, keepdim=True)
+        return present * (alone | lacking | (torch.rand(len(present), 1) < self.p_both))
 
-    def forward(self, visual: Tensor, acoustic: Tensor, present: Tensor) -> Tensor:
+    def forward(self, visual: Tensor, acoustic: Tensor, *rest: Tensor) -> Tensor:
+        *others, present = rest
         if self.training:
             present = self.hide(present)
-        joined = torch.cat((acoustic * present[:, 1, None, None], visual * present[:, 0, None, None]), dim=-1)
+        branches, order = (visual, acoustic, *others), (1, 0, *range(2, 2 + len(others)))
+        joined = torch.cat([branches[i] * present[:, i, None, None] for i in order], dim=-1)
         return self.head(self.project(self.norm(joined)))
 
 
-class DualBranchNetwork(nn.Module):
+class MultiBranchNetwork(nn.Module):
+    """The paper's network, and with feature sets one of more branches."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.visual = VisualBranch(config)
         self.acoustic = AcousticBranch(config)
+        self.feature_branches = nn.ModuleList(FeatureBranch(config, width) for width in config.feature_widths)
         self.fusion = FusionHead(config)
 
-    def forward(self, frames: Tensor, mfcc: Tensor, present: Tensor) -> Tensor:
-        return self.fusion(self.visual.features(frames), self.acoustic.features(mfcc), present)
+    def forward(self, frames: Tensor, mfcc: Tensor, *rest: Tensor) -> Tensor:
+        others = [branch.features(x) for branch, x in zip(self.feature_branches, rest)]
+        return self.fusion(self.visual.features(frames), self.acoustic.features(mfcc), *others, rest[-1])
 
 
 def build_twin(config: ModelConfig) -> nn.Module:
     """The PyTorch twin of `mindface_eri.models.build_network(config)`."""
     networks: Tuple[Tuple[str, type], ...] = (("eri_visual", VisualNetwork), ("eri_acoustic", AcousticNetwork),
-                                              ("eri_dual_branch", DualBranchNetwork))
+                                              ("eri_features", FeatureNetwork),
+                                              ("eri_dual_branch", MultiBranchNetwork),
+                                              ("eri_multi_branch", MultiBranchNetwork))
     return dict(networks)[config.name](config)

@@ -11,12 +11,16 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from types import MappingProxyType
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from mindface_eri.config import ModelConfig
 from mindface_eri.deploy.backends import open_backend, run_batches
 from mindface_eri.errors import ExportError
+
+Statistics = Tuple[np.ndarray, np.ndarray]  # mean and deviation
 
 
 def run_in_fresh_process(file: os.PathLike, inputs: Sequence[np.ndarray], batch: Optional[int]) -> np.ndarray:
@@ -40,27 +44,33 @@ def run_in_fresh_process(file: os.PathLike, inputs: Sequence[np.ndarray], batch:
         return np.load(answer, allow_pickle=False)
 
 
-def check_inputs(config, statistics: Dict[str, np.ndarray], seed: int = 0) -> Dict[str, np.ndarray]:
-    """Inputs in the real range and at its edges, for seven clips.
+def check_inputs(config: ModelConfig, statistics: Mapping[str, Statistics] = MappingProxyType({}), seed: int = 0
+                 ) -> Dict[str, np.ndarray]:
+    """Inputs in the real range and at its edges, for seven clips, and an eighth where there are feature sets.
 
     Rows: two ordinary clips, one without sound, one without a face, one with neither, one of white crops with loud
-    sound, one of black crops with silence.
+    sound, one of black crops with silence and without other features, and one with nothing but other features.
 
     Args:
-        config: the ModelConfig.
-        statistics: "mean" and "std" (M,) of the training set's MFCC stacks.
+        statistics: mean and deviation over the training set of the MFCC stacks ("mfcc") and of each feature set, (F,)
+            each; 0 and 1 where they are not given.
     """
     rng = np.random.default_rng(seed)
-    side, times = config.crop_size, config.frames
-    frames = rng.integers(0, 256, (7, times, side, side, 3), dtype=np.uint8)
-    mfcc = rng.normal(size=(7, times, config.mfcc_features)) * statistics["std"] + statistics["mean"]
-    present = np.array([[1, 1], [1, 1], [1, 0], [0, 1], [0, 0], [1, 1], [1, 1]], np.float32)
+    side, times, sets = config.crop_size, config.frames, len(config.features)
+    present = [[1, 1, 1], [1, 1, 1], [1, 0, 1], [0, 1, 1], [0, 0, 0], [1, 1, 1], [1, 1, 0], [0, 0, 1]]
+    present = np.array([[*row[:2], *row[2:] * sets] for row in present[:8 if sets else 7]], np.float32)
+    frames = rng.integers(0, 256, (len(present), times, side, side, 3), dtype=np.uint8)
     frames[5], frames[6] = 255, 0
-    mfcc[5] = statistics["mean"] + 6 * statistics["std"]
-    mfcc[6] = statistics["mean"] - 6 * statistics["std"]
     frames[present[:, 0] == 0] = 0
-    mfcc[present[:, 1] == 0] = 0
-    return {"frames": frames, "mfcc": mfcc.astype(np.float32), "present": present}
+    inputs = {"frames": frames, "present": present}
+    widths = {"mfcc": config.mfcc_features, **dict(zip(config.features, config.feature_widths))}
+    for column, (name, width) in enumerate(widths.items(), start=1):
+        mean, std = statistics.get(name, (np.zeros(width), np.ones(width)))
+        values = rng.normal(size=(len(present), times, width)) * std + mean
+        values[5], values[6] = mean + 6 * std, mean - 6 * std
+        values[present[:, column] == 0] = 0
+        inputs[name] = values.astype(np.float32)
+    return inputs
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,7 +1,13 @@
 """The networks of the paper and the Cells they are made of."""
 
-from mindface_eri.models.branches import AcousticBranch, VisualBranch
-from mindface_eri.models.dual_branch import AcousticNetwork, DualBranchNetwork, VisualNetwork
+from mindface_eri.models.branches import AcousticBranch, FeatureBranch, VisualBranch
+from mindface_eri.models.dual_branch import (
+    AcousticNetwork,
+    DualBranchNetwork,
+    FeatureNetwork,
+    MultiBranchNetwork,
+    VisualNetwork,
+)
 from mindface_eri.models.explain import Attention, FeatureExtractor
 from mindface_eri.models.fusion import FusionHead, ModalityDropout
 from mindface_eri.models.pooling import AttentionPooling, RegressionHead
@@ -15,7 +21,8 @@ from mindface_eri.models.transformer import SelfAttention, TransformerEncoder
 
 __all__ = [
     "AcousticBranch", "AcousticNetwork", "Attention", "AttentionPooling", "CausalConv1d", "DualBranchNetwork",
-    "FeatureExtractor", "FusionHead", "ModalityDropout", "RegressionHead", "ResNetStem", "SelfAttention",
-    "SpatialEncoder", "TemporalConvNet", "TemporalEncoder", "TransformerEncoder", "VisualBranch", "VisualNetwork",
-    "build_network", "create_model", "list_models", "load_stem", "set_precision",
+    "FeatureBranch", "FeatureExtractor", "FeatureNetwork", "FusionHead", "ModalityDropout", "MultiBranchNetwork",
+    "RegressionHead", "ResNetStem", "SelfAttention", "SpatialEncoder", "TemporalConvNet", "TemporalEncoder",
+    "TransformerEncoder", "VisualBranch", "VisualNetwork", "build_network", "create_model", "list_models", "load_stem",
+    "set_precision",
 ]

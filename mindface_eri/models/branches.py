@@ -1,4 +1,4 @@
-"""The two branches without heads (paper section 3, figure 1)."""
+"""The branches without heads (paper section 3, figure 1), and one for features that others computed."""
 
 from __future__ import annotations
 
@@ -60,10 +60,8 @@ class AcousticBranch(nn.Cell):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        width = config.mfcc_features
-        self.mfcc_mean = Parameter(Tensor(np.zeros(width, np.float32)), name="mfcc_mean", requires_grad=False)
-        self.mfcc_std = Parameter(Tensor(np.ones(width, np.float32)), name="mfcc_std", requires_grad=False)
-        self.temporal = TemporalEncoder(width, config)
+        self.mfcc_mean, self.mfcc_std = _statistics("mfcc", config.mfcc_features)
+        self.temporal = TemporalEncoder(config.mfcc_features, config)
 
     def features(self, mfcc: Tensor) -> Tensor:
         """Features (B, T, D), the input of the fusion head."""
@@ -79,15 +77,59 @@ class AcousticBranch(nn.Cell):
         Raises:
             ConfigError: a wrong shape, a value that is not finite, or a negative deviation.
         """
-        width = self.config.mfcc_features
-        for name, values in (("mean", np.asarray(mean)), ("std", np.asarray(std))):
-            if values.shape != (width,):
-                raise ConfigError(f"MFCC {name} has shape {values.shape}, need ({width},): take the statistics from "
-                                  "records made with the same preprocess.audio settings")
-            if not np.isfinite(values).all() or (name == "std" and (values < 0).any()):
-                raise ConfigError(f"MFCC {name} holds values that are not finite or negative deviations; "
-                                  "compute the statistics again from records that hold sound")
-        deviation = np.asarray(std, np.float32)
-        self.mfcc_mean.set_data(Tensor(np.asarray(mean, np.float32)))
-        # A feature that never changes carries nothing: dividing by one keeps it at zero instead of infinity.
-        self.mfcc_std.set_data(Tensor(np.where(deviation > 1e-6, deviation, 1).astype(np.float32)))
+        _store(self.mfcc_mean, self.mfcc_std, mean, std, "MFCC",
+               "take the statistics from records made with the same preprocess.audio settings")
+
+
+class FeatureBranch(nn.Cell):
+    """Feature vectors of any width over time (B, T, F) float32, computed by other programs -> features (B, T, D).
+
+    Not in the paper: the temporal encoder of its branches over the per-frame features that data sets come with (FAU,
+    eGeMAPS, ...). `feature_mean` and `feature_std` (F,) are kept as in `AcousticBranch`.
+
+    Args:
+        width: F.
+    """
+
+    def __init__(self, config: ModelConfig, width: int) -> None:
+        super().__init__()
+        self.config = config
+        self.feature_mean, self.feature_std = _statistics("feature", width)
+        self.temporal = TemporalEncoder(width, config)
+
+    def features(self, features: Tensor) -> Tensor:
+        """Features (B, T, D), the input of the fusion head."""
+        x = (features - self.feature_mean) / self.feature_std  # (B, T, F)
+        return self.temporal(x)  # (B, T, D)
+
+    def construct(self, features: Tensor) -> Tensor:
+        return self.features(features)
+
+    def set_feature_statistics(self, mean: np.ndarray, std: np.ndarray) -> None:
+        """Stores the training set's mean and deviation of each feature, both (F,).
+
+        Raises:
+            ConfigError: a wrong shape, a value that is not finite, or a negative deviation.
+        """
+        _store(self.feature_mean, self.feature_std, mean, std, "feature",
+               "model.feature_widths and the feature set must agree")
+
+
+def _statistics(name: str, width: int) -> Tuple[Parameter, Parameter]:
+    return tuple(Parameter(Tensor(np.full(width, value, np.float32)), name=f"{name}_{kind}", requires_grad=False)
+                 for kind, value in (("mean", 0), ("std", 1)))
+
+
+def _store(mean_parameter: Parameter, std_parameter: Parameter, mean: np.ndarray, std: np.ndarray, what: str,
+           cure: str) -> None:
+    width = mean_parameter.shape[0]
+    for name, values in (("mean", np.asarray(mean)), ("std", np.asarray(std))):
+        if values.shape != (width,):
+            raise ConfigError(f"{what} {name} has shape {values.shape}, need ({width},): {cure}")
+        if not np.isfinite(values).all() or (name == "std" and (values < 0).any()):
+            raise ConfigError(f"{what} {name} holds values that are not finite or negative deviations; "
+                              "compute the statistics again from records that hold this modality")
+    deviation = np.asarray(std, np.float32)
+    mean_parameter.set_data(Tensor(np.asarray(mean, np.float32)))
+    # A feature that never changes carries nothing: dividing by one keeps it at zero instead of infinity.
+    std_parameter.set_data(Tensor(np.where(deviation > 1e-6, deviation, 1).astype(np.float32)))

@@ -1,7 +1,7 @@
-"""The three networks: each branch with a regression head of its own, and both joined (paper section 3, figure 1).
+"""The networks: each branch with a regression head of its own, and branches joined (paper section 3, figure 1).
 
-A branch inside the dual network has the parameter names of the single network behind a prefix, `visual.` or
-`acoustic.`; the single network's regression head (`head.`) has no counterpart there.
+A branch inside a joined network has the parameter names of the single network behind a prefix, `visual.`, `acoustic.`
+or `feature_branches.0.`; the single network's regression head (`head.`) has no counterpart there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from mindspore import Tensor, nn
 
 from mindface_eri.config import ModelConfig
 from mindface_eri.errors import CheckpointError
-from mindface_eri.models.branches import AcousticBranch, VisualBranch
+from mindface_eri.models.branches import AcousticBranch, FeatureBranch, VisualBranch
 from mindface_eri.models.explain import Explainable
 from mindface_eri.models.fusion import FusionHead
 from mindface_eri.models.pooling import RegressionHead
@@ -52,10 +52,28 @@ class AcousticNetwork(AcousticBranch, Explainable):
         return intensities  # (B, E)
 
 
-class DualBranchNetwork(nn.Cell, Explainable):
-    """Crops (B, T, S, S, 3) uint8, MFCC stacks (B, T, M) float32 and `present` (B, 2) -> intensities (B, E).
+class FeatureNetwork(FeatureBranch, Explainable):
+    """Features that others computed (B, T, F) float32 -> intensities (B, E) in (0, 1)."""
 
-    `present` is 1 where a clip has the modality (visual, acoustic) and 0 where zeros stand for it.
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config, config.feature_widths[0])
+        self.head = RegressionHead(config.width, len(config.emotions))
+
+    def explain(self, features: Tensor) -> Tuple[Tensor, Tensor]:
+        """Intensities (B, E) and temporal weights (B, T)."""
+        return self.head(self.features(features))
+
+    def construct(self, features: Tensor) -> Tensor:
+        intensities, _ = self.head(self.features(features))
+        return intensities  # (B, E)
+
+
+class MultiBranchNetwork(nn.Cell, Explainable):
+    """Crops (B, T, S, S, 3) uint8, MFCC stacks (B, T, M), each of `config.features` (B, T, F) float32 and `present`
+    (B, N) -> intensities (B, E).
+
+    `present` is 1 where a clip has the modality (visual, acoustic, then the feature sets) and 0 where zeros stand for
+    it.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -63,35 +81,57 @@ class DualBranchNetwork(nn.Cell, Explainable):
         self.config = config
         self.visual = VisualBranch(config)
         self.acoustic = AcousticBranch(config)
+        if config.features:
+            self.feature_branches = nn.CellList([FeatureBranch(config, width) for width in config.feature_widths])
         self.fusion = FusionHead(config)
 
-    def explain(self, frames: Tensor, mfcc: Tensor, present: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    def explain(self, frames: Tensor, mfcc: Tensor, *rest: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
         """Intensities (B, E), temporal weights (B, T) and spatial weights (B, T, h, w)."""
         visual, spatial = self.visual.encode(frames)  # (B, T, D), (B, T, h, w)
         acoustic = self.acoustic.features(mfcc)  # (B, T, D)
-        intensities, temporal = self.fusion.explain(visual, acoustic, present)  # (B, E), (B, T)
+        intensities, temporal = self.fusion.explain(visual, acoustic, *self._encode(rest))  # (B, E), (B, T)
         return intensities, temporal, spatial
 
-    def construct(self, frames: Tensor, mfcc: Tensor, present: Tensor) -> Tensor:
+    def construct(self, frames: Tensor, mfcc: Tensor, *rest: Tensor) -> Tensor:
         visual, _ = self.visual(frames)  # (B, T, D)
         acoustic = self.acoustic(mfcc)  # (B, T, D)
-        return self.fusion(visual, acoustic, present)  # (B, E)
+        return self.fusion(visual, acoustic, *self._encode(rest))  # (B, E)
+
+    def _encode(self, rest: Tuple[Tensor, ...]) -> Tuple[Tensor, ...]:
+        """The feature sets, encoded to (B, T, D) each, and `present` behind them."""
+        encoded = ()
+        for i in range(len(rest) - 1):
+            encoded = encoded + (self.feature_branches[i](rest[i]),)
+        return encoded + (rest[-1],)
+
+    def branch(self, modality: str) -> nn.Cell:
+        """The branch of one of `config.modalities`."""
+        if modality in self.config.features:
+            return self.feature_branches[self.config.features.index(modality)]
+        return getattr(self, modality)
 
     def load_branch(self, modality: str, weights: Mapping[str, Tensor]) -> None:
         """Takes the weights of a branch from the single network's, as `mindspore.load_checkpoint` gives them.
 
         Args:
-            modality: "visual" or "acoustic".
+            modality: "visual", "acoustic" or one of `config.features`.
 
         Raises:
             CheckpointError: a parameter of the branch is missing or has another shape.
         """
-        prefix = f"{modality}."
-        for name, parameter in getattr(self, modality).parameters_and_names():
+        for name, parameter in self.branch(modality).parameters_and_names():
             source = weights.get(name)
             if source is None or tuple(source.shape) != tuple(parameter.shape):
                 found = "is missing" if source is None else f"has shape {tuple(source.shape)}"
                 raise CheckpointError(f"the {modality} branch's weights: {name!r} {found}, need "
-                                      f"{tuple(parameter.shape)} for {prefix}{name}; train that branch with the same "
+                                      f"{tuple(parameter.shape)} for {parameter.name}; train that branch with the same "
                                       "model settings")
             parameter.set_data(Tensor(source.asnumpy()))
+
+
+class DualBranchNetwork(MultiBranchNetwork):
+    """The paper's network: crops (B, T, S, S, 3) uint8, MFCC stacks (B, T, M) float32 and `present` (B, 2) of visual
+    and acoustic -> intensities (B, E)."""
+
+    def construct(self, frames: Tensor, mfcc: Tensor, present: Tensor) -> Tensor:
+        return super().construct(frames, mfcc, present)  # (B, E)

@@ -1,8 +1,8 @@
-"""Modality dropout and the fusion of both branches (paper section 3.4, eqs. 7 and 8)."""
+"""Modality dropout and the fusion of the branches (paper section 3.4, eqs. 7 and 8)."""
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Sequence, Tuple
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
@@ -33,53 +33,67 @@ class Bernoulli(nn.Cell):
 
 
 class ModalityDropout(nn.Cell):
-    """In training, hides one modality of some clips (eq. 7); at inference gives `present` (B, 2) back unchanged.
+    """In training, hides all modalities but one of some clips; at inference gives `present` (B, N) back unchanged.
 
-    Each clip keeps both with probability `p_both`; else video alone with `p_visual`, sound alone otherwise. A clip
-    that already lacks a modality never loses the other.
+    Each clip keeps all with probability `p_all`; else one alone, modality i with probability `p_alone[i]`. With N = 2
+    that is eq. 7: p_all = p_m, p_alone = (p_v, 1 - p_v). A clip that lacks the one drawn keeps whatever it has, so that
+    none loses its last.
     """
 
-    def __init__(self, p_both: float, p_visual: float) -> None:
+    def __init__(self, p_all: float, p_alone: Sequence[float]) -> None:
         super().__init__()
-        self.both = Bernoulli(p_both)
-        self.visual = Bernoulli(p_visual)
+        self.all = Bernoulli(p_all)
+        # The one left is drawn modality by modality, each given that none before it was: the last takes the rest.
+        left = [max(sum(p_alone[i:]), 1e-12) for i in range(len(p_alone) - 1)]
+        self.alone = nn.CellList([Bernoulli(min(p / rest, 1.0)) for p, rest in zip(p_alone, left)])
         self.concat = ops.Concat(axis=1)
+        self.sum = ops.ReduceSum(keep_dims=True)
 
     def construct(self, present: Tensor) -> Tensor:
         if not self.training:
             return present
-        both = self.both(present)  # (B, 1)
-        lone = self.visual(present)  # (B, 1): 1 where video would be the one left
-        keep = ops.maximum(both, self.concat((lone, 1 - lone)))  # (B, 2)
-        complete = (present[:, :1] * present[:, 1:] > 0).astype(present.dtype)  # (B, 1)
-        return present * ops.maximum(keep, 1 - complete)  # (B, 2)
+        undecided = ops.ones_like(present[:, :1])  # (B, 1)
+        alone = ()
+        for draw in self.alone:
+            chosen = undecided * draw(present)
+            alone = alone + (chosen,)
+            undecided = undecided - chosen
+        alone = self.concat(alone + (undecided,))  # (B, N), one of each row is 1
+        lacking = (self.sum(alone * present, 1) <= 0).astype(present.dtype)  # (B, 1)
+        return present * ops.maximum(ops.maximum(self.all(present), alone), lacking)  # (B, N)
 
 
 class FusionHead(nn.Cell):
-    """Features of both branches -> intensities; usable alone for training on cached features.
+    """Features of all branches -> intensities; usable alone for training on cached features.
 
-    Called with visual features (B, T, D), acoustic features (B, T, D) and `present` (B, 2) in the order visual,
-    acoustic; zeros stand for what is missing. Gives intensities (B, E) in (0, 1). `explain` gives the temporal
+    Called with the features (B, T, D) of each of `config.modalities` (visual, acoustic, ...) and with `present` (B, N)
+    in the same order; zeros stand for what is missing. Gives intensities (B, E) in (0, 1). `explain` gives the temporal
     weights (B, T) too.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.modality_dropout = ModalityDropout(config.p_both, config.p_visual)
+        self.branches = len(config.modalities)
+        others = len(config.features) + 1
+        p_alone = config.p_alone or (config.p_visual, *[(1 - config.p_visual) / others] * others)
+        self.modality_dropout = ModalityDropout(config.p_both, p_alone)
         self.concat = ops.Concat(axis=-1)
-        self.norm = layer_norm(2 * config.width)
-        self.project = Linear(2 * config.width, config.width)
+        self.norm = layer_norm(self.branches * config.width)
+        self.project = Linear(self.branches * config.width, config.width)
         self.head = RegressionHead(config.width, len(config.emotions))
 
-    def explain(self, visual: Tensor, acoustic: Tensor, present: Tensor) -> Tuple[Tensor, Tensor]:
+    def explain(self, *inputs: Tensor) -> Tuple[Tensor, Tensor]:
         """Intensities (B, E) and the temporal weights (B, T) they were pooled with."""
-        mask = self.modality_dropout(present.astype(ms.float32)).astype(visual.dtype)  # (B, 2)
-        visual = visual * mask[:, :1].reshape((-1, 1, 1))  # (B, T, D)
-        acoustic = acoustic * mask[:, 1:].reshape((-1, 1, 1))  # (B, T, D)
-        fused = self.project(self.norm(self.concat((acoustic, visual))))  # (B, T, D), eq. 8
+        present = self.modality_dropout(inputs[self.branches].astype(ms.float32))  # (B, N)
+        kept = ()
+        for i in range(self.branches):
+            mask = present[:, i:i + 1].astype(inputs[i].dtype).reshape((-1, 1, 1))
+            kept = kept + (inputs[i] * mask,)  # (B, T, D)
+        # Sound comes before video, as the paper writes it; then the others.
+        fused = self.project(self.norm(self.concat((kept[1], kept[0]) + kept[2:])))  # (B, T, D), eq. 8
         return self.head(fused)  # (B, E), (B, T)
 
-    def construct(self, visual: Tensor, acoustic: Tensor, present: Tensor) -> Tensor:
-        intensities, _ = self.explain(visual, acoustic, present)
+    def construct(self, *inputs: Tensor) -> Tensor:
+        intensities, _ = self.explain(*inputs)
         return intensities  # (B, E)

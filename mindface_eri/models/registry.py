@@ -10,10 +10,17 @@ from mindspore import nn
 
 from mindface_eri.config import ModelConfig, from_dict
 from mindface_eri.errors import CheckpointError, ConfigError
-from mindface_eri.models.dual_branch import AcousticNetwork, DualBranchNetwork, VisualNetwork
+from mindface_eri.models.dual_branch import (
+    AcousticNetwork,
+    DualBranchNetwork,
+    FeatureNetwork,
+    MultiBranchNetwork,
+    VisualNetwork,
+)
 
 _NETWORKS: Dict[str, type] = {"eri_visual": VisualNetwork, "eri_acoustic": AcousticNetwork,
-                              "eri_dual_branch": DualBranchNetwork}
+                              "eri_features": FeatureNetwork, "eri_dual_branch": DualBranchNetwork,
+                              "eri_multi_branch": MultiBranchNetwork}
 
 
 def list_models() -> List[str]:
@@ -41,6 +48,9 @@ def build_network(config: ModelConfig, *, read_stem: bool = True) -> nn.Cell:
             the file that training started from need not exist any more.
     """
     check(config)
+    if len(config.feature_widths) != len(config.features):
+        raise ConfigError(f"model.feature_widths is {list(config.feature_widths)}, need one width for each of "
+                          f"model.features, {list(config.features)} (training takes them from the records)")
     network = _NETWORKS[config.name](config)
     if config.stem_checkpoint is not None and read_stem:
         load_stem(network, config.stem_checkpoint)
@@ -62,11 +72,26 @@ def check(config: ModelConfig) -> None:
                               "number of heads that divides the channels")
     if min(config.tcn_dilations) < 1:
         raise ConfigError(f"model.tcn_dilations: {min(config.tcn_dilations)} is below 1")
-    if config.name == "eri_acoustic":
+    if config.name in ("eri_acoustic", "eri_features"):
         for field in ("stem_checkpoint", "freeze_stem", "recompute_stem"):
             if getattr(config, field):
-                raise ConfigError(f"model.{field} is set, but eri_acoustic has no visual stem; leave it out, or choose "
-                                  "eri_visual or eri_dual_branch")
+                raise ConfigError(f"model.{field} is set, but {config.name} has no visual stem; leave it out, or "
+                                  "choose eri_visual or eri_dual_branch")
+    _check_features(config)
+
+
+def _check_features(config: ModelConfig) -> None:
+    sets = len(config.features)
+    taken = {"eri_features": "exactly one", "eri_multi_branch": "at least one"}.get(config.name, "none")
+    if not {"exactly one": sets == 1, "at least one": sets > 0, "none": sets == 0}[taken]:
+        raise ConfigError(f"model.features is {list(config.features)}, but {config.name} takes {taken} of the records' "
+                          "feature sets (eri_features one, eri_multi_branch any number)")
+    if len(set(config.modalities) | {"present"}) <= len(config.modalities):
+        raise ConfigError(f"model.features is {list(config.features)}: the names must differ, and differ from visual, "
+                          "acoustic and present")
+    if config.p_alone and (len(config.p_alone) != len(config.modalities) or abs(sum(config.p_alone) - 1) > 1e-6):
+        raise ConfigError(f"model.p_alone is {list(config.p_alone)}, need one chance for each of "
+                          f"{', '.join(config.modalities)}, with a sum of 1")
 
 
 def load_stem(network: nn.Cell, path: str) -> None:

@@ -16,8 +16,6 @@ from mindface_eri.datasets.records import Records
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.runner.context import Context
 
-INPUTS = {"eri_visual": ("frames",), "eri_acoustic": ("mfcc",), "eri_dual_branch": ("frames", "mfcc", "present")}
-
 
 class Inference(NamedTuple):
     """A batch without labels."""
@@ -122,7 +120,7 @@ class FeatureBatches:
 
     def __init__(self, records: Records, features: Mapping[str, Sequence[np.ndarray]], config: Config,
                  context: Context) -> None:
-        """`features` holds, for each split, visual features, acoustic features and `present`, in the order of ids."""
+        """`features` holds, for each split, each branch's features and `present`, in the order of ids."""
         self.records, self.features, self.config, self.context = records, features, config, context
         self.ids = {split: list(records.ids(split)) for split in features}
         self._labels = {split: np.asarray(records.labels(split), np.float32) for split in features}
@@ -140,7 +138,7 @@ class FeatureBatches:
         return plan_epoch(len(labelled(self._labels["train"])), self.config.train.batch_size, self.context)
 
     def train(self, epoch: int) -> Iterator[Tuple[np.ndarray, ...]]:
-        """This process's batches of an epoch: visual and acoustic features, present, labels."""
+        """This process's batches of an epoch: each branch's features, present, labels."""
         seed, deviation, plan = self.config.runtime.seed, self.config.train.label_noise, self.plan()
         known = labelled(self._labels["train"])
         order = epoch_order(len(known), shuffle=True, seed=seed, epoch=epoch, num_shards=self.context.world_size,

@@ -12,12 +12,13 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindface_eri.config import Config
+from mindface_eri.datasets.feature_sets import open_feature_set
 from mindface_eri.datasets.folds import fold_view
 from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.datasets.records import Records, open_records
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.metrics import ccc, pearson
-from mindface_eri.runner.batches import INPUTS, RecordBatches
+from mindface_eri.runner.batches import RecordBatches
 from mindface_eri.runner.context import Context, setup
 from mindface_eri.runner.distribute import gather_rows
 from mindface_eri.runner.run_folder import TrainedModel, load_trained, run_config
@@ -83,7 +84,7 @@ def evaluate(run: os.PathLike, records: Optional[RecordsLike] = None, split: str
     context = setup(dataclasses.replace(config.runtime, **({"device": device} if device else {})))
     records = resolve_records(records, config)
     check_records(records, trained.model.emotions, trained)
-    batches = RecordBatches(records, INPUTS[trained.model.name], config, context)
+    batches = RecordBatches(records, trained.model.inputs, config, context)
     if batches.count(split) == 0:
         raise DataError(f"split {split!r} has no clips in these records; they hold "
                         f"{', '.join(f'{s} ({batches.count(s)})' for s in batches.ids)}")
@@ -147,6 +148,12 @@ def check_records(records: Records, emotions: Tuple[str, ...], trained: TrainedM
                         f"{', '.join(emotions)}")
     pairs = {"frames": (model.frames, made.frames), "crop size": (model.crop_size, made.face.size),
              "MFCC features": (model.mfcc_features, made.audio.features)}
+    columns = trained.note.get("features", {})
+    for name, width in zip(model.features, model.feature_widths):
+        features = open_feature_set(records, name)
+        pairs[f"width of the feature set {name}"] = (width, features.width)
+        if name in columns:
+            pairs[f"columns of the feature set {name}"] = (columns[name]["columns"], features.about["columns"])
     for name, (need, have) in pairs.items():
         if need != have:
             raise DataError(f"the records' {name}: {have}; {trained.path} takes {need}; preprocess again with the "

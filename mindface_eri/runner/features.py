@@ -17,10 +17,11 @@ import numpy as np
 from mindspore import Tensor
 
 from mindface_eri.config import Config, to_dict
+from mindface_eri.datasets.feature_sets import open_feature_set
 from mindface_eri.datasets.records import Records
 from mindface_eri.errors import CheckpointError, DataError
 from mindface_eri.models.explain import FeatureExtractor
-from mindface_eri.runner.batches import INPUTS, RecordBatches
+from mindface_eri.runner.batches import RecordBatches
 from mindface_eri.runner.checkpoint import checkpoint_hash
 from mindface_eri.runner.context import Context, setup
 from mindface_eri.runner.distribute import wait_for_all
@@ -34,7 +35,7 @@ def extract_features(run: os.PathLike, records: Optional[RecordsLike] = None, *,
     """Computes, or finds again, a trained branch's features of each split.
 
     Args:
-        run: run folder of `eri_visual` or `eri_acoustic`; its best checkpoint is used.
+        run: run folder of `eri_visual`, `eri_acoustic` or `eri_features`; its best checkpoint is used.
         records: records or their folder; None takes those the run was trained on.
 
     Returns:
@@ -54,17 +55,18 @@ def extract_features(run: os.PathLike, records: Optional[RecordsLike] = None, *,
 def branch_features(trained: TrainedModel, records: Records, split: str, config: Config, context: Context,
                     notify: Callable[[str], None] = print) -> Path:
     """The file of a branch's features of one split; computed where it is not there yet."""
-    modality = {"eri_visual": "visual", "eri_acoustic": "acoustic"}.get(trained.model.name)
+    modality = {"eri_visual": "visual", "eri_acoustic": "acoustic", "eri_features": "features"}.get(trained.model.name)
     if modality is None:
         raise CheckpointError(f"{trained.path} holds {trained.model.name}; features come from a single branch, "
-                              "eri_visual or eri_acoustic")
+                              "eri_visual, eri_acoustic or eri_features")
     check_records(records, trained.model.emotions, trained)
-    batches = RecordBatches(records, INPUTS[trained.model.name], config, context)
+    batches = RecordBatches(records, trained.model.inputs, config, context)
     count = batches.count(split)
     if count == 0:
         raise DataError(f"split {split!r} has no clips in these records")
     folder = (trained.run.path if trained.run else trained.path.parent) / "features"
-    path = folder / f"{split}-{checkpoint_hash(trained.weights)}-{records_hash(records, split)}.npy"
+    read = records_hash(records, split, trained.model.features)
+    path = folder / f"{split}-{checkpoint_hash(trained.weights)}-{read}.npy"
     shape = (count, trained.model.frames, trained.model.width)
     if not is_valid(path, shape):
         if context.is_main:
@@ -87,9 +89,10 @@ def is_valid(path: Path, shape: tuple) -> bool:
     return found.shape == shape and found.dtype == np.float32
 
 
-def records_hash(records: Records, split: str) -> str:
-    """A short fingerprint of what was preprocessed, how, and in which order."""
-    told = {"ids": list(records.ids(split)), "preprocess": to_dict(records.preprocess), "hash": records.hash}
+def records_hash(records: Records, split: str, features: Sequence[str] = ()) -> str:
+    """A short fingerprint of what was preprocessed, how, in which order, and of the feature sets that are read."""
+    told = {"ids": list(records.ids(split)), "preprocess": to_dict(records.preprocess), "hash": records.hash,
+            **{f"features {name}": open_feature_set(records, name).hash for name in features}}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Callable, Dict, Union
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Union
 
 import numpy as np
 from mindspore import Tensor, nn
 
 from mindface_eri.config import Config
+from mindface_eri.datasets.feature_sets import open_feature_set
 from mindface_eri.datasets.records import Records
 from mindface_eri.errors import CheckpointError, ConfigError, DataError
 from mindface_eri.loss import check_loss
+from mindface_eri.models.dual_branch import MultiBranchNetwork
 from mindface_eri.models.registry import build_network
-from mindface_eri.runner.batches import INPUTS, FeatureBatches, RecordBatches
+from mindface_eri.runner.batches import FeatureBatches, RecordBatches
 from mindface_eri.runner.context import Context
 from mindface_eri.runner.features import branch_features, open_features
 from mindface_eri.runner.run_folder import TrainedModel, load_trained
 
 _BRANCHES = {"visual": ("eri_visual", "train.visual_run"), "acoustic": ("eri_acoustic", "train.acoustic_run")}
+_FEATURES = ("eri_features", "train.features_runs")
 
 
 @dataclass
@@ -28,6 +32,20 @@ class Task:
     trained_part: nn.Cell  # takes a batch's inputs, gives predictions (B, E); its weights are trained
     network: nn.Cell  # the whole network that checkpoints hold; often the same Cell
     batches: Union[RecordBatches, FeatureBatches]
+    note: Dict[str, Any] = field(default_factory=dict)  # what checkpoints say besides the model
+
+
+def complete(config: Config, records: Records) -> Config:
+    """The recipe with the widths of its feature sets, which the records know.
+
+    Raises:
+        DataError: the records have no such set, or one of another width.
+    """
+    widths = tuple(open_feature_set(records, name).width for name in config.model.features)
+    if config.model.feature_widths not in ((), widths):
+        raise DataError(f"model.feature_widths is {list(config.model.feature_widths)} but the records' sets "
+                        f"{', '.join(config.model.features)} have {list(widths)}; leave it out")
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, feature_widths=widths))
 
 
 def prepare_task(config: Config, records: Records, context: Context, notify: Callable[[str], None]) -> Task:
@@ -40,17 +58,26 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
     """
     _check(config, records)
     network = build_network(config.model)
-    if hasattr(network, "set_mfcc_statistics"):
-        network.set_mfcc_statistics(records.mfcc_mean, records.mfcc_std)
-    if config.model.name != "eri_dual_branch":
-        return Task(network, network, RecordBatches(records, INPUTS[config.model.name], config, context))
-    network.acoustic.set_mfcc_statistics(records.mfcc_mean, records.mfcc_std)
-    branches = _load_branches(config, required=not config.train.end_to_end)
-    for modality, trained in branches.items():
-        _adopt(network, modality, trained)
-    if config.train.end_to_end:
-        return Task(network, network, RecordBatches(records, INPUTS[config.model.name], config, context))
-    return Task(network.fusion, network, _cached_batches(branches, records, config, context, notify))
+    _set_statistics(network, config, records)
+    sets = {name: dict(open_feature_set(records, name).about) for name in config.model.features}
+    note = {"features": sets} if sets else {}
+    if isinstance(network, MultiBranchNetwork):
+        branches = _load_branches(config, required=not config.train.end_to_end)
+        for modality, trained in branches.items():
+            _adopt(network, modality, trained)
+        if not config.train.end_to_end:
+            return Task(network.fusion, network, _cached_batches(branches, records, config, context, notify), note)
+    return Task(network, network, RecordBatches(records, config.model.inputs, config, context), note)
+
+
+def _set_statistics(network: nn.Cell, config: Config, records: Records) -> None:
+    joined = isinstance(network, MultiBranchNetwork)
+    if "mfcc" in config.model.inputs:
+        sound = network.branch("acoustic") if joined else network
+        sound.set_mfcc_statistics(records.mfcc_mean, records.mfcc_std)
+    for name in config.model.features:
+        branch = network.branch(name) if joined else network
+        branch.set_feature_statistics(*open_feature_set(records, name).statistics(records.rows(records.ids("train"))))
 
 
 def _check(config: Config, records: Records) -> None:
@@ -70,22 +97,36 @@ def _check(config: Config, records: Records) -> None:
 
 
 def _load_branches(config: Config, required: bool) -> Dict[str, TrainedModel]:
+    """The trained branch of each modality that the recipe names, in the order of `config.model.modalities`."""
     branches = {}
     for modality, (name, key) in _BRANCHES.items():
         path = getattr(config.train, f"{modality}_run")
-        if path is None:
-            if required:
-                raise ConfigError(f"{key} is not set: fusion trains on the features of both trained branches; give the "
-                                  f"run folder of {name}, or set train.end_to_end")
-            continue
-        trained = load_trained(path)
-        if trained.model.name != name:
-            raise CheckpointError(f"{key}: {trained.path} holds {trained.model.name}, need {name}")
-        if trained.model.emotions != config.model.emotions:
-            raise CheckpointError(f"{key}: {trained.path} was trained on {', '.join(trained.model.emotions)}, the "
-                                  f"recipe's model.emotions are {', '.join(config.model.emotions)}")
-        branches[modality] = trained
-    return branches
+        if path is not None:
+            branches[modality] = _load_branch(path, name, key, config)
+    for path in config.train.features_runs:
+        trained = _load_branch(path, *_FEATURES, config)
+        features = trained.model.features[0]
+        if features not in config.model.features or features in branches:
+            raise ConfigError(f"{_FEATURES[1]}: {path} was trained on the feature set {features}; need one run for "
+                              f"each of model.features, {', '.join(config.model.features) or 'none'}")
+        branches[features] = trained
+    for modality in config.model.modalities:
+        if required and modality not in branches:
+            name, key = _BRANCHES.get(modality, _FEATURES)
+            which = "" if modality in _BRANCHES else f" for {modality}"
+            raise ConfigError(f"{key} is not set{which}: fusion trains on the features of its trained branches; give "
+                              f"the run folder of {name}, or set train.end_to_end")
+    return {modality: branches[modality] for modality in config.model.modalities if modality in branches}
+
+
+def _load_branch(path: str, name: str, key: str, config: Config) -> TrainedModel:
+    trained = load_trained(path)
+    if trained.model.name != name:
+        raise CheckpointError(f"{key}: {trained.path} holds {trained.model.name}, need {name}")
+    if trained.model.emotions != config.model.emotions:
+        raise CheckpointError(f"{key}: {trained.path} was trained on {', '.join(trained.model.emotions)}, the "
+                              f"recipe's model.emotions are {', '.join(config.model.emotions)}")
+    return trained
 
 
 def _adopt(network: nn.Cell, modality: str, trained: TrainedModel) -> None:
@@ -99,16 +140,19 @@ def _cached_batches(branches: Dict[str, TrainedModel], records: Records, config:
                     notify: Callable[[str], None]) -> FeatureBatches:
     features = {}
     for split in ("train", "val"):
-        files = [branch_features(branches[m], records, split, config, context, notify) for m in _BRANCHES]
+        files = [branch_features(trained, records, split, config, context, notify) for trained in branches.values()]
         features[split] = [*(open_features(file) for file in files), _present(records, split, config, context)]
     return FeatureBatches(records, features, config, context)
 
 
 def _present(records: Records, split: str, config: Config, context: Context) -> np.ndarray:
-    """Which modalities each clip of a split has, (N, 2) float32."""
+    """Which modalities each clip of a split has, (N, modalities) float32."""
     lone = Context(context.device, context.mode)  # small: every process reads all of it
     batches = RecordBatches(records, ("present",), config, lone)
-    return np.concatenate([b.inputs[0][: len(b.positions)] for b in batches.inputs(split, 256)]).astype(np.float32)
+    seen = [b.inputs[0][: len(b.positions)] for b in batches.inputs(split, 256)]
+    rows = records.rows(records.ids(split))
+    sets = [open_feature_set(records, name).present[rows] for name in config.model.features]
+    return np.column_stack([np.concatenate(seen), *sets]).astype(np.float32)
 
 
 def frozen_names(task: Task) -> set:

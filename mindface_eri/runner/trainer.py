@@ -33,7 +33,7 @@ from mindface_eri.runner.optim import create_schedule, set_lr
 from mindface_eri.runner.profile import pipeline_rate
 from mindface_eri.runner.run_folder import RunFolder, describe_environment, differences, note_of
 from mindface_eri.runner.step import AveragedWeights, TrainStep
-from mindface_eri.runner.tasks import Task, frozen_names, prepare_task
+from mindface_eri.runner.tasks import Task, complete, frozen_names, prepare_task
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ def train(config: Config, out: os.PathLike, *, resume: bool = False, progress: b
           notify: Callable[[str], None] = print, verbose: bool = False, profile_data: bool = False) -> TrainResult:
     """Trains what `config.model.name` says and fills the run folder `out`.
 
-    `eri_visual` and `eri_acoustic` train alone. `eri_dual_branch` trains its fusion head on cached features of the
-    frozen branches `train.visual_run` and `train.acoustic_run`, or everything with `train.end_to_end`; its checkpoints
-    hold the whole network either way.
+    `eri_visual`, `eri_acoustic` and `eri_features` train alone. `eri_dual_branch` trains its fusion head on cached
+    features of the frozen branches `train.visual_run` and `train.acoustic_run`, or everything with `train.end_to_end`;
+    its checkpoints hold the whole network either way. `eri_multi_branch` does so with `train.features_runs` too.
 
     Args:
         resume: go on from the last finished epoch, if there is one.
@@ -74,6 +74,7 @@ def train(config: Config, out: os.PathLike, *, resume: bool = False, progress: b
     if run.state.is_file() and not resume:
         raise ConfigError(f"{out} holds a run already; go on with it (--resume) or name another folder")
     records = resolve_records(None, config)
+    config = complete(config, records)
     begun = resume and run.state.is_file()
     saved, state = read_checkpoint(run.state) if begun else ({}, {})
     epoch = int(state.get("epoch", 0))
@@ -185,7 +186,7 @@ class Loop:
     def _publish(self, weights: Dict[str, np.ndarray]) -> None:
         row = self.history[-1]
         note = note_of(self.config.model, epoch=self.epoch, val_pearson=row["val_pearson"],
-                       preprocess=to_dict(self.config.preprocess))
+                       preprocess=to_dict(self.config.preprocess), **self.task.note)
         save_checkpoint(self.run.checkpoint("last"), weights, note)
         if self.best_epoch == self.epoch:
             save_checkpoint(self.run.checkpoint("best"), weights, note)

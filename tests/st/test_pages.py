@@ -14,9 +14,11 @@ import shutil
 from pathlib import Path
 
 import mindspore
+import numpy as np
 import pytest
 
-from mindface_eri import cli, create_model
+from mindface_eri import cli, create_model, open_records
+from mindface_eri.datasets.predictions import read_predictions
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- not run: [^>]+ -->\n)?^```(\w+) ?(\S*)\n(.*?)^```$", re.M | re.S)
@@ -129,10 +131,34 @@ def test_deployment(world, environment):
 
 @pytest.mark.slow
 def test_extending(world, environment):
-    run_page("docs/extending.md", {}, "A loss", "A face detector")  # its branch: tests/st/test_extending.py
+    run_page("docs/extending.md", {}, "A loss", "A face detector")
     assert "huber" in Path("runs/huber/config.yaml").read_text()
     with open("haar_records/clips.csv", newline="") as file:
         assert [row["detector"] for row in csv.DictReader(file)] == ["haar"]
+
+
+@pytest.mark.slow
+def test_another_branch(world, environment):
+    records, names = open_records("records"), {}
+    write_features(Path("feats/fau"), records)
+    run_page("docs/extending.md", names, "Another branch")
+    assert names["intensities"].shape == (4, 7)
+    assert read_predictions("runs/three/predictions_test.csv").ids == records.ids("test")
+    inputs = json.loads(Path("runs/three/export/eri_multi_branch.onnx.json").read_text())["inputs"]
+    assert [value["name"] for value in inputs] == ["frames", "mfcc", "fau", "present"]
+    assert inputs[2]["columns"][0] == "AU01"
+
+
+def write_features(folder: Path, records) -> None:
+    """Seventeen columns at ten rows a second, the first two after labels, the others noise; one clip has no file."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for clip_id, labels in list(zip(records.ids(), np.nan_to_num(records.all_labels)))[1:]:
+        values = random.normal(0, 0.1, (10, 17))
+        values[:, :2] += labels[:2]
+        lines = [",".join([str(100 * t), *(f"{value:.4f}" for value in row)]) for t, row in enumerate(values)]
+        header = ",".join(["timestamp", *(f"AU{i:02d}" for i in range(1, 18))])
+        (folder / f"{clip_id}.csv").write_text("\n".join([header, *lines]))
 
 
 @pytest.mark.slow

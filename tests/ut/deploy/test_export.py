@@ -1,5 +1,6 @@
 """Exported files give the checkpoint's numbers, are refused where they do not, and run without MindSpore."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -23,7 +24,7 @@ pytest.importorskip("onnx")
 MODEL = ModelConfig(frames=4, crop_size=32, mfcc_features=12, stem_width=8, spatial_depth=1, spatial_heads=2, width=16,
                     tcn_dilations=(1, 2), temporal_depth=1, temporal_heads=2, emotions=("Fear", "Surprise"))
 PREPROCESS = PreprocessConfig(frames=4, face=FaceConfig(size=32), audio=AudioConfig(coefficients=6, stack=2))
-INPUTS = check_inputs(MODEL, {"mean": np.zeros(12), "std": np.ones(12)}, seed=3)
+INPUTS = check_inputs(MODEL, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +145,36 @@ def test_refusals(run, tmp_path):
         load_predictor(tmp_path / "lone.onnx")
     with pytest.raises(CheckpointError, match="no such"):
         load_predictor(tmp_path / "none")
+
+
+ABOUT = {"columns": ["AU01", "AU02", "AU04"], "time_column": "timestamp", "unit": "ms", "method": "linear"}
+MULTI = dataclasses.replace(MODEL, name="eri_multi_branch", features=("fau",), feature_widths=(3,))
+
+
+@pytest.mark.slow
+def test_a_network_of_three_branches_leaves_the_house(tmp_path):
+    network = build_network(MULTI)
+    network.branch("fau").set_feature_statistics(np.array([5.0, 0.0, -1.0]), np.array([2.0, 0.0, 0.5]))
+    (tmp_path / "checkpoints").mkdir()
+    save_config(Config(preprocess=PREPROCESS, model=MULTI), tmp_path / "config.yaml")
+    save_checkpoint(tmp_path / "checkpoints" / "best.ckpt", network, note_of(MULTI, features={"fau": ABOUT}))
+    inputs = check_inputs(MULTI, {"fau": (np.array([5.0, 0, -1]), np.array([2.0, 1, 0.5]))}, seed=3)
+    assert inputs["present"].shape == (8, 3) and inputs["present"][7].tolist() == [0, 0, 1]
+    answer = load_predictor(tmp_path).predict_arrays(**inputs)
+    assert np.ptp(answer, axis=0).min() > 1e-4
+    for file in export(tmp_path).files:
+        said = json.loads(file.sidecar.read_text())
+        assert [value["name"] for value in said["inputs"]] == ["frames", "mfcc", "fau", "present"]
+        assert said["inputs"][2]["columns"] == ABOUT["columns"] and said["inputs"][2]["shape"] == ["batch", 4, 3]
+        assert said["inputs"][3]["meaning"].endswith("order: visual, acoustic, fau")
+        predictor = load_predictor(file.path)
+        np.testing.assert_allclose(predictor.predict_arrays(**inputs), answer, rtol=0, atol=1e-5)
+        assert predictor.features == {"fau": ABOUT}
+        with pytest.raises(DataError, match=r"takes the feature set 'fau'.*fau=FOLDER"):
+            predictor.predict(["clip.mp4"])
+        with pytest.raises(DataError, match="fau is missing"):
+            predictor.predict_arrays(inputs["frames"], inputs["mfcc"])
+    import onnx
+
+    graph = onnx.load(str(tmp_path / "export" / "eri_multi_branch.onnx")).graph
+    assert [value.name for value in graph.input] == ["frames", "mfcc", "fau", "present"]

@@ -29,3 +29,15 @@ def test_single_branch():
     _, rows = summarize(ModelConfig(name="eri_acoustic"), batch_sizes=(2,))
     assert [row[0] for row in rows] == ["temporal", "head", "total"]
     assert rows[1][1] == 128 + 1 + 7 * 128 + 7
+
+
+def test_branches_of_other_features():
+    config = ModelConfig(name="eri_multi_branch", features=("fau", "egemaps"), feature_widths=(17, 88))
+    rows = {row[0]: row for row in summarize(config, batch_sizes=(1,))[1]}
+    assert list(rows)[3:] == ["acoustic.temporal", "feature_branches.0.temporal", "feature_branches.1.temporal",
+                              "fusion", "total"]
+    network = create_model("eri_multi_branch", features=config.features, feature_widths=config.feature_widths)
+    assert rows["total"][1] == sum(p.size for p in network.trainable_params())
+    assert rows["feature_branches.1.temporal"][1] - rows["feature_branches.0.temporal"][1] == 3 * (88 - 17) * 128
+    _, rows = summarize(ModelConfig(name="eri_features", features=("fau",), feature_widths=(17,)), batch_sizes=(1,))
+    assert [row[0] for row in rows] == ["temporal", "head", "total"]

@@ -126,7 +126,8 @@ def test_modality_dropout_frequencies(p_both, p_visual):
     draws = 100_000
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_seed(1)
-    kept = ModalityDropout(p_both, p_visual).set_train()(Tensor(np.ones((draws, 2), np.float32))).asnumpy()
+    dropout = ModalityDropout(p_both, (p_visual, 1 - p_visual)).set_train()
+    kept = dropout(Tensor(np.ones((draws, 2), np.float32))).asnumpy()
     assert kept.max(axis=1).min() == 1
     counted = ((kept.sum(1) == 2).mean(), (kept[:, 0] > kept[:, 1]).mean(), (kept[:, 1] > kept[:, 0]).mean())
     for share, expected in zip(counted, (p_both, (1 - p_both) * p_visual, (1 - p_both) * (1 - p_visual))):
@@ -135,10 +136,87 @@ def test_modality_dropout_frequencies(p_both, p_visual):
 
 def test_modality_dropout_spares_incomplete_clips_and_inference():
     present = np.repeat(np.array([[1, 0], [0, 1], [0, 0]], np.float32), 500, axis=0)
-    dropout = ModalityDropout(0.0, 0.5)
+    dropout = ModalityDropout(0.0, (0.5, 0.5))
     np.testing.assert_array_equal(dropout.set_train()(Tensor(present)).asnumpy(), present)
     both = np.ones((500, 2), np.float32)
     np.testing.assert_array_equal(dropout.set_train(False)(Tensor(both)).asnumpy(), both)
+
+
+@pytest.mark.parametrize("p_all, p_alone", [(0.6, (0.5, 0.25, 0.25)), (0.0, (0.2, 0.0, 0.8)), (1.0, (1.0, 0.0, 0.0))])
+def test_modality_dropout_of_three(p_all, p_alone):
+    """All, or exactly one, at the given frequencies: 100,000 draws in graph mode, within five standard errors."""
+    draws = 100_000
+    ms.set_context(mode=ms.GRAPH_MODE)
+    ms.set_seed(2)
+    kept = ModalityDropout(p_all, p_alone).set_train()(Tensor(np.ones((draws, 3), np.float32))).asnumpy()
+    assert set(kept.sum(axis=1)) <= {1, 3}
+    for place, share in enumerate(p_alone):
+        expected = (1 - p_all) * share
+        counted = ((kept.sum(axis=1) == 1) & (kept[:, place] == 1)).mean()
+        assert abs(counted - expected) <= 5 * np.sqrt(expected * (1 - expected) / draws)
+
+
+def test_modality_dropout_never_takes_the_last_of_three():
+    rows = [[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]
+    present = np.repeat(np.array(rows, np.float32), 500, axis=0)
+    kept = ModalityDropout(0.0, (0.5, 0.25, 0.25)).set_train()(Tensor(present)).asnumpy()
+    assert (kept <= present).all() and ((kept.sum(axis=1) > 0) == (present.sum(axis=1) > 0)).all()
+    lacking = kept[present.tolist().index([0, 1, 1]):][:500]  # no video: when that is drawn, the others stay
+    assert {tuple(row) for row in lacking} == {(0, 1, 0), (0, 0, 1), (0, 1, 1)}
+
+
+FEATURES = {"features": ("fau", "egemaps"), "feature_widths": (5, 3)}
+
+
+@pytest.fixture(scope="module")
+def four():
+    """A network of four branches, compiled for a batch of four; a callable on NumPy arrays, and its inputs."""
+    ms.set_context(mode=ms.GRAPH_MODE)
+    network = create_model("eri_multi_branch", **FEATURES, **TINY).set_train(False)
+    rng = np.random.default_rng(4)
+    inputs = [*random_inputs(clips=4), rng.normal(size=(4, 6, 5)).astype(np.float32),
+              rng.normal(size=(4, 6, 3)).astype(np.float32), np.eye(4, dtype=np.float32)]
+    return network, inputs, lambda arrays: network(*map(Tensor, arrays)).asnumpy()
+
+
+def test_absent_modalities_of_many_equal_zeros(four):
+    _, inputs, run = four
+    zeroed = [array * (np.arange(4) == place).astype(array.dtype).reshape(-1, *[1] * (array.ndim - 1))
+              for place, array in enumerate(inputs[:-1])]  # of each clip, what it has is left
+    answer = run(inputs)
+    np.testing.assert_array_equal(answer, run([*zeroed, inputs[-1]]))
+    whole = run([*inputs[:-1], np.ones((4, 4), np.float32)])
+    assert np.abs(answer - whole).min() > 0  # they do matter if present
+
+
+def test_many_branches_answer_clip_by_clip(four):
+    network, inputs, run = four
+    mixed = [np.concatenate([array[:1], array[:0:-1]]) for array in inputs]
+    np.testing.assert_allclose(run(mixed)[0], run(inputs)[0], rtol=0, atol=1e-6)
+    seen = network.attention(*map(Tensor, inputs))
+    np.testing.assert_allclose(seen.intensities.asnumpy(), run(inputs), atol=1e-6)
+    assert seen.spatial.shape == (4, 6, 2, 2) and seen.temporal.shape == (4, 6)
+
+
+def test_two_branches_are_the_papers_network():
+    """`eri_dual_branch` keeps the names it had, and its weights fit the general network of two branches."""
+    names = {p.name for p in create_model("eri_dual_branch", **TINY).get_parameters()}
+    assert {name.split(".")[0] for name in names} == {"visual", "acoustic", "fusion"}
+    assert {"acoustic.mfcc_mean", "fusion.norm.gamma", "fusion.project.weight"} <= names
+
+
+@pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE])
+def test_network_of_features_alone(mode):
+    ms.set_context(mode=mode)
+    network = create_model("eri_features", features=("fau",), feature_widths=(5,), **TINY).set_train(False)
+    features = np.random.default_rng(0).normal(size=(3, 6, 5)).astype(np.float32)
+    plain = network(Tensor(features)).asnumpy()
+    network.set_feature_statistics(np.full(5, 5.0), np.full(5, 3.0))
+    shifted = network(Tensor(features * 3 + 5)).asnumpy()
+    ms.set_context(mode=ms.GRAPH_MODE)
+    assert plain.shape == (3, 7) and ((plain > 0) & (plain < 1)).all()
+    np.testing.assert_allclose(shifted, plain, atol=1e-6)
+    np.testing.assert_allclose(network(Tensor(features[:2] * 3 + 5)).asnumpy(), plain[:2], atol=1e-6)  # any batch
 
 
 def test_frozen_stem_takes_no_gradient_and_keeps_its_statistics():
@@ -198,7 +276,7 @@ def test_recomputed_stem_gives_the_same_gradients():
 
 
 def test_names():
-    assert list_models() == ["eri_acoustic", "eri_dual_branch", "eri_visual"]
+    assert list_models() == ["eri_acoustic", "eri_dual_branch", "eri_features", "eri_multi_branch", "eri_visual"]
 
 
 @pytest.mark.parametrize("fields, message", [
@@ -209,6 +287,14 @@ def test_names():
     ({"name": "eri_acoustic", "freeze_stem": True}, "no visual stem"),
     ({"name": "eri_acoustic", "tcn_dilations": (1, 0)}, "is below 1"),
     ({"name": "eri_visual", "emotions": ("Fear", "Fear")}, "names one twice"),
+    ({"name": "eri_features"}, "eri_features takes exactly one"),
+    ({"name": "eri_features", "features": ("a", "b")}, "eri_features takes exactly one"),
+    ({"name": "eri_features", "features": ("a",)}, r"feature_widths is \[\], need one width"),
+    ({"name": "eri_multi_branch"}, "takes at least one"),
+    ({"name": "eri_dual_branch", "features": ("a",)}, "eri_dual_branch takes none"),
+    ({"name": "eri_multi_branch", "features": ("a", "visual")}, "differ from visual"),
+    ({"name": "eri_multi_branch", "features": ("a",), "p_alone": (0.5, 0.5)}, "chance for each of visual, acoustic, a"),
+    ({"name": "eri_multi_branch", "features": ("a",), "p_alone": (0.5, 0.5, 0.5)}, "a sum of 1"),
 ])
 def test_refusals(fields, message):
     with pytest.raises(ConfigError, match=message):

@@ -35,7 +35,7 @@ def copy_weights(source, target, prefix=""):
         if name.endswith("num_batches_tracked"):
             continue
         with torch.no_grad():
-            if name.endswith(("running_var", "mfcc_std")):
+            if name.endswith(("running_var", "mfcc_std", "feature_std")):
                 tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
             else:
                 tensor.add_(0.1 * torch.randn(tensor.shape, generator=generator))
@@ -90,12 +90,21 @@ def check_cell(cell, module, inputs, forward, prefix="", train=False):
         assert difference <= 1e-4 * max(np.abs(theirs).max(), 1e-2 * largest), (name, difference)
 
 
-def inputs_for(name, config, clips=3):
+def with_features(config):
+    """The configuration, with a feature set where its network takes one."""
+    takes = config.name in ("eri_features", "eri_multi_branch")
+    return dataclasses.replace(config, features=("fau",), feature_widths=(5,)) if takes else config
+
+
+def inputs_for(config, clips=3):
     rng = np.random.default_rng(7)
     frames = rng.integers(0, 256, (clips, config.frames, config.crop_size, config.crop_size, 3), dtype=np.uint8)
     mfcc = rng.normal(size=(clips, config.frames, config.mfcc_features)).astype(np.float32)
-    present = np.array([[1, 1], [1, 0], [0, 1]], np.float32)[:clips]
-    return {"eri_visual": [frames], "eri_acoustic": [mfcc], "eri_dual_branch": [frames, mfcc, present]}[name]
+    present = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0]], np.float32)[:clips, :len(config.modalities)]
+    made = {"frames": frames, "mfcc": mfcc, "present": present}
+    for features, width in zip(config.features, config.feature_widths):
+        made[features] = rng.normal(size=(clips, config.frames, width)).astype(np.float32)
+    return [made[which] for which in config.inputs]
 
 
 @pytest.fixture(autouse=True)
@@ -110,10 +119,10 @@ def mode(request):
     ms.set_context(mode=ms.GRAPH_MODE)
 
 
-@pytest.mark.parametrize("name", ["eri_visual", "eri_acoustic", "eri_dual_branch"])
+@pytest.mark.parametrize("name", ["eri_visual", "eri_acoustic", "eri_features", "eri_dual_branch", "eri_multi_branch"])
 def test_network_equals_twin(name, mode):
-    config = dataclasses.replace(TINY, name=name)
-    check_cell(build_network(config), twin.build_twin(config), inputs_for(name, config), lambda m, *x: m(*x))
+    config = with_features(dataclasses.replace(TINY, name=name))
+    check_cell(build_network(config), twin.build_twin(config), inputs_for(config), lambda m, *x: m(*x))
 
 
 def features(*shape):
@@ -159,7 +168,7 @@ def test_network_of_the_papers_size_equals_twin(name):
     config = ModelConfig(name=name, dropout=0.0, p_both=1.0)
     network, module = build_network(config).set_train(False), twin.build_twin(config).eval()
     copy_weights(module, network)
-    inputs = inputs_for(name, config, clips=2)
+    inputs = inputs_for(config, clips=2)
     with torch.no_grad():
         expected = module(*map(torch.from_numpy, inputs))
     assert_close(network(*map(ms.Tensor, inputs)).asnumpy(), expected, 1e-5, name)
