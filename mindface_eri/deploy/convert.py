@@ -49,18 +49,20 @@ def convert_weights(source: os.PathLike, target: os.PathLike, *, config: Optiona
 
     Understood: torchvision's ResNet-18, DAN's (`features.0` to `features.7`, heads ignored), both giving the stem
     alone for `create_model("eri_visual", stem_checkpoint=target)`; and the networks of `deploy.torch_twin`, giving a
-    whole network. A `state_dict` or `model_state_dict` wrapping and a leading `module.` are taken off.
+    whole network, whose checkpoint can be evaluated, exported and predicted with. A `state_dict` or `model_state_dict`
+    wrapping and a leading `module.` are taken off.
 
     Args:
         source: .pth, .pt, .bin or .safetensors file.
         target: .ckpt file to write; replaced at once when it is complete.
-        config: sizes that a whole network must have; the paper's if None.
+        config: sizes and emotions of a whole network, and the names of its feature sets; the paper's if None.
 
     Raises:
         CheckpointError: the source cannot be read, holds no network that is known, or lacks a tensor that is needed.
         MissingDependencyError: PyTorch or safetensors is not installed.
     """
     from mindface_eri.runner.checkpoint import save_checkpoint
+    from mindface_eri.runner.run_folder import note_of
 
     if Path(target).suffix != ".ckpt":
         raise CheckpointError(f"{target}: the target must end in .ckpt")
@@ -71,11 +73,12 @@ def convert_weights(source: os.PathLike, target: os.PathLike, *, config: Optiona
     for name, origin in renamed.items():
         converted[name] = _relayout(name, tensors[origin])
         used[name] = origin
+    note = None
     if kind == "stem":
         _require_stem(converted, Path(source))
     else:
-        _require_network(converted, config or ModelConfig(), Path(source))
-    save_checkpoint(target, converted)
+        note = note_of(_require_network(converted, config or ModelConfig(), Path(source)))
+    save_checkpoint(target, converted, note)
     left = sorted(set(tensors) - set(used.values()))
     return ConversionReport(str(source), str(target), kind, used, left, sum(v.size for v in converted.values()))
 
@@ -174,14 +177,20 @@ def _require_stem(converted: Mapping[str, np.ndarray], path: Path) -> None:
     _require(needed, converted, path, "the stem")
 
 
-def _require_network(converted: Mapping[str, np.ndarray], config: ModelConfig, path: Path) -> None:
+def _require_network(converted: Mapping[str, np.ndarray], config: ModelConfig, path: Path) -> ModelConfig:
+    """The configuration of the network, found by its parts, whose parameters these are."""
     from mindface_eri.models import build_network
 
-    name = ("eri_dual_branch" if any(key.startswith("fusion.") for key in converted) else
-            "eri_visual" if "stem.conv1.weight" in converted else "eri_acoustic")
-    network = build_network(dataclasses.replace(config, name=name), read_stem=False)
+    name = ("eri_multi_branch" if any(key.startswith("feature_branches.") for key in converted) else
+            "eri_dual_branch" if any(key.startswith("fusion.") for key in converted) else
+            "eri_visual" if "stem.conv1.weight" in converted else
+            "eri_features" if "feature_mean" in converted else "eri_acoustic")
+    widths = tuple(len(value) for key, value in sorted(converted.items()) if key.endswith("feature_mean"))
+    model = dataclasses.replace(config, name=name, feature_widths=widths)
+    network = build_network(model, read_stem=False)
     needed = {key: tuple(parameter.shape) for key, parameter in network.parameters_and_names()}
     _require(needed, converted, path, name)
+    return model
 
 
 def _require(needed: Mapping[str, tuple], converted: Mapping[str, np.ndarray], path: Path, what: str) -> None:

@@ -4,10 +4,13 @@ import mindspore as ms
 import numpy as np
 import pytest
 
+from mindface_eri.cli import main
 from mindface_eri.config import ModelConfig
 from mindface_eri.deploy.convert import convert_weights, read_tensors
+from mindface_eri.deploy.verify import check_inputs
 from mindface_eri.errors import CheckpointError
-from mindface_eri.models import build_network, create_model
+from mindface_eri.models import create_model
+from mindface_eri.runner.run_folder import load_network
 
 torch = pytest.importorskip("torch")
 from mindface_eri.deploy import torch_twin as twin  # noqa: E402
@@ -79,14 +82,40 @@ def test_whole_network(tmp_path):
     torch.save(module.state_dict(), tmp_path / "in.pth")
     report = convert_weights(tmp_path / "in.pth", tmp_path / "out.ckpt", config=config)
     assert report.kind == "network" and not report.left
-    network = build_network(config).set_train(False)
-    missing, unused = ms.load_param_into_net(network, ms.load_checkpoint(str(tmp_path / "out.ckpt")))
-    assert not missing and not unused
+    network, model = load_network(tmp_path / "out.ckpt")  # it says itself which network it is
+    assert model == config
     mfcc = np.random.default_rng(0).normal(size=(2, 4, 12)).astype(np.float32)
     ms.set_context(mode=ms.PYNATIVE_MODE)
     answer = network(ms.Tensor(mfcc)).asnumpy()
     ms.set_context(mode=ms.GRAPH_MODE)
     np.testing.assert_allclose(answer, module(torch.from_numpy(mfcc)).detach().numpy(), atol=1e-6)
+
+
+SIZES = ["preprocess.frames=4", "preprocess.face.size=32", "preprocess.audio={coefficients: 6, stack: 2}", "model={"
+         "frames: 4, crop_size: 32, mfcc_features: 12, stem_width: 8, spatial_depth: 1, spatial_heads: 2, width: 16, "
+         "tcn_dilations: [1, 2], temporal_depth: 1, temporal_heads: 2}"]
+
+
+@pytest.mark.parametrize("more", [{}, {"features": ("fau",), "feature_widths": (3,)}], ids=["two", "three branches"])
+def test_a_whole_network_of_any_size_by_its_command(more, tmp_path, capsys):
+    name = "eri_multi_branch" if more else "eri_dual_branch"
+    config = ModelConfig(name=name, **TINY, **more)
+    module = twin.build_twin(config).eval()
+    torch.save(module.state_dict(), tmp_path / "in.pth")
+    words = ["convert-weights", str(tmp_path / "in.pth"), str(tmp_path / "out.ckpt")]
+    options = [word for size in (*SIZES, *(["model.features=[fau]"] if more else [])) for word in ("--set", size)]
+    assert main([*words, *options]) == 0 and "of a network" in capsys.readouterr().out
+    network, model = load_network(tmp_path / "out.ckpt")
+    assert model == config
+    inputs = check_inputs(config, seed=1)
+    given = [inputs[which][:2] for which in config.inputs]
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    answer = network(*map(ms.Tensor, given)).asnumpy()
+    ms.set_context(mode=ms.GRAPH_MODE)
+    with torch.no_grad():
+        np.testing.assert_allclose(answer, module(*map(torch.from_numpy, given)), atol=1e-5)
+    status, reason = (2, "model.features is []") if more else (1, "this is another network")  # not the paper's sizes
+    assert main(words) == status and reason in capsys.readouterr().err
 
 
 class Harmful:
