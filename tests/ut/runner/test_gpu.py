@@ -245,7 +245,7 @@ def test_a_command_makes_its_device_ready_before_it_runs(arguments, device, monk
 
 
 def test_public_names_make_it_ready_before_mindspore_is_imported():
-    code = ("import sys, mindface_eri; from mindface_eri.runner import gpu; "
+    code = ("import sys; import mindface_eri; from mindface_eri.runner import gpu; "
             "gpu.prepare = lambda: print('mindspore' in sys.modules); mindface_eri.create_loss")
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False"]
