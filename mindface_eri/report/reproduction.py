@@ -59,5 +59,6 @@ def _runs(protocol: Protocol) -> PaperTable:
     rows: List[list] = []
     for step in protocol.steps():
         done = json.loads((protocol.out / step.name / "done.json").read_text(encoding="utf-8"))
-        rows.append([step.name, done["val_pearson"], done["best_epoch"], done["epochs"], done["seconds"]])
-    return PaperTable("runs", "Runs", ["run", "validation Pearson", "best epoch", "epochs", "seconds"], rows)
+        rows.append([step.name, done["val_pearson"], done["best_epoch"], done["epochs"], round(done["seconds"])])
+    return PaperTable("runs", "Runs", ["run", "validation Pearson", "best epoch", "epochs", "seconds since last start"],
+                      rows)
