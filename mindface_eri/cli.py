@@ -15,7 +15,7 @@ import warnings
 from typing import Optional, Sequence
 
 from mindface_eri import __version__
-from mindface_eri.errors import ConfigError, ERIError
+from mindface_eri.errors import ConfigError, ERIError, readable
 
 # command -> one line for --help; its module is mindface_eri/commands/<name with underscores>.py
 COMMANDS = {
@@ -110,7 +110,7 @@ def _prepare_device(arguments: argparse.Namespace) -> None:
 def _fail(arguments: argparse.Namespace, error: object, status: int) -> int:
     if arguments.verbose:
         raise error if isinstance(error, BaseException) else ERIError(str(error))
-    print(f"mindface-eri {arguments.command}: error: {error}", file=sys.stderr)
+    print(f"mindface-eri {arguments.command}: error: {readable(error)}", file=sys.stderr)
     return status
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 import typing
 from dataclasses import dataclass, field
@@ -257,7 +258,7 @@ def _parse_override(text: str) -> Tuple[str, Any]:
         raise ConfigError(f"--set {text!r}: expected key=value, such as train.lr=3e-4")
     try:
         return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"--set {text!r}: {value!r} is not a YAML value") from None
 
 
@@ -288,10 +289,12 @@ def _scalar(value: Any, kind: type, name: str) -> Any:
     if kind in (int, float) and not isinstance(value, bool):
         try:  # PyYAML reads 1e-4 as a string
             number = float(value)
-        except (TypeError, ValueError):
-            number = None
-        if number is not None and (kind is float or number.is_integer()):
-            return kind(number)
+            if kind is int and number.is_integer():
+                return value if isinstance(value, int) else int(number)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if kind is float and math.isfinite(number):
+            return number
     raise ConfigError(f"{name}: expected {kind.__name__}, got {value!r}")
 
 
@@ -321,12 +324,15 @@ def _read_tree(path: Path, seen: Tuple[Path, ...] = ()) -> dict:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or number that cannot be
         raise ConfigError(f"{path}: is not YAML ({error})") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected a mapping of keys, got {type(tree).__name__}")
     bases = tree.pop("base", [])
     merged: dict = {}
-    for base in [bases] if isinstance(bases, str) else bases:
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise ConfigError(f"{path}: base: {bases!r} is neither a file's name nor a list of names")
+    for base in bases:
         merged = _merge(merged, _read_tree(path.parent / base, (*seen, path.resolve())))
     return _merge(merged, tree)

@@ -25,6 +25,8 @@ def add_arguments(parser):
                         help="which of them this is, from 0; under msrun, its rank")
     parser.add_argument("--preview", type=int, default=0, metavar="K",
                         help="write a contact sheet (PNG) for each of the first K clips")
+    parser.add_argument("--clip-limit", type=float, default=3600.0, metavar="SECONDS",
+                        help="give a clip up that takes longer")
 
 
 def run(arguments):
@@ -35,7 +37,8 @@ def run(arguments):
                          preprocess__face__mode=arguments.mode, preprocess__face__follow=arguments.face)
     summary = preprocess_dataset(
         arguments.data, arguments.out, config.preprocess, workers=arguments.workers, resume=arguments.resume,
-        num_shards=arguments.num_shards, shard_index=arguments.shard_index, preview=arguments.preview)
+        num_shards=arguments.num_shards, shard_index=arguments.shard_index, preview=arguments.preview,
+        clip_limit=arguments.clip_limit)
     print(f"{summary.done} clips in {arguments.out} ({summary.reused} were there), {summary.failed} failed, "
           f"{summary.seconds:.1f} s")
     if summary.failed:

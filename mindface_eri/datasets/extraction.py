@@ -166,7 +166,7 @@ class Worker:
                 return STOPPED
             if self._starting:
                 return "fatal", "start", reason
-            return ("failed", "timeout", f"was not done after {self._limit:g} s; the limit can be raised") \
+            return ("failed", "timeout", f"was not done after {self._limit:g} s; --clip-limit gives more") \
                 if late.is_set() else ("failed", "crash", reason)
         finally:
             timer.cancel()

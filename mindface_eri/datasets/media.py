@@ -111,4 +111,5 @@ def _unique_ids(found: List[tuple]) -> List[str]:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\\/:\[\]\x00-\x1f]", "_", name)
+    # Surrogates stand for bytes of a name that is not UTF-8; neither tables nor records can hold them.
+    return re.sub(r"[\\/:\[\]\x00-\x1f\ud800-\udfff]", "_", name)

@@ -13,6 +13,7 @@ from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.files import folder_lock, write_json
 
 FORMAT = 1
+_LABELS = ("clips", "labels", "emotions")  # what the plan says of the label table
 
 
 @dataclass(frozen=True)
@@ -79,24 +80,27 @@ def _agreed(path: Path, wanted: Mapping) -> int:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        size = int(found["block_size"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); choose another folder") from None
-    if found.get("format") != FORMAT:
-        raise DataError(f"{path}: format {found.get('format')}, this version writes {FORMAT}; choose another folder")
-    ours, theirs = _flat(wanted["preprocess"], "preprocess"), _flat(found["preprocess"], "preprocess")
+        if found.get("format") != FORMAT:
+            raise DataError(f"{path}: format {found.get('format')}, this version writes {FORMAT}; choose another "
+                            "folder")
+        size, labels, theirs = int(found["block_size"]), [found[key] for key in _LABELS], _flat(found["preprocess"])
+        if size < 1:
+            raise ValueError(f"block_size {size}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise DataError(f"{path}: cannot be read ({type(error).__name__}: {error}); choose another folder") from None
+    ours = _flat(wanted["preprocess"])
     other = [f"{key} is {ours.get(key)!r} now, was {theirs.get(key)!r}" for key in sorted({*ours, *theirs})
              if ours.get(key) != theirs.get(key)]
     if other:
         raise DataError(f"{path.parent}: was begun with other settings: {'; '.join(other)}; set them back, or choose "
                         "another folder")
-    if (found["labels"], found["emotions"]) != (wanted["labels"], wanted["emotions"]):
-        raise DataError(f"{path.parent}: was begun with another label table ({found['clips']} clips, now "
+    if labels != [wanted[key] for key in _LABELS]:
+        raise DataError(f"{path.parent}: was begun with another label table ({labels[0]} clips, now "
                         f"{wanted['clips']}; ids, splits or labels differ); choose another folder")
     return size
 
 
-def _flat(tree: Mapping, prefix: str) -> dict:
+def _flat(tree: Mapping, prefix: str = "preprocess") -> dict:
     flat = {}
     for key, value in tree.items():
         name = f"{prefix}.{key}"

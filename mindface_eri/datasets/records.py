@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
@@ -135,18 +136,40 @@ def open_records(path: object) -> Records:
         with open(path / "clips.csv", encoding="utf-8", newline="") as stream:
             table = tuple(csv.DictReader(stream))
         config = from_dict(PreprocessConfig, head["preprocess"])
-        files = tuple(_checked(path / "records" / part["name"], part) for part in head["parts"])
+        files = tuple(_checked(path / "records", part) for part in head["parts"])
         records = Records(path, tuple(head["emotions"]), config, head["hash"], table, files, labels, mean, std,
                           tuple(head["extra"]))
-    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        _check_whole(records, sum(part["rows"] for part in head["parts"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, EOFError, zipfile.BadZipFile,
+            ConfigError) as error:
         raise DataError(f"{path}: these are not whole records ({type(error).__name__}: {error}); copy them again or "
                         "preprocess again") from error
-    if not len(table) == len(labels) == sum(part["rows"] for part in head["parts"]):
-        raise DataError(f"{path}: clips.csv has {len(table)} rows, arrays.npz {len(labels)}; preprocess again")
     return records
 
 
-def _checked(file: Path, part: Mapping[str, object]) -> str:
+def _check_whole(records: Records, rows: int) -> None:
+    """Raises an error where the files of a folder do not belong together."""
+    table, labels, features = records.table, records.all_labels, (records.preprocess.audio.features,)
+    if not len(table) == len(labels) == rows:
+        raise DataError(f"{records.path}: clips.csv has {len(table)} rows, arrays.npz {len(labels)}; preprocess again")
+    if not all(isinstance(text, str) for text in (*records.emotions, *records.extra, records.hash)):
+        raise ValueError("dataset.json: a name or the hash is no text")
+    shapes = labels.shape, records.mfcc_mean.shape, records.mfcc_std.shape
+    expected = (rows, len(records.emotions)), features, features
+    if shapes != expected:
+        raise ValueError(f"arrays.npz: labels, mean and deviation are {shapes}, expected {expected}")
+    wrong = [row for row in table
+             if row["split"] not in SPLITS or not row["id"] or None in row or None in row.values()]
+    if wrong:
+        raise ValueError(f"clips.csv: clip {wrong[0]['id']!r} has no split, or its row is not whole")
+    if len({row["id"] for row in table}) < rows:
+        raise ValueError("clips.csv: a clip stands there twice")
+
+
+def _checked(folder: Path, part: Mapping[str, object]) -> str:
+    file = folder / part["name"]
+    if file.parent != folder:
+        raise ValueError(f"dataset.json: {part['name']!r} is no part's name")
     if not file.is_file() or not Path(f"{file}.db").is_file():
         raise DataError(f"{file}: the part or its index (.db) is missing; copy the folder whole, or run preprocess "
                         "--resume, which makes it again")

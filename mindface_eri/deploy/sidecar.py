@@ -78,13 +78,19 @@ def read_sidecar(file: os.PathLike) -> Sidecar:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return Sidecar(from_dict(ModelConfig, content["model"], "model"),
-                       from_dict(PreprocessConfig, content["preprocess"], "preprocess"), content["batch"],
+                       from_dict(PreprocessConfig, content["preprocess"], "preprocess"), _batch(content["batch"]),
                        content.get("features", {}))
     except OSError:
         raise CheckpointError(f"{path}: is missing; keep the .json that the export wrote beside {Path(file).name}"
                               ) from None
-    except (ValueError, KeyError, TypeError, ConfigError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
         raise CheckpointError(f"{path}: cannot be used ({error}); export again") from None
+
+
+def _batch(value: Any) -> Optional[int]:
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise ValueError(f"batch is {value!r}")
+    return value
 
 
 def infer_preprocess(model: ModelConfig) -> PreprocessConfig:

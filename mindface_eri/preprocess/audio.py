@@ -20,6 +20,7 @@ from mindface_eri.preprocess.video import decoded, open_media
 
 _CHUNK = 128  # MFCC frames computed at a time: what they need stays in the processor's cache
 _GAP = 0.1  # seconds; sound missing for longer inside the track is filled with silence
+_LOUDEST = 1000.0  # of full scale; what is beyond is no sound but a damaged sample
 _MAX_GAP = 60.0  # seconds; a longer jump is a damaged time stamp
 
 
@@ -77,7 +78,7 @@ class _Track:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._kind:
             self._drain()
-            self._resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=self._rate)
+            self._resampler = av.AudioResampler(format="flt", layout=frame.layout, rate=self._rate)
             self._kind = kind
         frame.pts = None
         self._keep(self._resampler.resample(frame))
@@ -85,7 +86,8 @@ class _Track:
     def finish(self) -> np.ndarray:
         self._drain()
         joined = np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
-        return np.nan_to_num(joined, copy=False, posinf=0.0, neginf=0.0)
+        joined[~(np.abs(joined) <= _LOUDEST)] = 0.0  # not a number, too
+        return joined
 
     def _drain(self) -> None:
         if self._resampler is not None:
@@ -93,7 +95,10 @@ class _Track:
             self._resampler = self._kind = None
 
     def _keep(self, frames) -> None:
-        self._pieces.extend(frame.to_ndarray().mean(axis=0, dtype=np.float32) for frame in frames)
+        # Packed samples: PyAV reads beyond a planar frame of more than eight channels.
+        for frame in frames:
+            channels = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)  # (samples, channels)
+            self._pieces.append(channels.mean(axis=1, dtype=np.float32))
 
 
 def mfcc(waveform: np.ndarray, config: AudioConfig) -> np.ndarray:

@@ -71,7 +71,11 @@ def _paths_in(table: Path) -> Iterator[Path]:
     column = next((header.index(name) for name in _PATH_COLUMNS if name in header), None)
     for row in rows if column is None else rows[1:]:
         cell = row[column or 0].strip() if len(row) > (column or 0) else ""
-        if not (table.parent / cell).is_file():
+        try:
+            found = (table.parent / cell).is_file()
+        except OSError:  # longer than a name can be
+            found = False
+        if not found:
             raise DataError(f"{table}: {cell!r} is no file in {table.parent}; the table needs a column `path`, or a "
                             "path first in each line")
         yield table.parent / cell

@@ -82,11 +82,13 @@ def read_history(run: os.PathLike) -> List[dict]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); is {run} a run folder?") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: is not UTF-8 text; train again, or copy the run again") from None
     history = []
     for number, line in enumerate(lines, 1):
         try:
             history.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             if number < len(lines):
                 raise DataError(f"{path}: line {number} is not JSON") from None
     return history
