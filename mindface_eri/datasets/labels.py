@@ -68,15 +68,19 @@ def bracketed(clip_id: str) -> str:
     return f"[{clip_id}]"
 
 
+def bare_id(text: str) -> str:
+    """The reverse of `bracketed`; an id without brackets is left as it is."""
+    text = text.strip()
+    return text[1:-1].strip() if text.startswith("[") and text.endswith("]") else text
+
+
 def normalise_id(text: str) -> str:
     """An id without its brackets.
 
     Raises:
         ValueError: it is empty, or would name a place outside its folder.
     """
-    clip_id = text.strip()
-    if clip_id.startswith("[") and clip_id.endswith("]"):
-        clip_id = clip_id[1:-1].strip()
+    clip_id = bare_id(text)
     if not clip_id:
         raise ValueError("the id is empty")
     if clip_id in (".", "..") or any(c in "/\\:" or ord(c) < 32 for c in clip_id):

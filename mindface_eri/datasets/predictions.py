@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence, Tuple
 
 import numpy as np
 
+from mindface_eri.datasets.labels import bare_id, bracketed
+from mindface_eri.datasets.tables import read_table
 from mindface_eri.errors import DataError
 from mindface_eri.files import write_text
 
@@ -39,7 +42,7 @@ def write_predictions(path: os.PathLike, ids: Sequence[str], emotions: Sequence[
     writer = csv.writer(text)
     writer.writerow(["File_ID", *emotions])
     for name, row in zip(ids, values):
-        writer.writerow([f"[{name}]", *(f"{value:.6f}" for value in row)])
+        writer.writerow([bracketed(name), *(f"{value:.6f}" for value in row)])
     write_text(path, text.getvalue())
 
 
@@ -52,40 +55,35 @@ def read_predictions(path: os.PathLike, emotions: Sequence[str] = ()) -> Table:
     Raises:
         DataError: the file cannot be read, has no File_ID, misses a column, names a clip twice or holds a non-number.
     """
-    path = Path(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-            header = rows and [key for key in rows[0] if key is not None]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV ({error})") from None
-    if not rows or "File_ID" not in header:
-        raise DataError(f"{path}: needs a header with File_ID and at least one row; found "
-                        f"{', '.join(header) if header else 'nothing'}")
-    missing = [name for name in emotions if name not in header]
+    table = read_table(path)
+    if "File_ID" not in table.header:
+        raise DataError(f"{path}: needs a column File_ID; its columns are {', '.join(table.header)}")
+    missing = [name for name in emotions if name not in table.header]
     if missing:
-        raise DataError(f"{path}: has no column {', '.join(missing)}; its columns are {', '.join(header)}")
-    ids = [(row["File_ID"] or "").strip().strip("[]") for row in rows]
-    doubled = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
-    if doubled:
+        raise DataError(f"{path}: has no column {', '.join(missing)}; its columns are {', '.join(table.header)}")
+    place = {name: number for number, name in enumerate(table.header)}
+    ids = [bare_id(row[place["File_ID"]]) for _, row in table.rows]
+    if len(set(ids)) < len(ids):
+        doubled = [name for name, count in Counter(ids).items() if count > 1]
         raise DataError(f"{path}: names clip {doubled[0]} more than once ({len(doubled)} such clips)")
-    columns = tuple(emotions) or tuple(n for n in header if n != "File_ID" and all(_is_number(r[n]) for r in rows))
+    columns = tuple(emotions) or tuple(name for name in table.header if name != "File_ID" and
+                                       all(_is_number(row[place[name]]) for _, row in table.rows))
     if not columns:
         raise DataError(f"{path}: has no column of numbers beside File_ID")
-    values = np.array([[_number(row[name], path, line, name) for name in columns]
-                       for line, row in enumerate(rows, 2)])
+    values = np.array([[_number(row[place[name]], table.where(number, name)) for name in columns]
+                       for number, row in table.rows])
     return Table(tuple(ids), columns, values)
 
 
-def _is_number(cell: object) -> bool:
+def _is_number(cell: str) -> bool:
     try:
         float(cell or "nan")
-    except (TypeError, ValueError):
+    except ValueError:
         return False
     return True
 
 
-def _number(cell: object, path: Path, line: int, column: str) -> float:
+def _number(cell: str, where: str) -> float:
     if not _is_number(cell):
-        raise DataError(f"{path}: line {line}, column {column}: {cell!r} is not a number")
+        raise DataError(f"{where}: {cell!r} is not a number")
     return float(cell or "nan")

@@ -9,6 +9,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from mindface_eri.datasets.labels import bare_id
 from mindface_eri.datasets.predictions import Table, read_predictions
 from mindface_eri.errors import DataError
 from mindface_eri.metrics import METRICS, bootstrap, pearson
@@ -86,4 +87,4 @@ def _column(path: os.PathLike, name: str) -> Dict[str, str]:
         rows = list(csv.DictReader(file))
     if name not in rows[0]:
         raise DataError(f"{path}: has no column {name} to group by; its columns are {', '.join(rows[0])}")
-    return {row["File_ID"].strip().strip("[]"): row[name] or "(blank)" for row in rows}
+    return {bare_id(row["File_ID"]): row[name] or "(blank)" for row in rows}

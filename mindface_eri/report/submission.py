@@ -9,6 +9,7 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from mindface_eri.datasets.labels import bare_id
 from mindface_eri.datasets.predictions import Table, write_predictions
 from mindface_eri.errors import DataError
 
@@ -117,7 +118,7 @@ def _check_row(line: int, row: List[str], width: int, seen: dict, values: List[L
     name, problems = row[0], []
     if not (name.startswith("[") and name.endswith("]") and len(name) > 2):
         problems.append(f"line {line}: id {name!r} is not in brackets")
-    clip = name.strip().strip("[]")
+    clip = bare_id(name)
     if clip in seen:
         problems.append(f"line {line}: clip {clip} stands in line {seen[clip]} already")
     seen.setdefault(clip, line)

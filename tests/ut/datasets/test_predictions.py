@@ -1,7 +1,11 @@
 """Tables of predictions: round trip, and files that are refused."""
 
+import string
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mindface_eri.datasets.predictions import read_predictions, write_predictions
 from mindface_eri.errors import DataError
@@ -28,9 +32,11 @@ def test_text_columns_are_no_emotions_and_blanks_are_missing(tmp_path):
 
 
 @pytest.mark.parametrize("text, wanted, message", [
-    ("", (), "needs a header with File_ID"), ("id,Fear\n1,0.5\n", (), "needs a header with File_ID"),
+    ("", (), "the table is empty"), ("id,Fear\n1,0.5\n", (), "needs a column File_ID"),
+    ("File_ID,Fear,Joy\n[1],0.5,0.5\n[2],0.5\n", (), "row 3: 2 fields, the header has 3"),
+    ("File_ID,Fear,Fear\n[1],0.5,0.5\n", (), "'Fear', which another has too"),
     ("File_ID,Fear\n[1],0.5\n1,0.5\n", (), "clip 1 more than once"),
-    ("File_ID,Fear\n[1],much\n", ("Fear",), "line 2, column Fear: 'much' is not a number"),
+    ("File_ID,Fear\n[1],much\n", ("Fear",), "row 2, column 'Fear': 'much' is not a number"),
     ("File_ID,Fear\n[1],0.5\n", ("Joy",), "has no column Joy"), ("File_ID,Split\n1,Val\n", (), "no column of numbers")])
 def test_refused_with_a_sentence(tmp_path, text, wanted, message):
     path = tmp_path / "p.csv"
@@ -44,3 +50,19 @@ def test_refused_with_a_sentence(tmp_path, text, wanted, message):
 def test_values_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(DataError, match="do not fit"):
         write_predictions(tmp_path / "p.csv", ["1"], ["Fear", "Joy"], np.zeros((1, 3)))
+
+
+NAMES = st.text(st.sampled_from(string.printable[:95] + "éß名🙂"), min_size=1, max_size=12).map(str.strip).filter(bool)
+LISTS = st.lists(NAMES, min_size=1, max_size=5, unique=True)
+
+
+@given(ids=LISTS, emotions=LISTS)
+def test_ids_and_emotions_of_any_kind_come_back(tmp_path_factory, ids, emotions):
+    """Also [brackets], commas, quotes and what a spreadsheet would run: what programs read back is never altered."""
+    emotions = [name for name in emotions if name != "File_ID"] or ["Joy"]
+    path = tmp_path_factory.mktemp("p") / "p.csv"
+    values = np.random.default_rng(len(ids)).random((len(ids), len(emotions)))
+    write_predictions(path, ids, emotions, values)
+    table = read_predictions(path)
+    assert (table.ids, table.emotions) == (tuple(ids), tuple(emotions))
+    np.testing.assert_allclose(table.values, values, atol=5e-7)
