@@ -276,7 +276,7 @@ def _coerce(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
     choices = metadata.get("choices")
     if choices and value not in choices:
         raise ConfigError(f"{name}: {value!r} is not one of {', '.join(choices)}")
-    if "low" in metadata and not metadata["low"] <= value <= metadata["high"]:
+    if "low" in metadata and (not metadata["low"] <= value <= metadata["high"] or math.isinf(value)):
         raise ConfigError(f"{name}: {value!r} is outside [{metadata['low']}, {metadata['high']}]")
     return value
 
@@ -289,12 +289,10 @@ def _scalar(value: Any, kind: type, name: str) -> Any:
     if kind in (int, float) and not isinstance(value, bool):
         try:  # PyYAML reads 1e-4 as a string
             number = float(value)
-            if kind is int and number.is_integer():
-                return value if isinstance(value, int) else int(number)
         except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if kind is float and math.isfinite(number):
-            return number
+            number = None
+        if number is not None and (kind is float or number.is_integer()):
+            return value if isinstance(value, kind) else kind(number)
     raise ConfigError(f"{name}: expected {kind.__name__}, got {value!r}")
 
 

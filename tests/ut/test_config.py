@@ -1,8 +1,14 @@
 """The configuration: inheritance, overrides, and what is refused and how."""
 
-import pytest
+import dataclasses
+import typing
 
-from mindface_eri.config import Config, load_config, save_config
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mindface_eri.config import Config, from_dict, load_config, save_config
 from mindface_eri.errors import ConfigError
 
 
@@ -66,3 +72,32 @@ def test_broken_files_are_named(tmp_path, text, message):
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError, match=message):
         load_config(path)
+
+
+def anything_of(cls):
+    """Values of a dataclass of the configuration that its fields admit."""
+    hints, fields = typing.get_type_hints(cls), {}
+    for field in dataclasses.fields(cls):
+        hint, limits = hints[field.name], field.metadata
+        if dataclasses.is_dataclass(hint):
+            fields[field.name] = anything_of(hint)
+        elif "choices" in limits:
+            fields[field.name] = st.sampled_from(limits["choices"])
+        elif hint in (int, float):
+            of = st.integers if hint is int else st.floats
+            fields[field.name] = of(limits["low"], min(limits["high"], 2**60))
+        elif hint is bool:
+            fields[field.name] = st.booleans()
+        elif hint == typing.Optional[str]:
+            fields[field.name] = st.none() | st.text(st.characters(exclude_categories=["Cs", "Cc"]))
+    return st.builds(cls, **fields)
+
+
+@pytest.mark.parametrize("section", ["preprocess", "train", "runtime", "data", "model"])
+@given(data=st.data())
+def test_what_is_saved_reads_back_equal(section, data, tmp_path_factory):
+    kind = typing.get_type_hints(Config)[section]
+    part = data.draw(anything_of(kind))
+    path = tmp_path_factory.mktemp("c") / "config.yaml"
+    save_config(part, path)
+    assert from_dict(kind, yaml.safe_load(path.read_text(encoding="utf-8"))) == part
