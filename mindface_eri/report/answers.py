@@ -31,14 +31,13 @@ def format_answers(rows: Sequence[Mapping], emotions: Sequence[str], form: str) 
         return format_table(headers, cells, digits=3)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(headers)
-    for row in cells:
+    for row in (headers, *cells):
         writer.writerow([_guard(value) for value in row])
     return text.getvalue().rstrip("\n")
 
 
 def _guard(value: object) -> object:
-    """A spreadsheet must not run a file's name as a formula."""
+    """A spreadsheet must not run the name of a file or an emotion as a formula."""
     if value is None:
         return ""
     if isinstance(value, float):

@@ -48,7 +48,7 @@ def file_names(names: Sequence[str]) -> Dict[str, str]:
     taken = {"index"}
     result = {}
     for name in names:
-        plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:100] or "clip"
+        plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:60] or "clip"
         stem, number = plain, 1
         while stem.lower() in taken:
             number += 1
