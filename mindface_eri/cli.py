@@ -10,9 +10,11 @@ import argparse
 import errno
 import importlib
 import os
+import signal
 import sys
+import threading
 import warnings
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
 from mindface_eri import __version__
 from mindface_eri.errors import ConfigError, ERIError, readable
@@ -52,24 +54,27 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     arguments, run = _parse(argv)
     _quieten(arguments.verbose)
+    received = _stop_on_signals()
     _prepare_device(arguments)
     try:
         return run(arguments) or 0
-    except ConfigError as error:
-        return _fail(arguments, error, 2)
-    except ERIError as error:
-        return _fail(arguments, error, 1)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            return _fail(arguments, f"the disk is full ({error.filename or 'no file named'}): free some space and run "
-                         "the same command again; what is finished is kept", 1)
-        if isinstance(error, BrokenPipeError):  # the reader, such as head, has gone
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        return _fail(arguments, error, 1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        return _end(arguments, error, received)
+
+
+def _end(arguments: argparse.Namespace, error: BaseException, received: Sequence[int]) -> int:
+    """Says why the command ended, and with which status; an error that nobody foresaw goes on."""
+    if received or isinstance(error, KeyboardInterrupt):
         print("\nstopped; what is finished is kept", file=sys.stderr)
         return 130
+    if isinstance(error, BrokenPipeError):  # the reader, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if isinstance(error, OSError):
+        return _fail(arguments, _sentence(error), 1)
+    if isinstance(error, ERIError):
+        return _fail(arguments, error, 2 if isinstance(error, ConfigError) else 1)
+    raise error
 
 
 def _parse(argv: Sequence[str]):
@@ -105,6 +110,33 @@ def _prepare_device(arguments: argparse.Namespace) -> None:
     from mindface_eri.runner.context import prepare_device
 
     prepare_device(getattr(arguments, "device", None) or "auto")  # before the command imports MindSpore
+
+
+def _stop_on_signals() -> List[int]:
+    """A job manager's SIGTERM stops the work as Ctrl-C does: temporary files and worker processes go with it.
+
+    Returns:
+        the signals that came: MindSpore, while it is imported, turns the KeyboardInterrupt into an error of its own.
+    """
+    received: List[int] = []
+
+    def stop(number: int, _) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+    return received
+
+
+def _sentence(error: OSError) -> object:
+    where = error.filename or "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full ({where}): free some space and run the same command again; what is finished is kept"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"{where}: {error.strerror}; name another place, or ask for the right to use this one"
+    return f"{where}: {error.strerror}" if error.strerror and error.filename else error
 
 
 def _fail(arguments: argparse.Namespace, error: object, status: int) -> int:
