@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 import os
@@ -44,8 +45,8 @@ def replacing(path: os.PathLike, *, durable: bool = False) -> Iterator[Path]:
                 os.fsync(stream.fileno())
         os.replace(temporary, target)
     except OSError as error:
-        if error.filename in (None, str(temporary)):
-            error.filename, error.filename2 = os.fspath(path), None
+        if error.errno is not None and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
     finally:
         with contextlib.suppress(OSError):
@@ -72,6 +73,15 @@ def write_json(path: os.PathLike, value: Any) -> Path:
     return write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def file_hash(path: os.PathLike) -> str:
+    """sha256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def remove_leftovers(folder: os.PathLike) -> None:
     """Removes temporary files that killed processes left in a folder; only for one who holds its lock."""
     for path in Path(folder).glob(".*.tmp*"):
@@ -96,6 +106,7 @@ def folder_lock(path: os.PathLike, what: str) -> Iterator[None]:
         yield
         return
     path = Path(path)
+    made = not path.parent.exists()
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "w", encoding="utf-8") as stream:
@@ -111,7 +122,10 @@ def folder_lock(path: os.PathLike, what: str) -> Iterator[None]:
             try:
                 yield
             finally:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                    if made:
+                        path.parent.rmdir()  # fails where something was written
             return
 
 

@@ -100,7 +100,7 @@ def write_part(out: Path, block: int, clips: Sequence[Tuple[int, str, str, Seque
         try:
             rows += _write_mindrecord(temporary / name, work, done)
         except (RuntimeError, OSError) as error:
-            raise DataError(f"{folder / name}: cannot be written ({str(error).splitlines()[0]}); "
+            raise DataError(f"{folder / name}: cannot be written ({_first_line(error)}); "
                             f"{shutil.disk_usage(out).free >> 20} MB are free there") from error
         part["bytes"], part["index_bytes"] = part_sizes(temporary / name)
         for suffix in (".db", ""):

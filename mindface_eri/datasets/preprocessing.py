@@ -17,6 +17,7 @@ from mindface_eri.datasets.parts import Work, read_part, save_failure, write_par
 from mindface_eri.datasets.plan import Plan, make_plan, shard_lock
 from mindface_eri.datasets.summary import finish, reopen
 from mindface_eri.errors import DataError
+from mindface_eri.files import remove_leftovers
 from mindface_eri.preprocess.detectors import check_detector
 from mindface_eri.progress import progress_bar
 
@@ -77,6 +78,9 @@ def preprocess_dataset(root: object, out: object, config: Optional[PreprocessCon
     manifest = manifest if manifest is not None else load_manifest(root)
     plan = make_plan(out, manifest, config, resume=resume, num_shards=num_shards)
     with shard_lock(out, shard_index, num_shards):
+        if num_shards == 1:  # else the others may be writing
+            remove_leftovers(out)
+            remove_leftovers(out / "records")
         blocks = plan.shard(num_shards, shard_index)
         states = {block: read_part(out, block) for block in blocks}
         open_blocks = [block for block, part in states.items() if part is None]

@@ -22,8 +22,8 @@ from mindface_eri.constants import EMOTIONS
 from mindface_eri.datasets import performance
 from mindface_eri.datasets.tables import write_table
 from mindface_eri.datasets.voice import SAMPLE_RATE
-from mindface_eri.errors import DataError, ERIError
-from mindface_eri.files import replacing, write_json
+from mindface_eri.errors import DataError, ERIError, MediaError
+from mindface_eri.files import folder_lock, replacing, write_json
 from mindface_eri.progress import progress_bar
 
 NOTE = "People are drawn and voices computed: a model trained on this corpus knows nothing about people."
@@ -72,17 +72,19 @@ def synthesize(out: os.PathLike, *, clips: int, seed: int = 0, duration: Tuple[f
 
     Raises:
         DataError: an argument is out of range, or `out` holds another corpus.
+        BusyError: another process draws into `out`.
         MediaError: a clip cannot be written.
     """
     settings = Settings(int(clips), int(seed), tuple(map(float, duration)), tuple(map(int, fps)),
                         tuple(map(int, size)), tuple(emotions))
     _check(settings, workers)
     root = Path(out)
-    _claim(root, settings)
-    missing = [index for index in range(settings.clips) if not _finished(root, settings, index)]
-    _draw_all(root, settings, missing, workers, progress)
-    plans = [_plan(settings, index) for index in range(settings.clips)]
-    _write_tables(root, settings, plans)
+    with folder_lock(root / ".lock", "another synthesize"):
+        _claim(root, settings)
+        missing = [index for index in range(settings.clips) if not _finished(root, settings, index)]
+        _draw_all(root, settings, missing, workers, progress)
+        plans = [_plan(settings, index) for index in range(settings.clips)]
+        _write_tables(root, settings, plans)
     names = [split_of(index, settings.clips) for index in range(settings.clips)]
     return {"clips": settings.clips, "written": len(missing), "reused": settings.clips - len(missing),
             "seconds": round(sum(plan.seconds for plan in plans), 1),
@@ -198,8 +200,11 @@ def _write_clip(root: Path, settings: Settings, index: int) -> None:
         for leftover in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):  # of a run that was killed at this clip
             leftover.unlink()
     frames, waveform, plan = render_clip(settings, index)
-    with replacing(wav) as temporary:
-        soundfile.write(temporary, waveform, SAMPLE_RATE, subtype="PCM_16")
+    try:
+        with replacing(wav) as temporary:
+            soundfile.write(temporary, waveform, SAMPLE_RATE, subtype="PCM_16")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise MediaError(f"{wav}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
     write_video(mp4, frames, plan.fps, waveform, SAMPLE_RATE)
 
 

@@ -20,6 +20,7 @@ from mindface_eri.deploy.onnx_graph import polish, traced_batch
 from mindface_eri.deploy.sidecar import preprocess_of, write_sidecar
 from mindface_eri.deploy.verify import check_inputs, run_in_fresh_process
 from mindface_eri.errors import ConfigError, ExportError
+from mindface_eri.files import file_hash, folder_lock
 from mindface_eri.runner.checkpoint import checkpoint_hash
 from mindface_eri.runner.context import setup
 from mindface_eri.runner.run_folder import TrainedModel, load_trained
@@ -63,6 +64,7 @@ def export(checkpoint: os.PathLike, out_dir: Optional[os.PathLike] = None, *,
         ConfigError: an unknown format, or a batch below 1.
         CheckpointError: the checkpoint cannot be used.
         ExportError: a file could not be written or run, or differs by more than `TOLERANCE`; it is not left behind.
+        BusyError: another process exports into the folder.
     """
     if not formats or set(formats) - set(FORMATS):
         raise ConfigError(f"formats {', '.join(formats) or 'none'}: choose from {', '.join(FORMATS)}")
@@ -74,11 +76,11 @@ def export(checkpoint: os.PathLike, out_dir: Optional[os.PathLike] = None, *,
                           "export mindir here and convert it on the Ascend machine")
     trained = load_trained(checkpoint)
     folder = _out_folder(trained, out_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    inputs = _inputs(trained)
-    expected = CellBackend(trained.build()).run(inputs)
-    files = [_export_one(trained, folder, kind, batch, inputs, expected) for kind in dict.fromkeys(formats)]
-    return ExportReport(files, write_model_card(folder, trained))
+    with folder_lock(folder / ".lock", "another export"):
+        inputs = _inputs(trained)
+        expected = CellBackend(trained.build()).run(inputs)
+        files = [_export_one(trained, folder, kind, batch, inputs, expected) for kind in dict.fromkeys(formats)]
+        return ExportReport(files, write_model_card(folder, trained))
 
 
 def _out_folder(trained: TrainedModel, out_dir: Optional[os.PathLike]) -> Path:
@@ -103,7 +105,8 @@ def _inputs(trained: TrainedModel) -> List[np.ndarray]:
 def _export_one(trained: TrainedModel, folder: Path, kind: str, batch: Optional[int], inputs: Sequence[np.ndarray],
                 expected: np.ndarray) -> ExportedFile:
     target = folder / f"{trained.model.name}.{kind}"
-    work = folder / f".{trained.model.name}.{kind}.{os.getpid()}"
+    work = folder / f".{trained.model.name}.{kind}.work"
+    shutil.rmtree(work, ignore_errors=True)  # of an export that was killed
     work.mkdir()
     try:
         file = _write(trained, work / target.name, kind, batch)
@@ -111,9 +114,8 @@ def _export_one(trained: TrainedModel, folder: Path, kind: str, batch: Optional[
         if kind != "air":
             difference = compare(run_in_fresh_process(file, inputs, batch), expected, target)
         sidecar = write_sidecar(target, trained.model, preprocess_of(trained), batch=batch, difference=difference,
-                                features=trained.note.get("features", {}),
-                                tolerance=TOLERANCE, checkpoint={"weights": checkpoint_hash(trained.weights),
-                                                                 "note": trained.note})
+                                tolerance=TOLERANCE, digest=file_hash(file), features=trained.note.get("features", {}),
+                                checkpoint={"weights": checkpoint_hash(trained.weights), "note": trained.note})
         os.replace(file, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -15,7 +15,7 @@ import mindface_eri
 from mindface_eri.config import AudioConfig, FaceConfig, ModelConfig, PreprocessConfig, from_dict, to_dict
 from mindface_eri.deploy.backends import input_shapes
 from mindface_eri.errors import CheckpointError, ConfigError
-from mindface_eri.files import write_json
+from mindface_eri.files import file_hash, write_json
 
 _MEANING = {
     "frames": "face crops, RGB, 0 to 255, channels last; zeros where no face was found",
@@ -41,9 +41,9 @@ def sidecar_path(file: os.PathLike) -> Path:
 
 
 def write_sidecar(file: Path, model: ModelConfig, preprocess: PreprocessConfig, *, batch: Optional[int],
-                  difference: float, tolerance: float, checkpoint: Mapping[str, Any],
+                  difference: float, tolerance: float, digest: str, checkpoint: Mapping[str, Any],
                   features: Mapping[str, Any] = MappingProxyType({})) -> Path:
-    """Writes the description of an exported file whole or not at all; returns its path."""
+    """Writes the description of an exported file, whose `file_hash` is `digest`; returns its path."""
     import mindspore
     import numpy
 
@@ -60,7 +60,7 @@ def write_sidecar(file: Path, model: ModelConfig, preprocess: PreprocessConfig, 
         "output": {"name": "intensities", "shape": [batch or "batch", len(model.emotions)], "dtype": "float32",
                    "meaning": "intensities in (0, 1), in the order of `emotions`"},
         "emotions": list(model.emotions), "batch": batch, "model": to_dict(model), "preprocess": to_dict(preprocess),
-        "features": dict(features), "checkpoint": checkpoint,
+        "features": dict(features), "checkpoint": checkpoint, "sha256": digest,
         "max_difference": difference if math.isfinite(difference) else None, "tolerance": tolerance,
         "versions": {"mindface_eri": mindface_eri.__version__, "mindspore": mindspore.__version__,
                      "numpy": numpy.__version__, "python": platform.python_version()},
@@ -72,18 +72,21 @@ def read_sidecar(file: os.PathLike) -> Sidecar:
     """The description that lies beside an exported file.
 
     Raises:
-        CheckpointError: it is missing or damaged.
+        CheckpointError: it is missing or damaged, or the exported file is not the one it describes.
     """
     path = sidecar_path(file)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if content.get("sha256") not in (None, file_hash(file)):
+            raise CheckpointError(f"{file}: is not the file that {path.name} describes, or was damaged since; copy "
+                                  "both again, or export again")
         return Sidecar(from_dict(ModelConfig, content["model"], "model"),
                        from_dict(PreprocessConfig, content["preprocess"], "preprocess"), _batch(content["batch"]),
-                       content.get("features", {}))
+                       dict(content.get("features", {})))
     except OSError:
         raise CheckpointError(f"{path}: is missing; keep the .json that the export wrote beside {Path(file).name}"
                               ) from None
-    except (ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
         raise CheckpointError(f"{path}: cannot be used ({error}); export again") from None
 
 

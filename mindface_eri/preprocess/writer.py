@@ -42,7 +42,8 @@ def write_video(path: os.PathLike, frames: Iterable[np.ndarray], fps: float, wav
             if audio is not None:
                 _encode_sound(container, audio, np.asarray(waveform, np.float32).reshape(-1), sample_rate)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(f"{target}: cannot be written as a clip ({error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise MediaError(f"{target}: cannot be written as a clip ({reason})") from None
 
 
 def _add_video(container, rate: Fraction):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Dict
 
 import mindface_eri
 from mindface_eri.config import to_dict
+from mindface_eri.files import file_hash
 
 
 def provenance_of(model: os.PathLike, predictor: Any) -> Dict[str, object]:
@@ -22,7 +22,7 @@ def provenance_of(model: os.PathLike, predictor: Any) -> Dict[str, object]:
     file = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
     facts: Dict[str, object] = {"model": path.resolve().name, "network": predictor.model.name}
     if file.is_file():
-        facts["weights"] = f"{file.name}, sha256 {_hash(file)}"
+        facts["weights"] = f"{file.name}, sha256 {file_hash(file)[:16]}"
     facts["emotions"] = ", ".join(predictor.emotions)
     facts["preprocessing"] = _flat(to_dict(predictor.preprocess))
     versions = {"mindface_eri": mindface_eri.__version__}
@@ -31,14 +31,6 @@ def provenance_of(model: os.PathLike, predictor: Any) -> Dict[str, object]:
             versions[name] = getattr(sys.modules[name], "__version__", "")
     facts["software"] = ", ".join(f"{name} {version}" for name, version in versions.items())
     return facts
-
-
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()[:16]
 
 
 def _flat(tree: dict, prefix: str = "") -> str:

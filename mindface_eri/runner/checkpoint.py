@@ -37,8 +37,12 @@ def save_checkpoint(path: os.PathLike, weights: Union[nn.Cell, Mapping[str, Unio
     values = {name: value.asnumpy() if isinstance(value, Tensor) else np.asarray(value)
               for name, value in weights.items()}
     with replacing(path, durable=True) as temporary:
-        ms.save_checkpoint([{"name": name, "data": Tensor(value)} for name, value in values.items()], str(temporary),
-                           append_dict=None if note is None else {_NOTE: json.dumps(note)}, crc_check=True)
+        try:
+            ms.save_checkpoint([{"name": name, "data": Tensor(value)} for name, value in values.items()],
+                               str(temporary), append_dict=None if note is None else {_NOTE: json.dumps(note)},
+                               crc_check=True)
+        finally:  # MindSpore's own temporary file, where the disk is full
+            temporary.with_suffix(".tmp").unlink(missing_ok=True)
         os.chmod(temporary, 0o644)  # MindSpore makes it read-only
 
 

@@ -6,6 +6,7 @@ are never read by mistake: they are computed again.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -20,6 +21,7 @@ from mindface_eri.config import Config, to_dict
 from mindface_eri.datasets.feature_sets import open_feature_set
 from mindface_eri.datasets.records import Records
 from mindface_eri.errors import CheckpointError, DataError
+from mindface_eri.files import folder_lock
 from mindface_eri.models.explain import FeatureExtractor
 from mindface_eri.runner.batches import RecordBatches
 from mindface_eri.runner.checkpoint import checkpoint_hash
@@ -98,21 +100,38 @@ def records_hash(records: Records, split: str, features: Sequence[str] = ()) -> 
 
 def _compute(trained: TrainedModel, batches: RecordBatches, split: str, path: Path, shape: tuple,
              context: Context) -> None:
-    """Each process writes its rows into one file, which takes its name when all are done."""
-    extractor = FeatureExtractor(trained.build()).set_train(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    alone = folder_lock(path.with_name(f".{path.stem}.lock"), "computing the same features")
     temporary = path.with_name(f".{path.name}.part")
+    with alone if context.is_main else contextlib.nullcontext():
+        try:
+            _fill(trained, batches, split, temporary, shape, context)
+            if context.is_main:
+                os.replace(temporary, path)
+            wait_for_all(context)
+        finally:
+            if context.is_main:
+                temporary.unlink(missing_ok=True)
+
+
+def _fill(trained: TrainedModel, batches: RecordBatches, split: str, path: Path, shape: tuple,
+          context: Context) -> None:
+    """Each process writes its rows into one file."""
+    extractor = FeatureExtractor(trained.build()).set_train(False)
     if context.is_main:
-        np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape).flush()
+        _reserve(path, shape)
     wait_for_all(context)
-    target = np.lib.format.open_memmap(temporary, mode="r+")
+    target = np.lib.format.open_memmap(path, mode="r+")
     size = max(1, min(batches.config.train.batch_size, shape[0] // context.world_size))
     for batch in batches.inputs(split, size):
         rows = extractor(*(Tensor(x) for x in batch.inputs)).asnumpy()
         target[batch.positions] = rows[: len(batch.positions)]
     target.flush()
-    del target
     wait_for_all(context)
-    if context.is_main:
-        os.replace(temporary, path)
-    wait_for_all(context)
+
+
+def _reserve(path: Path, shape: tuple) -> None:
+    """An array file with all its room on the disk: one that is full must say so here, not kill a writer of the map."""
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape).flush()
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, os.path.getsize(path))

@@ -15,12 +15,13 @@ import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, ContextManager, List, Mapping, Optional, Tuple
 
 from mindspore import nn
 
 from mindface_eri.config import Config, ModelConfig, from_dict, load_config, to_dict
 from mindface_eri.errors import CheckpointError, ConfigError
+from mindface_eri.files import folder_lock, remove_leftovers
 from mindface_eri.models.registry import build_network
 from mindface_eri.runner.checkpoint import Weights, load_weights, read_checkpoint
 
@@ -59,9 +60,15 @@ class RunFolder:
         """The table of a split's predictions."""
         return self.path / f"predictions_{split}.csv"
 
+    def lock(self) -> ContextManager[None]:
+        """Keeps a second training out (a `BusyError`)."""
+        return folder_lock(self.path / ".lock", "a training")
+
     def make(self) -> RunFolder:
-        """Creates the folders."""
+        """Creates the folders, without what a killed training left half-written."""
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.path)
+        remove_leftovers(self.path / "checkpoints")
         return self
 
 

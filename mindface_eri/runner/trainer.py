@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -67,12 +68,21 @@ def train(config: Config, out: os.PathLike, *, resume: bool = False, progress: b
         ConfigError: the recipe cannot be used, or `out` holds a run already and `resume` is not set.
         DataError: the records do not fit.
         CheckpointError: a branch, or the state to resume from, does not fit.
+        BusyError: another process trains into `out`.
     """
     context = setup(config.runtime, verbose)
     run = RunFolder(Path(out))
-    say = notify if context.is_main else _silent
+    with run.lock() if context.is_main else contextlib.nullcontext():
+        loop = _prepare(config, run, context, resume, progress, notify if context.is_main else _silent)
+        rate = pipeline_rate(loop.task.batches, context) if profile_data else None
+        return dataclasses.replace(loop.run_all(), pipeline_rate=rate)
+
+
+def _prepare(config: Config, run: RunFolder, context: Context, resume: bool, progress: bool,
+             say: Callable[[str], None]) -> Loop:
+    """The training, at its start or where an earlier process left it."""
     if run.state.is_file() and not resume:
-        raise ConfigError(f"{out} holds a run already; go on with it (--resume) or name another folder")
+        raise ConfigError(f"{run.path} holds a run already; go on with it (--resume) or name another folder")
     records = resolve_records(None, config)
     config = complete(config, records)
     begun = resume and run.state.is_file()
@@ -96,8 +106,7 @@ def train(config: Config, out: os.PathLike, *, resume: bool = False, progress: b
         changed = differences(state.get("config", {}), to_dict(config))
         if changed:
             say("the recipe has changed since: " + "; ".join(changed))
-    rate = pipeline_rate(task.batches, context) if profile_data else None
-    return dataclasses.replace(loop.run_all(), pipeline_rate=rate)
+    return loop
 
 
 class Loop:
