@@ -135,7 +135,7 @@ def _graft(tree, rng, depth=0):
             tree[key] = _graft(tree[key], rng, depth + 1)
         return tree
     if rng.random() < 0.05:
-        for _ in range(800):
+        for _ in range(60):
             tree = [tree]
         return tree
     return rng.choice(VALUES)
