@@ -84,7 +84,7 @@ def add_features(source: os.PathLike, records: Records, name: Optional[str] = No
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        problems = _write(temporary, name, files, records, layout, progress)
+        problems = _write(temporary, files, records, layout, progress)
         os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -157,8 +157,8 @@ def _timestamps(records: Records, rows: Sequence[int]) -> Iterator[np.ndarray]:
     return (record["timestamps"] for record in read_rows(records.files, ["timestamps"], rows))
 
 
-def _write(folder: Path, name: str, files: Mapping[str, Path], records: Records, layout: Layout,
-           progress: bool) -> List[Tuple[str, str, str, str]]:
+def _write(folder: Path, files: Mapping[str, Path], records: Records, layout: Layout, progress: bool
+           ) -> List[Tuple[str, str, str, str]]:
     """Fills a folder, one clip in memory at a time; returns the table of clips without features."""
     shape = (len(records), records.preprocess.frames, len(layout.columns))
     values = np.lib.format.open_memmap(folder / "values.npy", mode="w+", dtype=np.float32, shape=shape)
