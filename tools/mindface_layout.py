@@ -87,7 +87,7 @@ def rewrite(source: str, text: str) -> str:
     if source.startswith("tests/"):
         depth = source.count("/")
         text = text.replace(f"Path(__file__).parents[{depth}]", f"Path(__file__).parents[{depth + 1}]")
-        text = re.sub(r'/ "(configs|tools)"', r'/ "mindface/eri/\1"', text).replace('/ "docs"', '/ "docs/eri"')
+        text = re.sub(r'(parents\[\d\] / )"(configs|tools)"', r'\1"mindface/eri/\2"', text)
     if "/" not in source:
         for old, new in _SETTINGS:
             text = text.replace(old, new)
