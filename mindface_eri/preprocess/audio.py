@@ -85,9 +85,7 @@ class _Track:
 
     def finish(self) -> np.ndarray:
         self._drain()
-        joined = np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
-        joined[~(np.abs(joined) <= _LOUDEST)] = 0.0  # not a number, too
-        return joined
+        return np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
 
     def _drain(self) -> None:
         if self._resampler is not None:
@@ -98,7 +96,9 @@ class _Track:
         # Packed samples: PyAV reads beyond a planar frame of more than eight channels.
         for frame in frames:
             channels = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)  # (samples, channels)
-            self._pieces.append(channels.mean(axis=1, dtype=np.float32))
+            piece = channels.mean(axis=1, dtype=np.float32)
+            piece[~(np.abs(piece) <= _LOUDEST)] = 0.0  # not a number, too
+            self._pieces.append(piece)
 
 
 def mfcc(waveform: np.ndarray, config: AudioConfig) -> np.ndarray:

@@ -274,4 +274,4 @@ def test_damaged_texts(target, cases, seed, tmp_path):
             faults.append(f"case {number}: temporary files are left")
     print(f"\n{target}: {counts}")
     assert not faults, "\n".join(faults)
-    assert len(counts) > 1, "nothing was damaged, or everything"
+    assert counts.get("failed with a sentence"), "nothing was damaged"
