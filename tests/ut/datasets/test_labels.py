@@ -170,3 +170,9 @@ def test_fingerprint_follows_the_labels_not_the_place(tmp_path):
     assert here == there
     for other in (table.replace("0.5", "0.6"), table.replace("Train", "Val"), table.replace(",s\n", ",t\n")):
         assert read_labels(write(tmp_path / "c", other)).fingerprint() != here
+
+
+def test_a_name_that_is_not_utf_8_gives_an_id_that_tables_can_hold(tmp_path):
+    (tmp_path / "caf\udce9.mp4").touch()
+    clip, = manifest_from_paths([tmp_path]).clips
+    assert clip.id == "caf_" and clip.video.exists()

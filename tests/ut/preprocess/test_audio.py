@@ -82,3 +82,18 @@ def test_no_sound_track(tmp_path, face_picture):
     write_video(tmp_path / "v.mp4", [face_picture(64, 48, [])] * 3, 10)
     with pytest.raises(MediaError, match="no sound track"):
         load_audio(tmp_path / "v.mp4", 16000)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 8, 16])
+def test_any_number_of_channels_is_averaged(tmp_path, channels):
+    sound = np.random.default_rng(channels).normal(0, 0.1, (800, channels)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", sound, 16000, subtype="FLOAT")
+    np.testing.assert_allclose(load_audio(tmp_path / "a.wav", 16000).waveform, sound.mean(axis=1), atol=1e-6)
+
+
+def test_samples_that_no_sound_gives_are_silence(tmp_path):
+    sound = np.full(800, 0.1, np.float32)
+    sound[[3, 5, 7, 9]] = np.nan, np.inf, -np.inf, 3e38
+    soundfile.write(tmp_path / "a.wav", sound, 16000, subtype="FLOAT")
+    waveform = load_audio(tmp_path / "a.wav", 16000).waveform
+    assert (waveform[[3, 5, 7, 9]] == 0).all() and np.allclose(np.delete(waveform, [3, 5, 7, 9]), 0.1)
