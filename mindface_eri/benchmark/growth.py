@@ -1,5 +1,7 @@
 """Cost per clip and memory as a corpus grows: both must stay flat. Every size runs in processes of its own.
 
+A note gives what the whole command took, start and compilation included, over all its processes.
+
 Run as `python -m mindface_eri.benchmark.growth RECORDS` this file reads two epochs and prints the second one's seconds.
 """
 
@@ -63,7 +65,7 @@ def _at_size(corpus: Path, out: Path, size: int, workers: int, config: Config) -
 
 def _row(what: str, size: int, seconds: float, process: Finished) -> Row:
     return Row(f"{what}, a clip of {size:,}", Timing((seconds,)),
-               note=f"peak {process.peak / 2**20:,.0f} MiB, all processes")
+               note=f"the command: {process.processor:.1f} s of processor, peak {process.peak / 2**20:,.0f} MiB")
 
 
 def _drawn(folder: Path, clips: int, workers: int) -> Path:

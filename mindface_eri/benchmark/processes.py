@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ class Finished:
     """What a command took and printed."""
 
     seconds: float
+    processor: float  # seconds that its processes computed, whatever else the machine did
     peak: int  # bytes; largest sum over its processes, pages shared by several counted once; 0 where Linux is not
     output: str
 
@@ -36,7 +38,7 @@ def run_module(module: str, *words: object, environment: Optional[Mapping[str, s
     command = [sys.executable, "-m", module, *map(str, words)]
     paths = os.pathsep.join(path for path in sys.path if path)
     with tempfile.TemporaryFile() as said:
-        start, peak = time.perf_counter(), 0
+        start, before, peak = time.perf_counter(), _processor_seconds(), 0
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                    env={**os.environ, "PYTHONPATH": paths, **(environment or {})})
         try:
@@ -51,7 +53,13 @@ def run_module(module: str, *words: object, environment: Optional[Mapping[str, s
         output = said.read().decode("utf-8", "replace")
     if process.returncode:
         raise ERIError(f"{' '.join(command[1:])} ended with status {process.returncode}: {output.strip()[-600:]}")
-    return Finished(seconds, peak, output)
+    return Finished(seconds, _processor_seconds() - before, peak, output)
+
+
+def _processor_seconds() -> float:
+    """Of all processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def memory_of_tree(root: int) -> int:

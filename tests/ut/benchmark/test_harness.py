@@ -47,11 +47,12 @@ def test_the_matrix_product_scales():
 
 
 def test_a_process_is_watched(tmp_path, monkeypatch):
-    (tmp_path / "echoing.py").write_text("import sys, time\nx = bytearray(60_000_000)\ntime.sleep(0.5)\n"
-                                         "print(*sys.argv[1:])\nsys.exit(len(sys.argv) - 2)")
+    (tmp_path / "echoing.py").write_text(
+        "import sys, time\nx = bytearray(60_000_000)\ntime.sleep(0.5)\nwhile time.process_time() < 0.1: pass\n"
+        "print(*sys.argv[1:])\nsys.exit(len(sys.argv) - 2)", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     done = run_module("echoing", "hello")
-    assert done.output == "hello\n" and done.seconds > 0.5
+    assert done.output == "hello\n" and done.seconds > 0.5 and done.processor > 0.1
     if os.path.exists("/proc/self/smaps_rollup"):
         assert done.peak > 60_000_000
         assert memory_of_tree(os.getpid()) > 1_000_000
