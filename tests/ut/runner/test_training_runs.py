@@ -159,7 +159,8 @@ def test_three_stages(tiny, tmp_path, acoustic_run):
 
 @pytest.mark.slow
 def test_kill_9_at_random_moments(tiny, tmp_path):
-    config = tiny.config(model={"dropout": 0.0}, train={"epochs": 12})
+    config = tiny.config(model={"dropout": 0.0}, train={"epochs": 12, "schedule": "cosine", "warmup": 3},
+                         data={"time_jitter": 0.3, "mfcc_time_masks": 1})
     train(config, tmp_path / "whole", notify=quiet, progress=False)
     save_config(config, tmp_path / "recipe.yaml")
     command = [sys.executable, "-m", "mindface_eri.cli", "train", "--config", str(tmp_path / "recipe.yaml"), "--out",
