@@ -2,14 +2,14 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from mindface_eri.config import Config, DataConfig, ModelConfig, save_config
-from mindface_eri.datasets.predictions import write_predictions
+from mindface_eri.deploy import model_card
 from mindface_eri.deploy.model_card import NAME, plain, write_model_card
-from mindface_eri.report import runs
 from mindface_eri.runner.run_folder import RunFolder, TrainedModel
 
 HOSTILE = "<script>alert(1)</script> | **bold** [x](http://y) `z` <!-- /facts -->\n# head"
@@ -22,9 +22,9 @@ def trained(tmp_path, monkeypatch):
     model = ModelConfig(name="eri_acoustic", emotions=("Joy", HOSTILE))
     run = RunFolder(tmp_path / "run").make()
     save_config(Config(model=model, data=DataConfig(records=str(tmp_path / "gone"))), run.config)
-    ids = [f"{i:05d}" for i in range(4)]
-    monkeypatch.setattr(runs, "_labels_of_run", lambda path, emotions: (tuple(ids), LABELS, "records"))
-    write_predictions(run.predictions("val"), ids, model.emotions, np.stack([LABELS[:, 0], 1 - LABELS[:, 1]], 1))
+    scored = SimpleNamespace(ids=tuple("abcd"), emotions=model.emotions, labels=LABELS,
+                             predictions=np.stack([LABELS[:, 0], 1 - LABELS[:, 1]], 1))
+    monkeypatch.setattr(model_card, "read_scored", lambda path, split: scored)
     return TrainedModel(run.checkpoint("best"), model, {"weight": np.zeros(1234, np.float32)}, {"epoch": 7}, run)
 
 
