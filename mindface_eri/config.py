@@ -16,7 +16,7 @@ import yaml
 
 from mindface_eri.constants import EMOTIONS, MODALITIES
 from mindface_eri.errors import ConfigError
-from mindface_eri.fields import from_dict, number, one_of, listed, to_dict
+from mindface_eri.fields import from_dict, listed, number, one_of, to_dict
 from mindface_eri.files import write_text
 
 
