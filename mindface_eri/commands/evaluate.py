@@ -1,8 +1,10 @@
 """mindface-eri evaluate"""
 
+import sys
 from pathlib import Path
 
 from mindface_eri.commands.common import add_device
+from mindface_eri.report.answers import FORMATS, form_of, format_rows
 
 
 def add_arguments(parser):
@@ -11,30 +13,49 @@ def add_arguments(parser):
     parser.add_argument("--data", type=Path, help="folder of records; without it, those the run was trained on")
     parser.add_argument("--split", default="val", choices=("train", "val", "test"), help="split to evaluate")
     parser.add_argument("--predictions", type=Path, metavar="CSV", help="score this file instead of a run")
-    parser.add_argument("--labels", type=Path, metavar="CSV", help="labels for --predictions")
-    parser.add_argument("--by", metavar="COLUMN", help="with --labels: scores by group, such as Country or Subject")
+    parser.add_argument("--labels", type=Path, metavar="CSV",
+                        help="labels, such as data_info.csv or the data set's folder; without them, the records'")
+    parser.add_argument("--by", metavar="COLUMN", help="scores by group too, such as Country or Subject")
     parser.add_argument("--draws", type=int, default=1000, help="bootstrap resamplings for the intervals; 0: none")
+    parser.add_argument("--format", choices=FORMATS, default="table", help="form of the answer")
+    parser.add_argument("--out", type=Path, help="file to write; its ending (.csv, .json) chooses the form")
     add_device(parser)
 
 
 def run(arguments):
-    """Prints the table of scores."""
+    """Prints the scores."""
     from mindface_eri.errors import ConfigError
-    from mindface_eri.report.scores import HEADERS, score_files, score_rows
-    from mindface_eri.report.tables import format_table
+    from mindface_eri.files import write_text
+    from mindface_eri.report.runs import evaluate_run, read_scored
+    from mindface_eri.report.scores import HEADERS, group_rows, score
 
     if (arguments.run_folder is None) == (arguments.predictions is None):
         raise ConfigError("name a run folder, or --predictions and --labels")
+    if arguments.predictions is not None and arguments.labels is None:
+        raise ConfigError("--predictions needs --labels")
+    if arguments.draws < 0:
+        raise ConfigError(f"--draws {arguments.draws}: must be 0 or more")
     if arguments.predictions is not None:
-        if arguments.labels is None:
-            raise ConfigError("--predictions needs --labels")
-        groups = score_files(arguments.predictions, arguments.labels, draws=arguments.draws, by=arguments.by)[2]
+        scored = read_scored(arguments.predictions, labels=arguments.labels)
     else:
-        from mindface_eri.runner.evaluator import evaluate
-
-        result = evaluate(arguments.run_folder, arguments.data, arguments.split, device=arguments.device)
-        groups = {f"{result.path}": score_rows(result.predictions, result.labels, result.emotions,
-                                               draws=arguments.draws)}
-    for title, rows in groups.items():
-        print(f"\n{title}\n" + format_table(HEADERS, rows))
+        scored = evaluate_run(arguments.run_folder, arguments.data, arguments.split, labels=arguments.labels,
+                              device=arguments.device)
+        if not scored.labelled.any():  # as in the test split of a challenge
+            print(f"{scored.name}: {len(scored.ids)} clips predicted; none has a label, so that there is no score")
+            return 0
+    rows = score(scored, draws=arguments.draws, by=arguments.by)
+    form = form_of(arguments.out, arguments.format)
+    if form == "table":
+        text = f"{scored.name}\n" + format_rows([r for r in rows if r["group"] == "all"], HEADERS, form)
+        if arguments.by:
+            groups = group_rows(rows)
+            text += "\n\nPearson by group\n" + format_rows(groups, list(groups[0]), form)
+    else:
+        text = format_rows(rows, ["group", *HEADERS], form)
+    if arguments.out is None:
+        print(text)
+    else:
+        print(f"{len(rows)} rows in {write_text(arguments.out, text + chr(10))}")
+    for note in scored.notes:
+        print(note, file=sys.stderr)
     return 0

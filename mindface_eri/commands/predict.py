@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from mindface_eri.report.answers import FORMATS, format_answers
+from mindface_eri.report.answers import FORMATS, form_of, format_answers
 from mindface_eri.threads import cores
 
 
@@ -55,10 +55,7 @@ def run(arguments):
         rows = predict_jobs(jobs, predictor, window=arguments.window, hop=arguments.hop, whole=arguments.whole,
                         batch_size=arguments.batch_size, workers=min(arguments.workers, 4 * cores()), look=look,
                         notify=_Progress(len(jobs)))
-    form = arguments.format
-    if arguments.out is not None and arguments.out.suffix[1:] in FORMATS:
-        form = arguments.out.suffix[1:]
-    text = format_answers(rows, predictor.emotions, form)
+    text = format_answers(rows, predictor.emotions, form_of(arguments.out, arguments.format))
     if arguments.out is None:
         print(text)
     else:

@@ -1,9 +1,19 @@
 """Metrics over whole splits. The NumPy functions work without MindSpore."""
 
-from mindface_eri.metrics.correlation import METRICS, bootstrap, ccc, mae, mean_pearson, mse, pearson
+from mindface_eri.metrics.correlation import (
+    METRICS,
+    bootstrap,
+    ccc,
+    intervals,
+    mae,
+    mean_pearson,
+    mse,
+    pearson,
+    resample,
+)
 
-__all__ = ["METRICS", "PearsonMetric", "bootstrap", "ccc", "mae",  # pylint: disable=undefined-all-variable
-           "mean_pearson", "mse", "pearson"]
+__all__ = ["METRICS", "PearsonMetric", "bootstrap", "ccc", "intervals",  # pylint: disable=undefined-all-variable
+           "mae", "mean_pearson", "mse", "pearson", "resample"]
 
 
 def __getattr__(name: str):

@@ -1,4 +1,4 @@
-"""What `predict` gives back, as CSV, JSON or a table; a clip that failed is a row with its reason."""
+"""Rows as CSV, JSON or a table: what `predict` and `evaluate` give back. What failed is a row with its reason."""
 
 from __future__ import annotations
 
@@ -22,18 +22,33 @@ def format_answers(rows: Sequence[Mapping], emotions: Sequence[str], form: str) 
     """
     failed = any(row.get("error") for row in rows)
     timed = [key for key in ("start", "end") if any(key in row for row in rows)]
-    headers = ["File_ID", *timed, *emotions, *(["error"] if failed else [])]
+    return format_rows(rows, ["File_ID", *timed, *emotions, *(["error"] if failed else [])], form, digits=3)
+
+
+def format_rows(rows: Sequence[Mapping], headers: Sequence[str], form: str, *, digits: int = 4) -> str:
+    """Rows as text, the columns in the order of `headers`; what a row lacks is blank, or left out of JSON.
+
+    Args:
+        form: table, csv or json.
+        digits: decimals in a table; the other two keep six, or all.
+    """
     if form == "json":
         return json.dumps([{key: row[key] for key in headers if row.get(key) not in (None, "")} for row in rows],
                           indent=2, ensure_ascii=False)
     cells: List[list] = [[row.get(key) for key in headers] for row in rows]
     if form == "table":
-        return format_table(headers, cells, digits=3)
+        return format_table(headers, cells, digits=digits)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for row in (headers, *cells):
         writer.writerow([_guard(value) for value in row])
     return text.getvalue().rstrip("\n")
+
+
+def form_of(path, chosen: str) -> str:
+    """The form that a file's ending asks for, else the chosen one."""
+    ending = path.suffix[1:].lower() if path is not None else ""
+    return ending if ending in FORMATS else chosen
 
 
 def _guard(value: object) -> object:
@@ -42,4 +57,4 @@ def _guard(value: object) -> object:
         return ""
     if isinstance(value, float):
         return f"{value:.6f}"
-    return "'" + value if isinstance(value, str) and value[:1] in "=+-@\t\r" else value
+    return "'" + value if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

@@ -8,7 +8,7 @@ from typing import List, Sequence, Tuple
 import numpy as np
 
 from mindface_eri.errors import DataError
-from mindface_eri.metrics import pearson
+from mindface_eri.metrics import intervals, pearson, resample
 from mindface_eri.report.runs import Scored
 
 
@@ -73,17 +73,11 @@ def compare(runs: Sequence[Scored], *, draws: int = 2000, confidence: float = 0.
     names = _unique([run.name for run in runs])
     ids, left_out, predictions, labels = _common(runs)
     values = np.stack([_scores(p, labels) for p in predictions])  # (R, E + 1)
-    random = np.random.default_rng(seed)
-    sampled = np.empty((draws, *values.shape))
-    for draw in range(draws):
-        rows = random.integers(0, len(ids), len(ids))
-        truth = labels[rows]
-        for r, p in enumerate(predictions):
-            sampled[draw, r] = _scores(p[rows], truth)
+    sampled = np.stack([resample(p, labels, draws=draws, seed=seed) for p in predictions], 1)  # the same clips for all
     tails = [50 * (1 - confidence), 100 - 50 * (1 - confidence)]
     difference = sampled - sampled[:, :1]
-    low, high = np.nanpercentile(sampled, tails, axis=0)
-    difference_low, difference_high = np.nanpercentile(difference, tails, axis=0)
+    low, high = intervals(sampled, tails)
+    difference_low, difference_high = intervals(difference, tails)
     below, above = ((difference <= 0).sum(0) + 1) / (draws + 1), ((difference >= 0).sum(0) + 1) / (draws + 1)
     return Comparison(tuple(names), runs[0].emotions, len(ids), left_out, values, low, high, difference_low,
                       difference_high, np.minimum(2 * np.minimum(below, above), 1.0), confidence)
@@ -107,7 +101,7 @@ def _common(runs: Sequence[Scored]) -> Tuple[List[str], int, List[np.ndarray], n
                             f"{', '.join(first.emotions)}")
     shared = set(first.ids).intersection(*(run.ids for run in runs[1:]))
     union = set(first.ids).union(*(run.ids for run in runs[1:]))
-    labelled = {clip for clip, row in zip(first.ids, first.labels) if not np.isnan(row).all()}
+    labelled = {clip for clip, known in zip(first.ids, first.labelled) if known}
     ids = [clip for clip in first.ids if clip in shared and clip in labelled]
     if not ids:
         raise DataError(f"compare: {', '.join(run.name for run in runs)} have no labelled clip in common; "

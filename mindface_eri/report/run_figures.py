@@ -63,7 +63,7 @@ def write_run_figures(run: os.PathLike, out: Optional[os.PathLike] = None, *, sp
 
 
 def _of_predictions(scored: Scored, split: str, out: Path, formats: Sequence[str]) -> List[Path]:
-    labelled = ~np.isnan(scored.labels).all(1)
+    labelled = scored.labelled
     if not labelled.any():
         raise DataError(f"{scored.name}: no clip of split {split} has a label")
     predictions, labels, emotions = scored.predictions[labelled], scored.labels[labelled], scored.emotions
