@@ -183,5 +183,13 @@ def waveform_of(source: os.PathLike, path: os.PathLike, clip: Clip, rate: int, *
     return np.pad(samples[:count], (0, max(count - len(samples), 0)))
 
 
+def worth_showing(analysis: Analysis) -> np.ndarray:
+    """(N,) how much a frame is worth showing: first how well its face was seen, then how much it was attended to."""
+    worth = analysis.clip.detected.astype(float)
+    if analysis.temporal is not None:
+        worth = worth + 0.9 * analysis.temporal / max(float(analysis.temporal.max()), 1e-12)
+    return worth
+
+
 def _first(array: Optional[np.ndarray]) -> Optional[np.ndarray]:
     return None if array is None else array[0]

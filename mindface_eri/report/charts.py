@@ -25,7 +25,8 @@ def timeline_rows(analysis: Any, span: float, steps: int) -> List[str]:
     for e, emotion in enumerate(analysis.emotions):
         chart = "".join(_steps(analysis.segments[a:b], analysis.values[a:b, e], span)
                         for a, b in _runs(np.isfinite(analysis.values[:, e])))
-        rows.append(time_row(escape(emotion), chart, "small", steps if e == 0 else 0))
+        half = '<line class="half" x1="0" y1="52" x2="1000" y2="52"/>'
+        rows.append(time_row(escape(emotion), half + chart, "small", steps if e == 0 else 0))
     return rows
 
 

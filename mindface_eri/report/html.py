@@ -13,8 +13,7 @@ from typing import Any, Iterable, Sequence
 
 import numpy as np
 
-from mindface_eri.report.style import COLOURS
-
+_LOOKED = (0, 140, 255)  # blue stands out from skin of any colour, for the colour-blind too
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -57,9 +56,8 @@ def heat(weights: np.ndarray, largest: float) -> str:
     weights that are nearly even look so.
     """
     even = 1 / np.asarray(weights).size
-    red, green, blue = (int(COLOURS[1][i:i + 2], 16) for i in (1, 3, 5))
     picture = np.empty((*weights.shape, 4), np.uint8)
-    picture[..., :3] = (red, green, blue)
+    picture[..., :3] = _LOOKED
     picture[..., 3] = np.clip((np.asarray(weights) - even) / max(largest - even, even), 0, 1) * 190
     return _encode(picture, "PNG")
 

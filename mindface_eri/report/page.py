@@ -10,7 +10,7 @@ import numpy as np
 
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.files import write_text
-from mindface_eri.report.analysis import Analysis
+from mindface_eri.report.analysis import Analysis, worth_showing
 from mindface_eri.report.charts import ribbon, time_axis, time_row, timeline_rows, wave
 from mindface_eri.report.html import clock, escape, heat, jpeg, page
 
@@ -49,16 +49,14 @@ def _samples(analysis: Analysis) -> List[int]:
     if not analysis.is_timeline and count <= _MOST_FACES:
         return list(range(count))
     edges = np.linspace(0, count, min(len(analysis.segments), _MOST_FACES) + 1).astype(int)
-    worth = clip.detected.astype(float)
-    if analysis.temporal is not None:
-        worth = worth + analysis.temporal / max(float(analysis.temporal.max()), 1e-12) * 0.9
+    worth = worth_showing(analysis)
     return [int(a + np.argmax(worth[a:b])) for a, b in zip(edges[:-1], edges[1:]) if b > a]
 
 
 def _data(analysis: Analysis, samples: List[int]) -> dict:
     clip, temporal = analysis.clip, analysis.temporal
     span = max(float(clip.timestamps[-1]), 1e-3)
-    digits = 0 if span >= 60 else 1 if span > 4 else 2
+    digits = _digits(span)
     segments = [{"end": float(end), "caption": f"{clock(start, digits=digits)} to {clock(end, digits=digits)}",
                  "values": [round(float(v), 4) if np.isfinite(v) else None for v in row]}
                 for (start, end), row in zip(analysis.segments, analysis.values)]
@@ -67,54 +65,78 @@ def _data(analysis: Analysis, samples: List[int]) -> dict:
         shown = list(zip(clip.timestamps[samples], (FRAME_STATES[int(clip.detected[i])] for i in samples), weights))
     else:  # without a picture the cursor steps through the segments of a timeline
         shown = [(middle, "", None) for middle in analysis.segments.mean(1)] if analysis.is_timeline else []
-    best = len(samples) // 2
-    if samples and temporal is not None:  # begin with the most attended face
-        best = int(np.argmax(np.where(clip.detected[samples] > 0, temporal[samples], -1.0)))
-    return {"duration": span, "timeline": analysis.is_timeline, "segments": segments, "first": best,
+    first = 0 if analysis.is_timeline or not samples else _most_telling(analysis, samples)
+    return {"duration": span, "timeline": analysis.is_timeline, "segments": segments, "first": first,
             "whole": [round(float(v), 4) for v in analysis.intensities],
             "wholeCaption": f"mean over {clock(span, digits=digits)}" if analysis.is_timeline else "whole clip",
             "samples": [{"time": float(t), "label": clock(t, digits=digits), "state": state, "attention": weight}
                         for t, state, weight in shown]}
 
 
+def _most_telling(analysis: Analysis, samples: List[int]) -> int:
+    """Place among the samples of the most attended face that was detected; without attention, the middle one."""
+    worth = worth_showing(analysis)[samples]
+    if analysis.temporal is None:
+        worth = worth - 0.9 * np.abs(np.linspace(-1, 1, len(samples)))
+    return int(np.argmax(worth))
+
+
 def _header(analysis: Analysis, note: str) -> str:
     clip = analysis.clip
-    parts = [clock(clip.duration, digits=1)]
+    chips = [("", clock(clip.duration, digits=_digits(clip.duration)))]
     if clip.width:
-        parts.append(f"{clip.width} × {clip.height}, {clip.fps:.3g} frames a second")
-    remark = f'<p class="soft">{escape(note)}</p>' if note else ""
-    return (f'<header><h1>{escape(analysis.name)}</h1><p>{escape(" · ".join(parts))}<br>'
-            f'{escape(clip.quality)}</p>{remark}</header>')
+        chips.append(("", f"{clip.width} × {clip.height}, {clip.fps:.3g} frames a second"))
+    chips.append(("", f"face in {clip.found_share:.0%} of frames ({clip.detector})") if clip.present[0] else
+                 ("lacks", "no face"))
+    if clip.others:
+        chips.append(("", f"{clip.others} other people"))
+    chips.append(("", "sound") if clip.present[1] else ("lacks", "no sound"))
+    items = "".join(f'<li class="{kind}">{escape(text)}</li>' for kind, text in chips)
+    remarks = "".join(f'<p class="soft note">{escape(text)}</p>' for text in (clip.note, note) if text)
+    return (f'<header><p class="brand">mindface_eri · emotional reaction intensity</p><h1>{escape(analysis.name)}</h1>'
+            f'<ul class="chips">{items}</ul>{remarks}</header>')
+
+
+def _digits(seconds: float) -> int:
+    """Decimals that tell neighbouring frames of a clip apart."""
+    return 0 if seconds >= 60 else 1 if seconds > 4 else 2
 
 
 def _bars(analysis: Analysis, caption: str) -> str:
     rows = "".join(
-        f'<li><span class="name">{escape(emotion)}</span><span class="track"><span class="fill" '
+        f'<li class="bar"><span class="name">{escape(emotion)}</span><span class="track"><span class="fill" '
         f'style="width:{100 * min(max(float(value), 0), 1):.1f}%"></span></span>'
         f'<span class="value">{value:.2f}</span></li>'
         for emotion, value in zip(analysis.emotions, analysis.intensities))
-    button = ('<p><button type="button" class="plain" id="whole">Show the mean of the whole video</button></p>'
+    scale = '<li class="scale" aria-hidden="true"><span class="ends"><i>0</i><i>0.5</i><i>1</i></span></li>'
+    button = ('<p><button type="button" class="plain" id="whole" hidden>Show the mean of the whole video</button></p>'
               if analysis.is_timeline else "")
     return (f'<section aria-labelledby="h-bars"><div class="head"><h2 id="h-bars">Intensities</h2>'
             f'<span class="soft" id="when" aria-live="polite">{escape(caption)}</span></div>'
-            f'<ul class="bars">{rows}</ul>{button}<p class="soft">{escape(_CAUTION)}</p></section>')
+            f'<ul class="bars">{rows}{scale}</ul>{button}<p class="soft">{escape(_CAUTION)}</p></section>')
 
 
 def _faces(analysis: Analysis, samples: List[int], data: dict) -> str:
     clip = analysis.clip
     if not samples:
         why = clip.note or "no face was found"
-        return ('<section aria-labelledby="h-faces"><h2 id="h-faces">Faces</h2><p>No picture was used: '
-                f'{escape(why)}. <span id="at" hidden></span><span id="state" hidden></span></p></section>')
-    largest = float(analysis.spatial[samples].max()) if analysis.spatial is not None else 0.0
+        return ('<section aria-labelledby="h-faces"><div class="head"><h2 id="h-faces">Faces</h2></div>'
+                f'<p class="absent">No picture was used: {escape(why)}. <span id="at" hidden></span>'
+                '<span id="state" hidden></span></p></section>')
+    largest, toggle, ramp = 0.0, '<span class="soft">this model file carries no attention</span>', ""
+    if analysis.spatial is not None:
+        shares = analysis.spatial[samples]
+        largest, even = float(shares.max()), 1 / shares[0].size
+        toggle = ('<label class="toggle"><input type="checkbox" id="attention" checked> show where the network looked'
+                  '</label>')
+        nearly = f"; here at most {largest / even:.1f}" if largest < 2 * even else ""
+        ramp = f'<p class="ramp">even share<i></i>{max(largest / even, 2):.1f} times as much{nearly}</p>'
     buttons = "".join(_face(analysis, i, shown, largest) for i, shown in zip(samples, data["samples"]))
-    toggle = ('<label class="toggle"><input type="checkbox" id="attention" checked> show where the network looked'
-              '</label>'
-              if analysis.spatial is not None else '<span class="soft">this model file carries no attention</span>')
-    weight = '<dt>attention</dt><dd id="weight"></dd>' if analysis.temporal is not None else ""
+    of = " of its window" if analysis.is_timeline else ""
+    weight = f'<dt>attention</dt><dd><span id="weight"></span>{of}</dd>' if analysis.temporal is not None else ""
     return (f'<section aria-labelledby="h-faces"><div class="head"><h2 id="h-faces">Faces</h2>{toggle}</div>'
-            f'<div class="viewer"><div class="crop"></div><dl><dt>time</dt><dd id="at"></dd><dt>face</dt>'
-            f'<dd id="state"></dd>{weight}</dl></div>'
+            f'<div class="viewer"><div class="crop"></div><div><dl><dt>time</dt><dd id="at"></dd><dt>face</dt>'
+            f'<dd id="state"></dd>{weight}</dl>{ramp}</div></div>'
             f'<div class="faces{" many" if len(samples) > 40 else ""}" role="group" '
             f'aria-label="Sampled frames; arrow keys move">{buttons}</div>'
             f'{_legend(clip.detected)}</section>')
@@ -147,16 +169,16 @@ def _over_time(analysis: Analysis, steps: int) -> str:
         rows.append(time_row("face", ribbon(clip, span), "ribbon"))
     name = "sound" if clip.present[1] else "no sound"
     if analysis.temporal is not None:
-        name += ' <span class="key">and attention</span>'
+        name += f', <span class="key">attention up to {analysis.temporal.max():.0%}</span>'
     rows.append(time_row(name, wave(analysis, span), "tall", 0 if analysis.is_timeline else steps))
     how = (f'<p class="soft">Windows of {analysis.window:g} s every {analysis.hop:g} s; where windows overlap, their '
-           "mean. Click, drag or use the arrow keys.</p>" if analysis.is_timeline else "")
-    return (f'<section aria-labelledby="h-time"><h2 id="h-time">Over time</h2>{how}<div class="rows">'
-            f'{"".join(rows)}{time_axis(span)}</div></section>')
+           "mean. Each chart goes from 0 to 1. Click, drag or use the arrow keys.</p>" if analysis.is_timeline else "")
+    return (f'<section aria-labelledby="h-time"><div class="head"><h2 id="h-time">Over time</h2></div>{how}'
+            f'<div class="rows">{"".join(rows)}{time_axis(span)}</div></section>')
 
 
 def _facts(analysis: Analysis, provenance: Mapping[str, object]) -> str:
     facts = {"file": analysis.path.name, "detector": analysis.clip.detector, **provenance}
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
-    return ('<section aria-labelledby="h-facts"><h2 id="h-facts" hidden>Provenance</h2><details><summary>Model and '
-            f'preprocessing</summary><dl class="facts">{rows}</dl></details></section>')
+    return ('<section class="quiet" aria-label="Provenance"><details><summary>Model and preprocessing</summary>'
+            f'<dl class="facts">{rows}</dl></details></section>')

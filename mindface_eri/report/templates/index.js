@@ -8,8 +8,9 @@
 
   function key(row, column) {
     const cell = row.cells[column];
+    if (!cell) return null;  // a clip that failed: its reason takes the place of its numbers
     const value = cell.dataset.value;
-    return value === undefined ? cell.textContent.trim().toLowerCase() : value === "" ? null : Number(value);
+    return value === undefined ? cell.textContent.trim().toLowerCase() : Number(value);
   }
 
   function compare(a, b, column, sign) {

@@ -15,7 +15,7 @@
   }
 
   function showBars(values, caption) {
-    all(".bars li").forEach((row, i) => {
+    all(".bars .bar").forEach((row, i) => {
       const value = values[i];
       row.querySelector(".fill").style.width = (value === null ? 0 : 100 * value) + "%";
       row.querySelector(".value").textContent = value === null ? "–" : value.toFixed(2);
@@ -23,8 +23,12 @@
     one("#when").textContent = caption;
   }
 
+  const whole = one("#whole");
+
   function showWhole() {
     showBars(data.whole, data.wholeCaption);
+    whole.hidden = true;
+    (faces[chosen] || strips[0]).focus();
   }
 
   function show(index, withBars) {
@@ -46,16 +50,17 @@
     all(".cursor").forEach((line) => { line.style.left = 100 * sample.time / data.duration + "%"; line.hidden = false; });
     strips.forEach((strip) => {
       strip.setAttribute("aria-valuenow", String(chosen));
-      strip.setAttribute("aria-valuetext", sample.label + ", " + sample.state);
+      strip.setAttribute("aria-valuetext", [sample.label, sample.state].filter(Boolean).join(", "));
     });
     if (withBars && data.timeline) {
       const segment = data.segments[segmentAt(sample.time)];
       showBars(segment.values, segment.caption);
+      whole.hidden = false;
     }
   }
 
-  function moved(event) {
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, PageDown: 8, PageUp: -8 }[event.key];
+  function moved(event, down) {  // down: a row of faces on, or, on a slider, one back
+    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: down, ArrowUp: -down, PageDown: 8 * down, PageUp: -8 * down }[event.key];
     if (step) return chosen + step;
     if (event.key === "Home") return 0;
     if (event.key === "End") return data.samples.length - 1;
@@ -65,7 +70,7 @@
   faces.forEach((button, i) => {
     button.addEventListener("click", () => show(i, true));
     button.addEventListener("keydown", (event) => {
-      const next = moved(event);
+      const next = moved(event, 8);
       if (next === null) return;
       event.preventDefault();
       show(next, true);
@@ -83,7 +88,7 @@
     strip.addEventListener("pointerdown", point);
     strip.addEventListener("pointermove", (event) => { if (event.buttons) point(event); });
     strip.addEventListener("keydown", (event) => {
-      const next = moved(event);
+      const next = moved(event, -1);
       if (next === null) return;
       event.preventDefault();
       show(next, true);
@@ -95,7 +100,6 @@
     toggle.addEventListener("change", apply);
     apply();
   }
-  const whole = one("#whole");
   if (whole) whole.addEventListener("click", showWhole);
   if (data.samples.length) show(data.first, false);
 })();

@@ -1,6 +1,7 @@
 """Pages: nothing leaves the file, text stays text, and what is absent is said."""
 
 import base64
+import dataclasses
 import hashlib
 import json
 import re
@@ -76,6 +77,24 @@ def test_the_page_says_what_is_there(make_analysis, make_clip, face, sound, atte
     assert [s["state"] for s in data["samples"]] == (["detected", "interpolated", "held", "none"] if face else [])
 
 
+def test_the_page_begins_with_a_face_worth_seeing(make_analysis, make_clip):
+    def first(states, temporal=None, **more):
+        analysis = make_analysis(make_clip(states=states), attention=temporal is not None, **more)
+        if temporal is not None:
+            analysis = dataclasses.replace(analysis, temporal=np.array(temporal))
+        return json.loads(check(render_page(analysis)).scripts[0])["first"]
+
+    assert first([3, 3, 3, 0], [0.1, 0.2, 0.1, 0.6]) == 1  # the most attended frame shows no face
+    assert first([0, 3, 3, 2]) == 1
+    assert first([3, 0, 0, 0]) == 0
+
+
+def test_attention_that_is_nearly_even_is_said(make_analysis):
+    text = Outline(render_page(make_analysis())).text
+    assert "even share2.0 times as much; here at most 1.0" in text
+    assert "attention up to 25%" in text
+
+
 def test_a_timeline_has_a_chart_an_emotion_and_gaps(make_analysis, make_clip):
     values = np.full((3, 7), 0.5)
     values[1] = np.nan
@@ -141,7 +160,8 @@ def test_index_lines(make_analysis):
     outline = check(render_index([entry, Entry("bad", error="no picture, no sound")], ["E"] * 7, title="t"))
     assert "2 clips, 1 of which could not be used" in outline.text
     assert [a["href"] for t, a in outline.tags if t == "a"] == ["clip.html"]
-    assert len([1 for t, a in outline.tags if t == "td" and a.get("data-value") == ""]) == 10
+    assert [a["colspan"] for t, a in outline.tags if "colspan" in a] == ["11"]  # the reason, over all of its columns
+    assert len([1 for t, a in outline.tags if "data-value" in a]) == 10
 
 
 def test_page_names_are_plain_and_unique():
