@@ -93,7 +93,7 @@ def _bars(axis, intensities: np.ndarray, emotions: Sequence[str], truth: Optiona
     axis.barh(rows, np.ones(len(rows)), 0.56, color="#EFEFEF")
     axis.barh(rows, intensities, 0.56, color=COLOURS[0])
     for row, value in zip(rows, intensities):
-        axis.text(1.03, row, f"{value:.2f}", va="center", fontsize=8.5, color=INK)
+        axis.text(1.07, row, f"{value:.2f}", va="center", fontsize=8.5, color=INK)
     if truth is not None:
         axis.plot(truth, rows, "D", color=COLOURS[1], markersize=5.5, markeredgecolor="white", label="label",
                   clip_on=False)
@@ -101,7 +101,7 @@ def _bars(axis, intensities: np.ndarray, emotions: Sequence[str], truth: Optiona
     axis.set_yticks(rows, emotions, fontsize=8.5)
     axis.set(xlim=(0, 1), xticks=(0, 0.5, 1), title="intensity")
     axis.spines[:].set_visible(False)
-    axis.tick_params(length=0)
+    axis.tick_params(length=0, pad=6)
 
 
 def envelope(waveform: np.ndarray, points: int) -> tuple:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Mapping, Optional, Sequence, Tuple
 
 import numpy as np
+from matplotlib import patheffects
 from matplotlib.figure import Figure
 
 from mindface_eri.errors import DataError
@@ -200,7 +201,8 @@ def ablation_figure(values: Mapping[str, Tuple[float, Optional[float], Optional[
     for row, (name, (value, low, high)) in zip(rows, values.items()):
         axis.barh(row, value, 0.62, color=COLOURS[0])
         if low is not None and high is not None:
-            axis.plot([low, high], [row, row], color=INK, linewidth=1.3, marker="|", markersize=6)
+            axis.plot([low, high], [row, row], color=INK, linewidth=1.3, marker="|", markersize=6,
+                      path_effects=[patheffects.withStroke(linewidth=3, foreground="white")])  # seen on bars in grey
         if name in reference:
             axis.plot(reference[name], row, "D", color=COLOURS[1], markersize=5, markeredgecolor="white")
         axis.annotate(f"{value:.4f}", (edge, row), (8, 0), textcoords="offset points", va="center", fontsize=8)

@@ -6,10 +6,7 @@ import os
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
-import numpy as np
-
 from mindface_eri.errors import DataError
-from mindface_eri.metrics import bootstrap, pearson
 from mindface_eri.report.figures import (
     ablation_figure,
     confusion_figure,
@@ -18,6 +15,7 @@ from mindface_eri.report.figures import (
     scatter_figure,
 )
 from mindface_eri.report.runs import Scored, read_history, read_scored
+from mindface_eri.report.scores import score_rows
 from mindface_eri.report.style import save_figure
 
 
@@ -67,24 +65,17 @@ def _of_predictions(scored: Scored, split: str, out: Path, formats: Sequence[str
     if not labelled.any():
         raise DataError(f"{scored.name}: no clip of split {split} has a label")
     predictions, labels, emotions = scored.predictions[labelled], scored.labels[labelled], scored.emotions
-    values = pearson(predictions, labels)
-    low = high = np.full(len(values) + 1, np.nan)
-    if len(labels) > 2:
-        low, high = bootstrap(predictions, labels, draws=500)
-    names = (*emotions, "mean")
-    bars = {name: (float(value), _known(lower), _known(upper))
-            for name, value, lower, upper in zip(names, [*values, values.mean()], low, high)}
+    rows = score_rows(predictions, labels, emotions)  # the numbers that `evaluate` prints
+    bars = {row["emotion"]: (row["Pearson"], row["low"], row["high"]) for row in rows if row["Pearson"] is not None}
     title = f"{scored.name}, {split}: {len(labels)} clips"
-    figures = {"pearson": ablation_figure(bars, label="Pearson ρ, 95% interval", title=title),
-               "scatter": scatter_figure(predictions, labels, emotions,
-                                         title=f"{title}, mean ρ = {values.mean():.4f}"),
+    mean = f", mean ρ = {bars['mean'][0]:.4f}" if "mean" in bars else ""
+    figures = {"scatter": scatter_figure(predictions, labels, emotions, title=f"{title}{mean}"),
                "confusion": confusion_figure(predictions, labels, emotions, title=title),
                "counts": counts_figure(predictions, labels, emotions, title=title)}
+    if bars:
+        figures["pearson"] = ablation_figure(bars, label="Pearson ρ, 95% interval", title=title)
     written = []
     for name, figure in figures.items():
         written += save_figure(figure, out / f"{name}_{split}", formats)
     return written
 
-
-def _known(value: float) -> Optional[float]:
-    return float(value) if np.isfinite(value) else None

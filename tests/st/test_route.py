@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -87,6 +89,18 @@ def test_predict_gives_a_row_or_a_reason(route, tmp_path, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert set(EMOTIONS) <= set(rows[0])
     assert rows[1]["error"]
+
+
+def test_an_onnx_file_answers_without_mindspore(route, tmp_path):
+    """The whole of `predict`, its page too, in a process that never imports MindSpore."""
+    clip = next((route / "corpus" / "test" / "mp4").glob("*.mp4"))
+    model = next((route / "fusion" / "export").glob("*.onnx"))
+    words = ["predict", str(clip), "--model", str(model), "--report", str(tmp_path / "page.html")]
+    done = subprocess.run([sys.executable, "-c", "import sys\nfrom mindface_eri.cli import main\n"
+                           f"assert main({words!r}) == 0\nassert 'mindspore' not in sys.modules"], check=False,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "carries no attention" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_what_is_there_is_not_overwritten(route, capsys):
