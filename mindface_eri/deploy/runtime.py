@@ -15,7 +15,8 @@ from mindface_eri.deploy.sidecar import preprocess_of, read_sidecar
 from mindface_eri.errors import CheckpointError, DataError, ERIError
 
 _EXPORTS = (".mindir", ".onnx")
-_NEEDS = {"eri_visual": (0, "a face"), "eri_acoustic": (1, "sound")}  # what a single branch cannot do without
+_NEEDED = {"eri_visual": [0], "eri_acoustic": [1]}  # modalities of which a network needs one; others take either
+_WORDS = ("a face", "sound")
 
 
 class Predictor:
@@ -96,10 +97,9 @@ class Predictor:
         row: Dict[str, Any] = {"File_ID": Path(path).stem}
         try:
             clip = extract_clip(path, self.preprocess, audio_path=audio_path)
-            index, need = _NEEDS.get(self.model.name, (None, ""))
-            if index is not None and not clip.present[index]:
-                raise DataError(f"{path}: {self.model.name} needs {need}, and none was found ({clip.note}); "
-                                "use a model of both modalities")
+            missing = need_of(self, clip)
+            if missing:
+                raise DataError(f"{path}: {missing}")
             found = {name: self._read_features(name, Path(features[name]), row["File_ID"], clip.timestamps)
                      for name in self.model.features}
         except ERIError as error:
@@ -122,6 +122,20 @@ class Predictor:
         if "present" in self.model.inputs:
             return None
         raise DataError(f"{folder}: no {clip_id}.csv there, and {self.model.name} needs it")
+
+
+def modalities_needed(predictor: Any) -> List[int]:
+    """Of which modalities, 0 visual and 1 acoustic, the network cannot do without one."""
+    return _NEEDED.get(predictor.model.name, [0, 1])
+
+
+def need_of(predictor: Any, clip: Any) -> str:
+    """What the network cannot do without and the clip lacks, as a sentence; "" where it has all it needs."""
+    needed = modalities_needed(predictor)
+    if clip.present[needed].any():
+        return ""
+    return (f"{predictor.model.name} needs {' or '.join(_WORDS[i] for i in needed)}, and none was found ({clip.note}); "
+            "use a model of both modalities")
 
 
 def load_predictor(path: os.PathLike, *, which: str = "best", threads: int = 0) -> Predictor:

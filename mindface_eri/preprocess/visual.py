@@ -1,8 +1,8 @@
 """The visual half of a clip: one decode, faces followed on the way, crops of the sampled frames at the end.
 
 Which frames are sampled is known before decoding, because packets carry the time stamps. The few sampled frames are
-kept undecoded-to-RGB (1.5 bytes a pixel) until the geometry is final; those beyond `_BUDGET`, and those that a damaged
-file's packets did not announce truly, are fetched by a second decode that looks for no faces.
+kept undecoded-to-RGB (1.5 bytes a pixel) until the geometry is final, where `_BUDGET` holds them all; otherwise they,
+and those that a damaged file's packets did not announce truly, are fetched by a second decode that looks for no faces.
 """
 
 from __future__ import annotations
@@ -109,17 +109,18 @@ class _Reader:
         self._wanted = planned[np.unique(sample(planned, count))] if len(planned) else planned
         self.times: List[float] = []
         self.kept: Dict[int, Picture] = {}
-        # Hundreds of samples (a timeline) need the second decode in any case: keep few then. Padding and the decoder's
-        # own pool double what is counted here.
-        self._room = _BUDGET if count <= 64 else _BUDGET // 4
+        # Padding and the decoder's own pool double what is counted here; hundreds of samples (a timeline) go with much
+        # else that takes memory.
+        self._budget = _BUDGET if count <= 64 else _BUDGET // 8
 
     def __iter__(self) -> Iterator[Tuple[int, float, Picture]]:
         for number, (seconds, picture) in enumerate(read_frames(self._path)):
             self.times.append(seconds)
             self.size = (picture.width, picture.height)
-            if self.wants(seconds) and self._room > 0:
+            # All or none: a single frame that is not kept costs the second decode.
+            fits = len(self._wanted) * picture.width * picture.height * 3 // 2 <= self._budget
+            if fits and self.wants(seconds):
                 self.kept[number] = picture
-                self._room -= picture.width * picture.height * 3 // 2
             yield number, seconds, picture
 
     def wants(self, seconds: float) -> bool:

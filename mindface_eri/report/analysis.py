@@ -11,14 +11,12 @@ from typing import Any, Callable, List, Optional, Tuple
 
 import numpy as np
 
+from mindface_eri.deploy.runtime import modalities_needed, need_of
 from mindface_eri.errors import MediaError
 from mindface_eri.preprocess.audio import load_audio
 from mindface_eri.preprocess.clip import Clip, extract_clip
 from mindface_eri.preprocess.video import frame_times, probe, read_frames
 from mindface_eri.report.windows import LONG, Grid, default_windows, plan_grid
-
-_NEEDED = {"eri_visual": [0], "eri_acoustic": [1]}  # modalities of which a network needs one; others take either
-_WORDS = ("a face", "sound")
 
 
 @dataclass(frozen=True)
@@ -60,15 +58,6 @@ def duration_of(path: os.PathLike) -> float:
     """Seconds from the first to the last picture, or of sound where there is no picture."""
     times = frame_times(path)
     return float(times[-1] - times[0]) if len(times) > 1 else probe(path).duration
-
-
-def need_of(predictor: Any, clip: Clip) -> str:
-    """What the network cannot do without and the clip lacks, as a sentence; "" where it has all it needs."""
-    needed = _NEEDED.get(predictor.model.name, [0, 1])
-    if clip.present[needed].any():
-        return ""
-    return (f"{predictor.model.name} needs {' or '.join(_WORDS[i] for i in needed)}, and none was found ({clip.note}); "
-            "use a model of both modalities")
 
 
 def analyse(path: os.PathLike, predictor: Any, *, name: Optional[str] = None, audio_path: Optional[os.PathLike] = None,
@@ -113,7 +102,7 @@ def analyse(path: os.PathLike, predictor: Any, *, name: Optional[str] = None, au
                         spatial=_first(spatial), segments=np.array([[0.0, float(clip.timestamps[-1])]]))
     present = _present(clip, grid, waveform, config.audio.silence)
     values, temporal, spatial = _predict_windows(predictor, clip, grid, present, batch_size, attention, notify)
-    values[~present[:, _NEEDED.get(predictor.model.name, [0, 1])].any(1)] = np.nan
+    values[~present[:, modalities_needed(predictor)].any(1)] = np.nan
     times = np.asarray(clip.timestamps, np.float64)[grid.edges]
     merged = grid.merge(values)
     lengths = np.maximum(np.diff(times), 1e-6) * np.isfinite(merged).all(1)

@@ -15,9 +15,10 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Op
 import numpy as np
 
 from mindface_eri.datasets.media import clips_of_paths
+from mindface_eri.deploy.runtime import need_of
 from mindface_eri.errors import DataError, ERIError
 from mindface_eri.preprocess.clip import extract_clip
-from mindface_eri.report.analysis import Analysis, analyse, duration_of, need_of
+from mindface_eri.report.analysis import Analysis, analyse, duration_of
 from mindface_eri.report.windows import LONG
 
 _PATH_COLUMNS = ("path", "video", "file", "filename", "file_id")
