@@ -35,7 +35,7 @@ class FakePredictor:
 
     emotions = EMOTIONS
     preprocess = CONFIG
-    model = types.SimpleNamespace(name="eri_dual_branch")
+    model = types.SimpleNamespace(name="eri_dual_branch", features=())
 
     def predict_arrays(self, frames, mfcc, present):
         assert frames.dtype == np.uint8
