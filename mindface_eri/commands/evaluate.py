@@ -49,7 +49,7 @@ def run(arguments):
         text = f"{scored.name}\n" + format_rows([r for r in rows if r["group"] == "all"], HEADERS, form)
         if arguments.by:
             groups = group_rows(rows)
-            text += "\n\nPearson by group\n" + format_rows(groups, list(groups[0]), form)
+            text += "\n\nBy group: means, and Pearson of each emotion\n" + format_rows(groups, list(groups[0]), form)
     else:
         text = format_rows(rows, ["group", *HEADERS], form)
     if arguments.out is None:

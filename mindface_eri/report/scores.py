@@ -62,13 +62,13 @@ def score_rows(predictions: np.ndarray, labels: np.ndarray, emotions: Sequence[s
 
 
 def group_rows(rows: Sequence[dict]) -> List[dict]:
-    """Rows of `score` side by side: one a group, with its clips, the mean, its interval and Pearson of each emotion."""
+    """Rows of `score` side by side: one a group, with its clips, its means and Pearson of each emotion."""
+    shown = {"clips": "clips", "mean": "Pearson", "low": "low", "high": "high", "MSE": "MSE", "MAE": "MAE"}
     table: Dict[str, dict] = {}
     for row in rows:
-        line = table.setdefault(row["group"], {"group": row["group"], "clips": 0, "mean": None, "low": None,
-                                               "high": None})
+        line = table.setdefault(row["group"], {"group": row["group"], **dict.fromkeys(shown)})
         if row["emotion"] == "mean":
-            line.update({"clips": row["clips"], "mean": row["Pearson"], "low": row["low"], "high": row["high"]})
+            line.update({name: row[column] for name, column in shown.items()})
         else:
             line[row["emotion"]] = row["Pearson"]
     return list(table.values())

@@ -42,6 +42,7 @@ def test_groups(files):
     assert [row["group"] for row in rows[::3]] == ["all", "Country = X", "Country = Y"]
     assert [line["clips"] for line in group_rows(rows)] == [4, 2, 2]
     assert group_rows(rows)[2] == {"group": "Country = Y", "clips": 2, "mean": None, "low": None, "high": None,
+                                   "MSE": pytest.approx(0.0325), "MAE": pytest.approx(0.175),
                                    "Fear": pytest.approx(1.0), "Joy": None}
     assert rows[-1]["note"] == "1 of 2 emotions have no value"
     with pytest.raises(DataError, match="no column Age to group by; there are Split, Country"):
