@@ -98,6 +98,7 @@ def save_figure(figure: Figure, path: os.PathLike, formats: Sequence[str] = ("pn
         target = stem.with_name(f"{stem.name}.{form}")
         undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
         with replacing(target) as temporary:
-            figure.savefig(temporary, format=form, metadata=undated)
+            # tight: what stands outside the axes is never cut off
+            figure.savefig(temporary, format=form, metadata=undated, bbox_inches="tight", pad_inches=0.06)
         written.append(target)
     return written
