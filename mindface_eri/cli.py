@@ -130,13 +130,17 @@ def _stop_on_signals() -> List[int]:
     """A job manager's SIGTERM stops the work as Ctrl-C does: temporary files and worker processes go with it.
 
     Returns:
-        the signals that came: MindSpore, while it is imported, turns the KeyboardInterrupt into an error of its own.
+        the signals that came: libraries turn the KeyboardInterrupt into errors of their own.
     """
     received: List[int] = []
 
     def stop(number: int, _) -> None:
         received.append(number)
-        raise KeyboardInterrupt
+        spec = getattr(sys.modules.get("mindspore"), "__spec__", None)
+        if not getattr(spec, "_initializing", False):
+            raise KeyboardInterrupt
+        # Half imported, MindSpore aborts the process at its end: ask again until it is there.
+        threading.Timer(0.1, signal.raise_signal, (number,)).start()
 
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
