@@ -68,7 +68,8 @@ def _add_video(container, rate: Fraction):
     stream.pix_fmt = "yuv420p"
     stream.codec_context.thread_count = 1  # the same pictures whatever the number of cores
     if codec == "libx264":
-        stream.options = {"crf": "20", "preset": "veryfast"}
+        # x264's macroblock tree gives other bytes for the same pictures each time where it computes with AVX-512
+        stream.options = {"crf": "20", "preset": "veryfast", "x264-params": "mbtree=0"}
     else:
         stream.bit_rate = 4_000_000
     return stream
