@@ -18,6 +18,8 @@ The public names below are imported when first used, so that `import mindface_er
 """
 
 import importlib
+import os
+from importlib import metadata
 
 __version__ = "0.1.0"
 
@@ -49,3 +51,20 @@ def __getattr__(name: str):
 
 def __dir__():
     return sorted(__all__)
+
+
+def _admit_old_mindspore() -> None:
+    """Lets MindSpore before 2.8 be imported beside protobuf 4 and newer, which pip installs with it.
+
+    Its message classes are of an older compiler, which these take in their pure Python form only, and that is chosen by
+    the environment. This is the one difference between MindSpore's versions that concerns us.
+    """
+    try:
+        version = metadata.version("mindspore")
+    except metadata.PackageNotFoundError:
+        return
+    if tuple(map(int, version.split(".")[:2])) < (2, 8):
+        os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
+
+
+_admit_old_mindspore()
