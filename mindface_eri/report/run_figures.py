@@ -92,4 +92,3 @@ def _of_predictions(scored: Scored, split: str, out: Path, formats: Sequence[str
     for name, figure in figures.items():
         written += save_figure(figure, out / f"{name}_{split}", formats)
     return written
-
