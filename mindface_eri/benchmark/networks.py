@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ============================================================================
-"""Time of inference and of training steps beside the eager PyTorch twin, and the multiply-adds' own limit."""
+"""Time of inference beside the eager PyTorch twin, and the multiply-adds' own limit."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ import contextlib
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
 from mindface_eri.benchmark.harness import Row, Timing, find_torch, in_turns, row
 from mindface_eri.benchmark.machine import matmul_seconds
-from mindface_eri.config import Config, ModelConfig, RuntimeConfig, TrainConfig, save_config, to_dict
+from mindface_eri.config import Config, ModelConfig, RuntimeConfig, save_config
 from mindface_eri.deploy.backends import CellBackend, OnnxBackend
 from mindface_eri.deploy.sidecar import infer_preprocess
 from mindface_eri.deploy.summary import part_costs
@@ -42,34 +42,13 @@ def benchmark_infer(model: ModelConfig = ModelConfig(), *, repeats: int = 5, thr
     from mindface_eri.runner.context import setup
 
     setup(RuntimeConfig(threads=threads))
-    inputs = _inputs(model, 1)
+    inputs = clip_inputs(model, 1)
     with tempfile.TemporaryDirectory() as folder:
         contestants = export_all(model, Path(folder), threads)
         calls = {name: (lambda backend=backend: backend.run(inputs)) for name, backend in contestants.items()}
         twin = twin_network(model, threads)
-        times = _with_yardsticks(calls, twin and (lambda: twin(inputs)), forward_multiply_adds(model), repeats)
-    return [_row(f"{model.name}, one clip: {name}", name, times) for name in calls]
-
-
-def benchmark_train(parts: Sequence[Tuple[str, int]] = (("acoustic", 64), ("fusion", 64), ("visual", 2)), *,
-                    model: ModelConfig = ModelConfig(), repeats: int = 3, threads: int = 2) -> List[Row]:  # noqa: B008
-    """One training step (forward, backward, Adam) of a branch alone or of the fusion head on cached features.
-
-    Args:
-        parts: "acoustic", "visual" or "fusion", each with its batch size.
-    """
-    from mindface_eri.runner.context import setup
-
-    setup(RuntimeConfig(threads=threads))
-    rows = []
-    for part, batch in parts:
-        inputs, labels = _training_inputs(part, model, batch)
-        # The gradients of a product by both its factors cost twice the product itself.
-        work = 3 * batch * forward_multiply_adds(model, part)
-        times = _with_yardsticks({"ours": _our_step(part, model, inputs, labels)},
-                                 _twin_step(part, model, inputs, labels, threads), work, repeats)
-        rows.append(_row(f"training step, {part}, batch {batch}", "ours", times))
-    return rows
+        times = with_yardsticks(calls, twin and (lambda: twin(inputs)), forward_multiply_adds(model), repeats)
+    return [network_row(f"{model.name}, one clip: {name}", name, times) for name in calls]
 
 
 def forward_multiply_adds(model: ModelConfig, part: str = "") -> float:
@@ -80,8 +59,8 @@ def forward_multiply_adds(model: ModelConfig, part: str = "") -> float:
     return float(costs["fusion"][0] if part == "fusion" else sum(cost[0] for cost in costs.values()))
 
 
-def _with_yardsticks(calls: Dict[str, Callable], twin: Optional[Callable], work: float, repeats: int
-                     ) -> Dict[str, Timing]:
+def with_yardsticks(calls: Dict[str, Callable], twin: Optional[Callable], work: float, repeats: int
+                    ) -> Dict[str, Timing]:
     """Times of the calls, of the twin, and of as much work as one large matrix product ("limit")."""
     peaks: List[float] = []
     times, _ = in_turns({**calls, **({"theirs": twin} if twin else {}),
@@ -89,12 +68,15 @@ def _with_yardsticks(calls: Dict[str, Callable], twin: Optional[Callable], work:
     return {**times, "limit": Timing((min(peaks),))}
 
 
-def _row(what: str, name: str, times: Dict[str, Timing]) -> Row:
+def network_row(what: str, name: str, times: Dict[str, Timing], note: str = "") -> Row:
+    """The contestant called `name` beside the twin and the limit."""
     chosen = {key: times[key] for key in ("theirs", "limit") if key in times}
-    return row(what, {**chosen, "ours": times[name]}, yardstick="eager PyTorch twin", limit="matrix-multiply peak")
+    return row(what, {**chosen, "ours": times[name]}, yardstick="eager PyTorch twin", limit="matrix-multiply peak",
+               note=note)
 
 
-def _inputs(model: ModelConfig, batch: int) -> List[np.ndarray]:
+def clip_inputs(model: ModelConfig, batch: int) -> List[np.ndarray]:
+    """What the network takes, for a batch of clips of random crops and ordinary sound."""
     from mindface_eri.deploy.verify import check_inputs
 
     made = check_inputs(model)
@@ -142,51 +124,5 @@ def twin_network(model: ModelConfig, threads: int) -> Optional[Callable[[Sequenc
     def run(inputs: Sequence[np.ndarray]) -> np.ndarray:
         with torch.inference_mode():
             return module(*map(torch.from_numpy, inputs)).numpy()
-
-    return run
-
-
-def _training_inputs(part: str, model: ModelConfig, batch: int) -> Tuple[List[np.ndarray], np.ndarray]:
-    rng = np.random.default_rng(0)
-    labels = rng.uniform(size=(batch, len(model.emotions))).astype(np.float32)
-    if part != "fusion":
-        return _inputs(dataclasses.replace(model, name=f"eri_{part}"), batch), labels
-    shape = (batch, model.frames, model.width)
-    features = [rng.normal(size=shape).astype(np.float32) for _ in range(2)]
-    return [*features, np.ones((batch, 2), np.float32)], labels
-
-
-def _our_step(part: str, model: ModelConfig, inputs: Sequence[np.ndarray], labels: np.ndarray) -> Callable:
-    from mindspore import Tensor
-
-    from mindface_eri.models import FusionHead, create_model
-    from mindface_eri.runner.step import TrainStep
-
-    fields = {**to_dict(model), "stem_checkpoint": None}
-    fields.pop("name")
-    network = FusionHead(model) if part == "fusion" else create_model(f"eri_{part}", **fields)
-    step = TrainStep(network.set_train(), TrainConfig()).set_train()
-    batch = [Tensor(array) for array in (*inputs, labels)]
-    return lambda: step(*batch).asnumpy()
-
-
-def _twin_step(part: str, model: ModelConfig, inputs: Sequence[np.ndarray], labels: np.ndarray, threads: int
-               ) -> Optional[Callable]:
-    torch = find_torch(threads)
-    if torch is None:
-        return None
-    from mindface_eri.deploy import torch_twin
-
-    kinds = {"fusion": torch_twin.FusionHead, "visual": torch_twin.VisualNetwork,
-             "acoustic": torch_twin.AcousticNetwork}
-    module = kinds[part](model).train()
-    optimizer = torch.optim.Adam(module.parameters(), lr=1e-4)
-    batch = [torch.from_numpy(array) for array in inputs]
-    wanted = torch.from_numpy(labels)
-
-    def run() -> None:
-        optimizer.zero_grad()
-        torch.nn.functional.mse_loss(module(*batch), wanted).backward()
-        optimizer.step()
 
     return run

@@ -120,11 +120,14 @@ def _measure(arguments, config):
 
         return benchmark_data(paths, clips=(arguments.clips or [256])[0], workers=workers, repeats=repeats,
                               config=config.preprocess)
-    if arguments.what in ("infer", "train"):
-        from mindface_eri.benchmark.networks import benchmark_infer, benchmark_train
+    if arguments.what == "infer":
+        from mindface_eri.benchmark.networks import benchmark_infer
 
-        measure = benchmark_infer if arguments.what == "infer" else benchmark_train
-        return measure(model=config.model, repeats=repeats, threads=threads)
+        return benchmark_infer(config.model, repeats=repeats, threads=threads)
+    if arguments.what == "train":
+        from mindface_eri.benchmark.training import benchmark_train
+
+        return benchmark_train(model=config.model, repeats=repeats, threads=threads)
     if arguments.what == "predict":
         from mindface_eri.benchmark.predict import benchmark_predict
 

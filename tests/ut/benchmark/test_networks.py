@@ -14,10 +14,13 @@
 # ============================================================================
 """Inference, training steps and the way from a clip to intensities, at toy size; the times are not judged."""
 
+import re
+
 import pytest
 
-from mindface_eri.benchmark.networks import benchmark_infer, benchmark_train, forward_multiply_adds
+from mindface_eri.benchmark.networks import benchmark_infer, forward_multiply_adds
 from mindface_eri.benchmark.predict import benchmark_predict
+from mindface_eri.benchmark.training import benchmark_train
 from mindface_eri.config import AudioConfig, Config, FaceConfig, ModelConfig, PreprocessConfig
 from mindface_eri.deploy.summary import part_costs
 
@@ -28,8 +31,9 @@ TOY = ModelConfig(frames=4, crop_size=32, mfcc_features=128, stem_width=8, spati
 @pytest.mark.slow
 def test_rows_carry_ratios(clip):
     pytest.importorskip("torch")
-    rows = benchmark_train((("acoustic", 4), ("fusion", 4)), model=TOY, repeats=2, threads=1)
-    assert [row.what for row in rows] == ["training step, acoustic, batch 4", "training step, fusion, batch 4"]
+    rows = benchmark_train((("fusion", 4), ("end to end", 2)), model=TOY, repeats=2, threads=1)
+    assert [row.what for row in rows] == ["training step, fusion, batch 4", "training step, end to end, batch 2"]
+    assert all(100 < float(re.search(r"peak memory ([\d,]+) MiB", row.note)[1].replace(",", "")) < 8000 for row in rows)
     inference = benchmark_infer(TOY, repeats=2, threads=1)
     assert [row.what.split(": ")[1] for row in inference][:2] == ["checkpoint", "mindir"]
     for row in rows + inference:
