@@ -26,8 +26,9 @@ def add_arguments(parser):
     parser.add_argument("data", type=Path, help="folder of records, or a data set, which is preprocessed first")
     parser.add_argument("out", type=Path, help="folder for runs and report; run again, it goes on where it stopped")
     parser.add_argument("--config", type=Path, nargs="+", default=[], metavar="YAML", dest="recipes",
-                        help="one recipe for all stages, or one for each of visual, acoustic and fusion; without one, "
-                             "the paper's values")
+                        help="one recipe for all stages, or one for each of visual, acoustic and fusion (and of "
+                             "features and multi-branch, where the records hold feature sets); without one, the "
+                             "paper's values")
     add_overrides(parser)
     parser.add_argument("--tables", type=int, nargs="+", default=[1, 2, 3, 4], choices=(1, 2, 3, 4),
                         help="the paper's tables: 1 inputs, 2 modality dropout, 3 folds, 4 emotions")
@@ -43,6 +44,7 @@ def add_arguments(parser):
 def run(arguments):
     """Trains what the tables need, writes the report and prints it."""
     from mindface_eri.config import load_config
+    from mindface_eri.datasets.feature_sets import list_feature_sets
     from mindface_eri.datasets.predictions import read_predictions
     from mindface_eri.errors import ConfigError
     from mindface_eri.report.reproduction import write_reproduction
@@ -57,7 +59,7 @@ def run(arguments):
         read_predictions(arguments.test_labels, records.emotions)  # a fault in them is told before days of training
     protocol = Protocol(arguments.out, records, recipes, tuple(arguments.overrides), tables=tuple(arguments.tables),
                         seeds=tuple(range(arguments.seeds)), group=arguments.group or find_group(records, config),
-                        device=arguments.device)
+                        device=arguments.device, sets=list_feature_sets(records) if 1 in arguments.tables else ())
     if run_protocol(protocol):  # the process that writes and prints
         path = write_reproduction(protocol, test_labels=arguments.test_labels, draws=arguments.draws)
         print(f"\n{path.read_text(encoding='utf-8')}\nwrote {path}")

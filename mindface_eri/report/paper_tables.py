@@ -75,8 +75,16 @@ class PaperTables:
         rows = [self._row(name, runs, paper.INPUTS[name]) for name, runs in scored.items()]
         score = {name: [_mean(run) for run in runs] for name, runs in scored.items()}
         wins = sum(both > max(others) for both, *others in zip(score["both"], score["audio"], score["video"]))
-        return PaperTable("table_1", "Table 1: inputs (validation split, mean Pearson)", self._headers("input"), rows, [
-            f"Both is above audio alone and video alone in {wins} of {len(self.parts)} seeds."])
+        notes = [f"Both is above audio alone and video alone in {wins} of {len(self.parts)} seeds."]
+        if self.protocol.sets:
+            joined = self._seeds(self.protocol.multi)
+            rows += [self._row(name, self._seeds(f"features-{name}")) for name in self.protocol.sets]
+            rows.append(self._row(" + ".join(("audio", "video", *self.protocol.sets)), joined))
+            wins = sum(_mean(run) > both for run, both in zip(joined, score["both"]))
+            notes.append("The rows after *both* are of feature sets, which other programs computed: a branch of each "
+                         f"alone, then all branches fused, above both in {wins} of {len(self.parts)} seeds.")
+        return PaperTable("table_1", "Table 1: inputs (validation split, mean Pearson)", self._headers("input"), rows,
+                          notes)
 
     def _dropout(self) -> PaperTable:
         rows = [self._row(p, self._seeds(self.protocol.fusion(p)), paper.P_BOTH[p]) for p in P_BOTH]
@@ -145,7 +153,7 @@ class PaperTables:
         labels = self.test_labels if split == "test" else None
         return [read_scored(self.protocol.run(part, stage), split, labels) for part in self.parts]
 
-    def _row(self, name: object, runs: Sequence[Scored], published: float) -> list:
+    def _row(self, name: object, runs: Sequence[Scored], published: Optional[float] = None) -> list:
         values = [_mean(run) for run in runs]
         each = values if len(values) > 1 else []
         return [str(name), float(np.mean(values)), _deviation(values), *self._interval(runs), *each,

@@ -31,7 +31,7 @@ from mindface_eri.metrics import pearson
 from mindface_eri.report import ensemble, paper, paper_tables, reproduction, runs
 from mindface_eri.report.ensemble import clips_seen, score_ensemble
 from mindface_eri.report.reproduction import write_reproduction
-from mindface_eri.runner.protocol import Protocol
+from mindface_eri.runner.protocol import Protocol, choose_recipes
 
 LABELS = np.random.default_rng(1).random((20, 7)).astype(np.float32)
 SPLITS = ["train"] * 10 + ["val"] * 6 + ["test"] * 4
@@ -55,7 +55,7 @@ def done(tmp_path, monkeypatch):
         monkeypatch.setattr(place, "open_records", lambda path: records)
     monkeypatch.setattr(reproduction, "draw_learning_curves", lambda run: None)
     records.path.mkdir()
-    protocol = Protocol(tmp_path / "out", records, dict.fromkeys(("visual", "acoustic", "fusion")), seeds=(0, 1))
+    protocol = Protocol(tmp_path / "out", records, choose_recipes([]), seeds=(0, 1), sets=("FAU", "both"))
     for number, step in enumerate(protocol.steps()):
         run = protocol.out / step.name
         (run / "checkpoints").mkdir(parents=True)
@@ -74,9 +74,13 @@ def done(tmp_path, monkeypatch):
     return protocol
 
 
-def table(protocol, name):
+def rows_of(protocol, name):
     lines = [line.split(",") for line in (protocol.out / f"{name}.csv").read_text().splitlines()]
-    return {row[0]: dict(zip(lines[0], row)) for row in lines[1:]}
+    return [dict(zip(lines[0], row)) for row in lines[1:]]
+
+
+def table(protocol, name):
+    return {next(iter(row.values())): row for row in rows_of(protocol, name)}
 
 
 def predicted(run, split="val"):
@@ -88,7 +92,7 @@ def test_tables_say_what_the_runs_reached(done):
     assert "The paper's figures are left out: these data are not Hume-Reaction" in text
     assert "it has 15806, 4657, 4604" in text and "published" not in text.split("## Table 1")[1]
     scores = [pearson(predicted(done.run(f"seed-{s}", "fusion")), LABELS[10:16]).mean() for s in (0, 1)]
-    both = table(done, "table_1")["both"]
+    both = next(row for row in rows_of(done, "table_1") if row["input"] == "both")
     assert float(both["mean Pearson"]) == pytest.approx(np.mean(scores), abs=1e-6)
     assert float(both["deviation"]) == pytest.approx(abs(scores[0] - scores[1]) / 2 ** 0.5, abs=1e-6)
     assert float(both["seed 1"]) == pytest.approx(scores[1], abs=1e-6)
@@ -102,7 +106,17 @@ def test_tables_say_what_the_runs_reached(done):
         np.mean([float(folds[str(k)]["mean Pearson"]) for k in range(1, 6)]), abs=1e-6)
     assert "On the validation split" in text and "It has no score: its members were trained" in text
     assert list(table(done, "table_4")) == [*EMOTIONS, "mean"]
-    assert len(table(done, "runs")) == 2 * 5 + 5 * 3
+    assert len(table(done, "runs")) == 2 * (5 + 3) + 5 * 3
+
+
+def test_feature_sets_have_rows_of_their_own(done):
+    text = write_reproduction(done, draws=5).read_text()
+    rows = [line.split(",") for line in (done.out / "table_1.csv").read_text().splitlines()[1:]]
+    assert [row[0] for row in rows] == ["audio", "video", "both", "FAU", "both", "audio + video + FAU + both"]
+    for row, stage in ((rows[3], "features-FAU"), (rows[4], "features-both"), (rows[5], "multi-FAU+both")):
+        scores = [pearson(predicted(done.run(f"seed-{s}", stage)), LABELS[10:16]).mean() for s in (0, 1)]
+        assert float(row[1]) == pytest.approx(np.mean(scores), abs=1e-6)
+    assert "all branches fused, above both in 0 of 2 seeds" in text
 
 
 def test_with_test_labels_the_ensemble_is_scored(done, tmp_path):
@@ -136,7 +150,7 @@ def test_the_papers_column_stands_beside_its_own_data_only(done, monkeypatch):
     monkeypatch.setattr(paper, "CLIPS", {"train": 10, "val": 6, "test": 4})
     text = write_reproduction(done, draws=5).read_text()
     assert "The column *paper (published)* is the paper's: these data are Hume-Reaction" in text
-    assert table(done, "table_1")["both"]["paper (published)"] == "0.4439"
+    assert [row["paper (published)"] for row in rows_of(done, "table_1")] == ["0.2972", "0.3517", "0.4439", "", "", ""]
     assert table(done, "table_2")["1.0"]["paper (published)"] == "0.4423"
     assert table(done, "table_3")["2"]["paper (published)"] == "0.5186"
     assert table(done, "table_4")["Fear"]["paper (published)"] == "0.495"

@@ -15,6 +15,7 @@
 """A network, batches and records small enough that a training takes a second."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,8 +25,10 @@ import pytest
 from mindspore import nn, ops
 
 from mindface_eri.config import Config, ModelConfig, RuntimeConfig, TrainConfig, from_dict
+from mindface_eri.datasets.feature_import import add_features
 from mindface_eri.datasets.pipeline import epoch_order
 from mindface_eri.datasets.preprocessing import preprocess_dataset
+from mindface_eri.datasets.records import open_records
 from mindface_eri.runner.batches import Inference, Plan
 from mindface_eri.runner.context import Context
 from mindface_eri.runner.run_folder import RunFolder
@@ -139,6 +142,21 @@ def record_folder(tmp_path_factory):
                        progress=False)
     patch.undo()
     return root / "records"
+
+
+@pytest.fixture(scope="session")
+def feature_folder(record_folder, tmp_path_factory):
+    """The tiny records with a set `fau` of two columns: the mean label with noise, and a constant."""
+    root = tmp_path_factory.mktemp("features")
+    records = open_records(shutil.copytree(record_folder, root / "records"))
+    random = np.random.default_rng(1)
+    (root / "fau").mkdir()
+    for clip_id, label in zip(records.ids(), np.nan_to_num(records.all_labels).mean(axis=1)):
+        rows = [f"{1000 * t},{100 * label + random.normal():.4f},3" for t in range(4)]
+        (root / "fau" / f"{clip_id}.csv").write_text("\n".join(["timestamp,AU01,AU02", *rows]))
+    (root / "fau" / f"{records.ids('train')[0]}.csv").unlink()
+    add_features(root / "fau", records, progress=False)
+    return root
 
 
 @pytest.fixture

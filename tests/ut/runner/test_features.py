@@ -35,22 +35,7 @@ def quiet(_):
 
 
 @pytest.fixture(scope="module")
-def folder(record_folder, tmp_path_factory):
-    """The tiny records with a set `fau` of two columns: the mean label with noise, and a constant."""
-    root = tmp_path_factory.mktemp("features")
-    records = open_records(shutil.copytree(record_folder, root / "records"))
-    random = np.random.default_rng(1)
-    (root / "fau").mkdir()
-    for clip_id, label in zip(records.ids(), np.nan_to_num(records.all_labels).mean(axis=1)):
-        rows = [f"{1000 * t},{100 * label + random.normal():.4f},3" for t in range(4)]
-        (root / "fau" / f"{clip_id}.csv").write_text("\n".join(["timestamp,AU01,AU02", *rows]))
-    (root / "fau" / f"{records.ids('train')[0]}.csv").unlink()
-    add_features(root / "fau", records, progress=False)
-    return root
-
-
-@pytest.fixture(scope="module")
-def recipe(folder):
+def recipe(feature_folder):
     """`recipe(name, **train)`: the tiny recipe on these records."""
     def config(name, features=("fau",), **fields):
         return from_dict(Config, {
@@ -58,7 +43,7 @@ def recipe(folder):
             "model": {"name": name, "emotions": ["Amusement", "Fear"], "frames": 4, "crop_size": 32, "mfcc_features": 8,
                       "stem_width": 4, "spatial_depth": 1, "spatial_heads": 2, "width": 8, "temporal_depth": 1,
                       "temporal_heads": 2, "tcn_dilations": [1], "features": list(features)},
-            "data": {"records": str(folder / "records")},
+            "data": {"records": str(feature_folder / "records")},
             "train": {"epochs": 3, "batch_size": 8, "lr": 1e-2, **fields}})
 
     return config
@@ -69,7 +54,7 @@ def alone(recipe, tmp_path_factory):
     return train(recipe("eri_features"), tmp_path_factory.mktemp("runs") / "fau", notify=quiet, progress=False)
 
 
-def test_a_branch_trains_alone_and_its_checkpoint_says_of_what(alone, folder):
+def test_a_branch_trains_alone_and_its_checkpoint_says_of_what(alone):
     trained = load_trained(alone.run.path)
     assert trained.model.feature_widths == (2,)  # found in the records
     assert trained.note["features"]["fau"]["columns"] == ["AU01", "AU02"]
@@ -90,14 +75,14 @@ def test_records_without_the_set_are_refused(alone, record_folder, recipe, tmp_p
         train(recipe("eri_features", features=("egemaps",)), tmp_path / "x", notify=quiet)
 
 
-def test_other_columns_are_refused(alone, folder, tmp_path):
-    records = open_records(shutil.copytree(folder / "records", tmp_path / "records"))
+def test_other_columns_are_refused(alone, feature_folder, tmp_path):
+    records = open_records(shutil.copytree(feature_folder / "records", tmp_path / "records"))
     shutil.rmtree(records.path / "features")
-    add_features(folder / "fau", records, columns=["AU01"], progress=False)
+    add_features(feature_folder / "fau", records, columns=["AU01"], progress=False)
     with pytest.raises(DataError, match="width of the feature set fau: 1; .* takes 2"):
         evaluate(alone.run.path, records)
     shutil.rmtree(records.path / "features")
-    for path in shutil.copytree(folder / "fau", tmp_path / "fau").glob("*.csv"):
+    for path in shutil.copytree(feature_folder / "fau", tmp_path / "fau").glob("*.csv"):
         path.write_text(path.read_text().replace("AU02", "AU06"))
     add_features(tmp_path / "fau", records, progress=False)
     with pytest.raises(DataError, match=r"columns of the feature set fau: \['AU01', 'AU06'\]"):

@@ -24,6 +24,8 @@ import pytest
 from mindface_eri.cli import main
 from mindface_eri.commands import reproduce as command
 from mindface_eri.config import load_config, save_config
+from mindface_eri.constants import EMOTIONS
+from mindface_eri.datasets.feature_import import add_features
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.runner import protocol as module
@@ -72,10 +74,34 @@ def test_what_each_training_is_told(make, tmp_path):
     assert len(names(more)) == 3 + 7 * 3 and more.steps()[0].config.data.folds == 0
 
 
+def test_feature_sets_are_trained_alone_and_with_the_rest(make, tmp_path):
+    protocol = make(1, 2, seeds=(0, 3), sets=("AU_r", "egemaps"))
+    of_sets = ["seed-3/features-AU_r", "seed-3/features-egemaps", "seed-3/multi-AU_r+egemaps"]
+    assert [name for name in names(protocol) if name not in names(make(1, 2, seeds=(0, 3)))][3:] == of_sets
+    alone, _, multi = (step.config for step in protocol.steps()[-3:])
+    assert (alone.model.name, alone.model.features, alone.train.visual_run) == ("eri_features", ("AU_r",), None)
+    assert (multi.model.name, multi.model.features, multi.runtime.seed) == ("eri_multi_branch", ("AU_r", "egemaps"), 3)
+    part = tmp_path / "out" / "seed-3"
+    assert multi.train.features_runs == (str(part / "features-AU_r"), str(part / "features-egemaps"))
+    assert multi.train.acoustic_run == str(part / "acoustic")
+    assert names(make(2, 3, sets=("AU_r",))) == names(make(2, 3))  # they have rows in table 1 only
+
+
+def test_without_recipes_feature_sets_have_those_of_the_configs(make):
+    protocol = dataclasses.replace(make(1), recipes=choose_recipes([]))
+    values = {"data.records": None, "data.workers": 4, "model.emotions": EMOTIONS, "model.features": ("fau",)}
+    for stage in ("features", "multi"):
+        recipe = CONFIGS / {"features": "eri_features.yaml", "multi": "eri_multi_branch.yaml"}[stage]
+        assert protocol.config(stage, values) == load_config(recipe)
+
+
 def test_recipes_are_told_apart_by_their_network(tmp_path):
     paths = [CONFIGS / f"demo_{stage}.yaml" for stage in ("fusion", "visual", "acoustic")]
-    assert choose_recipes(paths) == {"visual": paths[1], "acoustic": paths[2], "fusion": paths[0]}
-    assert choose_recipes([]) == {"visual": None, "acoustic": None, "fusion": None}
+    chosen = {"visual": paths[1], "acoustic": paths[2], "fusion": paths[0], "features": paths[2], "multi": paths[0]}
+    assert choose_recipes(paths) == chosen
+    own = CONFIGS / "eri_features.yaml"
+    assert choose_recipes([own, *paths]) == {**chosen, "features": own}
+    assert set(choose_recipes([]).values()) == {None} and set(choose_recipes([own]).values()) == {own}
     with pytest.raises(ConfigError, match="one for each of eri_visual, eri_acoustic, eri_dual_branch"):
         choose_recipes([paths[0], paths[0], paths[1]])
 
@@ -156,16 +182,37 @@ def test_a_data_set_is_preprocessed_first_records_are_not(tiny, tmp_path, monkey
         command._records(arguments, tiny.config().preprocess)
 
 
+def test_feature_sets_may_be_added_but_not_changed(make, calls, feature_folder, tmp_path):
+    records = open_records(shutil.copytree(feature_folder / "records", tmp_path / "records"))
+    protocol = dataclasses.replace(make(1), records=records)
+    run_protocol(protocol, notify=lambda text: None)
+    calls.clear()
+    protocol = dataclasses.replace(protocol, sets=("fau",))
+    run_protocol(protocol, notify=lambda text: None)
+    assert calls == ["seed-0/features-fau", "seed-0/multi-fau"]
+    add_features(feature_folder / "fau", records, "AU01", columns=["AU01"], progress=False)
+    calls.clear()
+    run_protocol(dataclasses.replace(protocol, sets=("AU01", "fau")), notify=lambda text: None)
+    assert calls == ["seed-0/features-AU01", "seed-0/multi-AU01+fau"]
+    shutil.rmtree(records.path / "features" / "fau")
+    add_features(feature_folder / "fau", records, columns=["AU02"], progress=False)
+    with pytest.raises(DataError, match="runs of another feature set fau than that of"):
+        run_protocol(protocol, notify=lambda text: None)
+
+
 @pytest.mark.slow
-def test_from_records_to_the_report(tiny, tmp_path, capsys):
+def test_from_records_to_the_report(tiny, feature_folder, tmp_path, capsys):
     save_config(tiny.config(train={"epochs": 1}), tmp_path / "recipe.yaml")
-    words = ["reproduce", str(tiny.records), str(tmp_path / "out"), "--config", str(tmp_path / "recipe.yaml"),
-             "--seeds", "1", "--draws", "20", "--tables", "1", "3", "4", "--set", "data.folds=2"]
+    words = ["reproduce", str(feature_folder / "records"), str(tmp_path / "out"), "--config",
+             str(tmp_path / "recipe.yaml"), "--seeds", "1", "--draws", "20", "--tables", "1", "3", "4",
+             "--set", "data.folds=2"]
     assert main(words) == 0
     report = (tmp_path / "out" / "report.md").read_text()
     assert all(f"## Table {number}" in report for number in (1, 3, 4)) and "published" not in report
     assert (tmp_path / "out" / "ensemble" / "predictions.csv").read_text().count("\n") == 1 + 3
-    assert len(list((tmp_path / "out").rglob("learning_curves.png"))) == 3 + 2 * 3
+    rows = [line.split("|")[1].strip() for line in report.split("## Table 1")[1].splitlines() if line.startswith("|")]
+    assert rows[2:7] == ["audio", "video", "both", "fau", "audio + video + fau"]
+    assert len(list((tmp_path / "out").rglob("learning_curves.png"))) == 3 + 2 + 2 * 3
     stamp = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.ckpt")}
     capsys.readouterr()
     assert main(words) == 0
