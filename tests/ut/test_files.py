@@ -72,9 +72,9 @@ def test_half_characters_of_a_name_do_not_stop_a_table(tmp_path):
 
 
 def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
-    kill = ("import os; from mindface_eri.files import replacing\n"
-            "with replacing('a.b.ckpt') as temporary: temporary.write_text('half'); os.kill(os.getpid(), 9)")
-    subprocess.run([sys.executable, "-c", kill], check=False, cwd=tmp_path)
+    kill = ("import os, sys; from mindface_eri.files import replacing\n"
+            "with replacing(sys.argv[1]) as temporary: temporary.write_text('half'); os.kill(os.getpid(), 9)")
+    subprocess.run([sys.executable, "-c", kill, str(tmp_path / "a.b.ckpt")], check=False)
     kept = [tmp_path / name for name in (".keep.tmp", ".a.1.tmp", "a.1.2.tmp", ".a.1.2.tmp.old.txt")]
     for path in kept:
         path.touch()
@@ -84,9 +84,10 @@ def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
 
 
 def test_a_lock_keeps_others_out_until_its_process_ends(tmp_path):
-    hold = ("import time; from mindface_eri.files import folder_lock\n"
-            "with folder_lock('work/.lock', 'a run'): print('held', flush=True); time.sleep(60)")
-    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+    hold = ("import sys, time; from mindface_eri.files import folder_lock\n"
+            "with folder_lock(sys.argv[1], 'a run'): print('held', flush=True); time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path / "work" / ".lock")], stdout=subprocess.PIPE,
+                          text=True) as process:
         assert process.stdout.readline() == "held\n"
         with pytest.raises(BusyError, match="work: another process .a run. is at work"), \
                 folder_lock(tmp_path / "work" / ".lock", "a run"):
