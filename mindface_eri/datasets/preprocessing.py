@@ -25,11 +25,11 @@ from typing import Dict, Iterator, List, Optional, Tuple
 import numpy as np
 
 from mindface_eri.config import PreprocessConfig
-from mindface_eri.datasets.extraction import DEFAULT_EXTRACTOR, WorkerPool
 from mindface_eri.datasets.labels import Manifest, load_manifest
 from mindface_eri.datasets.parts import Work, read_part, save_failure, write_part
 from mindface_eri.datasets.plan import Plan, make_plan, shard_lock
 from mindface_eri.datasets.summary import finish, reopen
+from mindface_eri.datasets.workers import DEFAULT_EXTRACTOR, WorkerPool
 from mindface_eri.errors import DataError
 from mindface_eri.files import remove_leftovers
 from mindface_eri.preprocess.detectors import check_detector
