@@ -21,7 +21,7 @@ import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -110,21 +110,31 @@ def analyse(path: os.PathLike, predictor: Any, *, name: Optional[str] = None, au
     if missing:
         raise MediaError(f"{path}: {missing}")
     if grid is None:
-        arrays = (clip.frames[None], clip.mfcc[None], clip.present[None])
-        intensities, temporal, spatial = explain(predictor, *arrays, attention=attention)
-        return Analysis(**common, intensities=intensities[0], values=intensities, temporal=_first(temporal),
-                        spatial=_first(spatial), segments=np.array([[0.0, float(clip.timestamps[-1])]]))
+        return Analysis(**common, **_whole(predictor, clip, attention))
     present = _present(clip, grid, waveform, config.audio.silence)
-    values, temporal, spatial = _predict_windows(predictor, clip, grid, present, batch_size, attention, notify)
-    values[~present[:, modalities_needed(predictor)].any(1)] = np.nan
+    predicted = _predict_windows(predictor, clip, grid, present, batch_size, attention, notify)
+    predicted[0][~present[:, modalities_needed(predictor)].any(1)] = np.nan
+    return Analysis(**common, **_timeline(clip, grid, *predicted), window=window, hop=hop)
+
+
+def _whole(predictor: Any, clip: Clip, attention: bool) -> Dict[str, Any]:
+    """Fields of the analysis of a clip that the network takes at once."""
+    values, temporal, spatial = explain(predictor, clip.frames[None], clip.mfcc[None], clip.present[None],
+                                        attention=attention)
+    return {"intensities": values[0], "values": values, "segments": np.array([[0.0, float(clip.timestamps[-1])]]),
+            "temporal": None if temporal is None else temporal[0], "spatial": None if spatial is None else spatial[0]}
+
+
+def _timeline(clip: Clip, grid: Grid, values: np.ndarray, temporal: Optional[np.ndarray],
+              spatial: Optional[np.ndarray]) -> Dict[str, Any]:
+    """Fields of the analysis of windows, which overlap: what they say of a segment is merged."""
     times = np.asarray(clip.timestamps, np.float64)[grid.edges]
     merged = grid.merge(values)
     lengths = np.maximum(np.diff(times), 1e-6) * np.isfinite(merged).all(1)
-    mean = lengths @ np.nan_to_num(merged) / lengths.sum()
-    return Analysis(**common, intensities=mean, values=merged, window=window, hop=hop,
-                    temporal=None if temporal is None else grid.spread(temporal),
-                    spatial=None if spatial is None else grid.spread(spatial),
-                    segments=np.stack([times[:-1], times[1:]], 1))
+    return {"intensities": lengths @ np.nan_to_num(merged) / lengths.sum(), "values": merged,
+            "segments": np.stack([times[:-1], times[1:]], 1),
+            "temporal": None if temporal is None else grid.spread(temporal),
+            "spatial": None if spatial is None else grid.spread(spatial)}
 
 
 def explain(predictor: Any, frames: np.ndarray, mfcc: np.ndarray, present: np.ndarray, *,
@@ -192,7 +202,3 @@ def worth_showing(analysis: Analysis) -> np.ndarray:
     if analysis.temporal is not None:
         worth = worth + 0.9 * analysis.temporal / max(float(analysis.temporal.max()), 1e-12)
     return worth
-
-
-def _first(array: Optional[np.ndarray]) -> Optional[np.ndarray]:
-    return None if array is None else array[0]

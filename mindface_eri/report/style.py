@@ -31,7 +31,6 @@ from mindface_eri.files import replacing
 
 # Okabe and Ito's palette without its yellow, which vanishes on paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (7, 2)))
 INK, MUTED, GRID = "#1A1A1A", "#5C5C5C", "#D9D9D9"
 # By the names of constants.FRAME_STATES; a letter goes with each colour, so that colour never speaks alone.
 STATE_COLOURS = {"none": "#8C8C8C", "held": "#AA4499", "interpolated": "#E69F00", "detected": "#009E73"}
