@@ -126,7 +126,8 @@ def change(config, **sections):
 def record_folder(tmp_path_factory):
     """Real records: 24 train, 7 val and 3 test clips with labels in both modalities; the test split has none."""
     patch = pytest.MonkeyPatch()
-    patch.syspath_prepend(str(Path(__file__).parent))
+    for folder in ("datasets", "runner"):  # fake_extractor, tiny_extractor
+        patch.syspath_prepend(str(Path(__file__).parents[1] / folder))
     root = tmp_path_factory.mktemp("runner")
     random = np.random.default_rng(3)
     lines = ["File_ID,Split,Amusement,Fear"]

@@ -14,32 +14,10 @@
 # ============================================================================
 """Stands for extract_clip: the "media" are text files with two numbers, one to be seen and one to be heard."""
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
-
-@dataclass(frozen=True)
-class TinyClip:
-    frames: np.ndarray
-    mfcc: np.ndarray
-    present: np.ndarray
-    timestamps: np.ndarray
-    boxes: np.ndarray
-    detected: np.ndarray
-    detector: str = "dlib"
-    found_share: float = 1.0
-    others: int = 0
-    duration: float = 2.0
-    fps: float = 25.0
-    width: int = 64
-    height: int = 48
-    quality: str = "face in 100% of frames"
-
-    def content_hash(self):
-        return hashlib.sha256(self.frames.tobytes() + self.mfcc.tobytes()).hexdigest()
+from fake_extractor import FakeClip
 
 
 def extract(path, config, *, audio_path=None):
@@ -50,5 +28,5 @@ def extract(path, config, *, audio_path=None):
     ramp = np.linspace(0, 1, size)[None, :, None, None] * np.ones((1, 1, size, 3))
     frames = np.clip(40 + 170 * seen * ramp + random.normal(0, 8, (count, 1, 1, 3)), 0, 255).astype(np.uint8)
     mfcc = (3 * heard + random.normal(0, 1, (count, config.audio.features))).astype(np.float32)
-    return TinyClip(frames, mfcc, np.ones(2, np.float32), np.arange(count, dtype=np.float32),
+    return FakeClip(frames, mfcc, np.ones(2, np.float32), np.arange(count, dtype=np.float32),
                     np.zeros((count, 4), np.float32), np.full(count, 3, np.uint8))
