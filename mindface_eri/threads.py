@@ -46,7 +46,7 @@ def environment(threads: int) -> Dict[str, str]:
     return dict.fromkeys(VARIABLES, str(threads))
 
 
-def decoder_threads() -> int:
-    """Threads of one FFmpeg decoder: what `environment` says, else 0, which lets FFmpeg take as many as it likes."""
+def spare_core() -> bool:
+    """Whether a thread beside the caller's has a core of its own: not in processes held to one thread each."""
     value = os.environ.get("MINDFACE_ERI_THREADS", "")
-    return int(value) if value.isdigit() else 0
+    return (int(value) if value.isdigit() else cores()) > 1

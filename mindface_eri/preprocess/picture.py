@@ -12,10 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ============================================================================
-"""A decoded frame that is converted only as far, and as large, as somebody asks."""
+"""Decoded frames: copied out of the decoder, and converted only as far, and as large, as somebody asks."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import cached_property
 from typing import Optional, Tuple
 
@@ -23,6 +24,40 @@ import numpy as np
 
 _LUMA_FIRST = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray")
 _LARGE = 600_000  # pixels from which converting a part is cheaper than converting the whole
+
+
+class FrameCopies:
+    """Copies frames out of their decoder's memory, whatever their pixel format.
+
+    A decoder leaves unwritten what it cannot decode of a damaged picture, and later pictures refer to it. What shows
+    there is what lay in a buffer used again, and which one that is depends on the frames that somebody still holds.
+    """
+
+    def __init__(self) -> None:
+        self._form: Optional[Tuple[int, int, str]] = None
+        self._graph = None
+
+    def __call__(self, frame):
+        """The same picture in memory of its own."""
+        form = (frame.width, frame.height, frame.format.name)
+        if form != self._form:
+            self._graph, self._form = _copying_graph(frame), form
+        self._graph.push(frame)
+        return self._graph.pull()
+
+
+def _copying_graph(frame):
+    from av.filter import Graph
+
+    graph = Graph()
+    if hasattr(graph, "threads"):  # PyAV 15; before, two threads wait for work that never comes
+        graph.threads = 1
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
+    copy, sink = graph.add("copy"), graph.add("buffersink")
+    source.link_to(copy)
+    copy.link_to(sink)
+    graph.configure()
+    return graph
 
 
 class Picture:

@@ -35,13 +35,15 @@ def test_a_quota_lowers_the_cores(monkeypatch, tmp_path, text, allowed, expected
 
 def test_libraries_obey():
     code = ("import cv2, numpy, mindface_eri.threads as t\nfrom numba import config\n"
-            "print(cv2.getNumThreads(), config.NUMBA_NUM_THREADS, t.decoder_threads())")
+            "print(cv2.getNumThreads(), config.NUMBA_NUM_THREADS, t.spare_core())")
     run = subprocess.run([sys.executable, "-c", code], env={**os.environ, **threads.environment(1)},
                          capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["1", "1", "1"]
+    assert run.stdout.split() == ["1", "1", "False"]
 
 
-def test_without_a_word_the_decoder_chooses(monkeypatch):
-    for value in ("", "many"):
-        monkeypatch.setenv("MINDFACE_ERI_THREADS", value)
-        assert threads.decoder_threads() == 0
+@pytest.mark.parametrize("value, allowed, expected", [
+    ("", 1, False), ("", 2, True), ("many", 2, True), ("1", 8, False), ("2", 1, True)])
+def test_a_core_is_spare_unless_somebody_says_otherwise(monkeypatch, value, allowed, expected):
+    monkeypatch.setenv("MINDFACE_ERI_THREADS", value)
+    monkeypatch.setattr(threads, "cores", lambda: allowed)
+    assert threads.spare_core() is expected

@@ -13,6 +13,7 @@
 # limitations under the License.
 # ============================================================================
 import enum
+import hashlib
 import os
 import struct
 from fractions import Fraction
@@ -52,6 +53,27 @@ def test_same_input_gives_same_pictures(tmp_path):
         write_video(tmp_path / name, frames, 10)
     a, b = ([p.rgb() for _, p in read_frames(tmp_path / name)] for name in ("a.mp4", "b.mp4"))
     np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("suffix, codec", [("mkv", "libx264"), ("webm", "libvpx")])
+def test_a_damaged_stream_gives_the_same_pictures_each_time(tmp_path, monkeypatch, face_picture, suffix, codec):
+    path = tmp_path / f"clip.{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for k in range(24):
+            picture = face_picture(320, 240, [(100 + 5 * k, 120, 100)])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    data = bytearray(path.read_bytes())
+    for place in range(len(data) // 4, len(data), len(data) // 40):
+        data[place] ^= 0x55
+    path.write_bytes(data)
+    seen = set()
+    for threads in ["1"] + ["4"] * 9:
+        monkeypatch.setenv("MINDFACE_ERI_THREADS", threads)
+        seen.add(hashlib.sha256(b"".join(picture.rgb().tobytes() for _, picture in read_frames(path))).hexdigest())
+    assert len(seen) == 1
 
 
 def test_odd_sides_are_doubled_at_the_edge(tmp_path):

@@ -1,0 +1,67 @@
+# Copyright 2026 The mindface_eri authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ============================================================================
+"""Work ahead: the same items, errors at their place, nothing left behind."""
+
+import threading
+
+import pytest
+
+from mindface_eri.preprocess.ahead import ahead
+
+
+class Source:
+    """Counts; knows who ran it, how far, and whether it was closed."""
+
+    def __init__(self, stop=10**9):
+        self.made, self.threads, self.closed = 0, set(), False
+        self.items = self._items(stop)
+
+    def _items(self, stop):
+        try:
+            while self.made < stop:
+                self.threads.add(threading.get_ident())
+                self.made += 1
+                yield self.made - 1
+            raise ValueError("at the end")
+        finally:
+            self.closed = True
+
+
+def test_the_same_items_and_the_error_at_its_place():
+    source, got = Source(7), []
+    with pytest.raises(ValueError, match="at the end"):
+        got.extend(ahead(source.items))  # a list keeps what came before the error
+    assert got == list(range(7)) and source.closed
+    assert len(source.threads) == 1 and threading.get_ident() not in source.threads
+    assert not list(ahead(iter_of([]))) and list(ahead(iter_of([None, 0]))) == [None, 0]
+
+
+def iter_of(items):
+    yield from items
+
+
+def test_who_leaves_early_leaves_nothing_behind():
+    before = threading.active_count()
+    source = Source()
+    taken = ahead(source.items, steps=3)
+    assert [next(taken), next(taken)] == [0, 1] and not source.closed
+    taken.close()
+    assert source.closed and source.made <= 5 and threading.active_count() == before
+
+
+def test_nothing_runs_before_it_is_asked_for():
+    source = Source()
+    ahead(source.items).close()
+    assert source.made == 0
