@@ -28,7 +28,7 @@ import signal
 import sys
 import threading
 import warnings
-from typing import List, Optional, Sequence
+from typing import List, NoReturn, Optional, Sequence
 
 from mindface_eri import __version__
 from mindface_eri.errors import ConfigError, ERIError, readable
@@ -92,23 +92,34 @@ def _end(arguments: argparse.Namespace, error: BaseException, received: Sequence
 
 
 def _parse(argv: Sequence[str]):
+    """(arguments, what to run). Paths and options come in any order, which argparse's sub-parsers would not allow."""
+    if not argv or argv[0] not in COMMANDS:
+        _explain(argv)
+    name, words = argv[0], list(argv[1:])
+    module = importlib.import_module("mindface_eri.commands." + name.replace("-", "_"))
+    line = COMMANDS[name]
+    parser = argparse.ArgumentParser(prog=f"mindface-eri {name}", description=line[0].upper() + line[1:] + ".",
+                                     formatter_class=_HelpFormatter)
+    module.add_arguments(parser)
+    parser.add_argument("--verbose", action="store_true",
+                        help="show MindSpore's own messages, and the traceback of an error")
+    # Mixed parsing forgets, up to Python 3.11 at least, that nothing after "--" is an option.
+    arguments = parser.parse_args(words) if "--" in words else parser.parse_intermixed_args(words)
+    arguments.command, arguments.words = name, words
+    return arguments, module.run
+
+
+def _explain(argv: Sequence[str]) -> NoReturn:
+    """Ends with the list of commands, the version, or what is wrong with the first word."""
     parser = argparse.ArgumentParser(
         prog="mindface-eri", description="Emotional reaction intensity from a face and its voice, in MindSpore.",
         epilog="`mindface-eri COMMAND --help` explains a command.")
     parser.add_argument("--version", action="version", version=f"mindface_eri {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    chosen = next((word for word in argv if not word.startswith("-")), None)
-    run = None
     for name, line in COMMANDS.items():
-        subparser = commands.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".",
-                                        formatter_class=_HelpFormatter)
-        if name == chosen:
-            module = importlib.import_module("mindface_eri.commands." + name.replace("-", "_"))
-            module.add_arguments(subparser)
-            subparser.add_argument("--verbose", action="store_true",
-                                   help="show MindSpore's own messages, and the traceback of an error")
-            run = module.run
-    return parser.parse_args(argv), run
+        commands.add_parser(name, help=line, add_help=False)
+    parser.parse_args(argv)
+    parser.error("the command comes first")
 
 
 def _quieten(verbose: bool) -> None:

@@ -57,7 +57,7 @@ def run(arguments):
     _check(arguments)
     os.environ.update(environment(arguments.threads))  # before any library starts its threads
     if arguments.what is None:
-        return _run_all(sys.argv[1:])
+        return _run_all(arguments.words)
     from mindface_eri.benchmark.harness import find_torch, table
     from mindface_eri.benchmark.machine import describe, sentence
 
@@ -100,7 +100,7 @@ def _run_all(words):
 
     failed = False
     for subject in (name for name in SUBJECTS if name != "growth"):
-        command = [sys.executable, "-m", "mindface_eri.cli", words[0], subject, *words[1:]]
+        command = [sys.executable, "-m", "mindface_eri.cli", "benchmark", subject, *words]
         failed |= bool(subprocess.run(command, check=False).returncode)
         print(flush=True)
     return int(failed)

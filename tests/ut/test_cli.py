@@ -14,9 +14,11 @@
 # ============================================================================
 """The console command: help, exit statuses, and errors as sentences."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,8 +69,34 @@ def test_errors_become_a_sentence_and_a_status(monkeypatch, capsys, error, statu
         assert "disk is full (x.ckpt)" in shown
 
 
+@pytest.mark.parametrize("words, name, paths", [
+    ("predict --whole a.mp4 --model m b.mp4", "paths", ["a.mp4", "b.mp4"]),
+    ("predict --model m -- -rf.mp4", "paths", ["-rf.mp4"]),
+    ("compare a --split val b", "runs", [Path("a"), Path("b")]),
+    ("submission --labels l a.csv --out o b.csv", "predictions", [Path("a.csv"), Path("b.csv")]),
+    ("evaluate --draws 5 run", "run_folder", Path("run")),
+    ("benchmark predict --repeats 2 a.mp4 --json b.mp4", "paths", [Path("a.mp4"), Path("b.mp4")]),
+    ("benchmark --repeats 2 predict a.mp4", "paths", [Path("a.mp4")]),
+    ("benchmark --repeats 2", "paths", [])])
+def test_paths_and_options_come_in_any_order(words, name, paths):
+    arguments, _ = cli._parse(words.split())
+    assert getattr(arguments, name) == paths
+
+
+def test_all_subjects_are_measured_with_the_options_given(monkeypatch):
+    started = []
+    answer = SimpleNamespace(returncode=0)
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: started.append(command) or answer)
+    monkeypatch.setattr(sys, "argv", ["tools/benchmark.py", "--repeats", "1"])
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    assert cli.main(["benchmark", "--repeats", "1"]) == 0
+    assert [command[3:] for command in started] == [["benchmark", subject, "--repeats", "1"] for subject in (
+        "preprocess", "features", "data", "infer", "train", "predict", "route")]
+
+
 def test_wrong_usage_is_status_2():
-    for words in ([], ["fly"], ["train"]):
+    for words in ([], ["fly"], ["train"], ["--verbose", "summary"], ["--", "summary"], ["summary", "--fly"],
+                  ["predict", "--model", "m"]):
         with pytest.raises(SystemExit) as stop:
             cli.main(words)
         assert stop.value.code == 2
