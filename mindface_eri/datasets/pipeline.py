@@ -14,32 +14,28 @@
 # ============================================================================
 """MindData for training and evaluation: records in, batches out.
 
-The order of clips is drawn in Python, a function of (seed, epoch) that every rank computes alike; the rows are read by
-MindSpore's MindDataset in that order, and crops are decoded by its C++ JPEG decoder in `workers` threads. Asking only
-for `mfcc` never touches a picture.
+The order of clips is drawn in Python, a function of (seed, epoch) that every rank computes alike; `batching.py` makes
+the batches. Asking only for `mfcc` never touches a picture.
 """
 
 from __future__ import annotations
 
-import atexit
 import logging
-import threading
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from mindface_eri.config import DataConfig
-from mindface_eri.datasets.feature_sets import list_feature_sets, open_feature_set
-from mindface_eri.datasets.parts import read_rows
+from mindface_eri.datasets.batching import EXIT, BatchSource
+from mindface_eri.datasets.feature_sets import list_feature_sets
 from mindface_eri.datasets.records import Records, open_records
-from mindface_eri.datasets.transforms import FrameAugmenter, MfccAugmenter, TimeJitter, augments_frames, augments_mfcc
+from mindface_eri.datasets.transforms import ClipAugmenter
 from mindface_eri.errors import DataError
 
 LOGGER = logging.getLogger(__name__)
 
 # What `create_dataset` can give; `index` is computed, the others are stored.
 COLUMNS = ("frames", "mfcc", "present", "labels", "index", "timestamps", "boxes", "detected")
-_OF_CLIP = ("present", "labels", "index")  # those that hold nothing for each instant
 
 
 def epoch_order(count: int, *, shuffle: bool, seed: int, epoch: int, num_shards: int = 1, shard_id: int = 0,
@@ -59,78 +55,6 @@ def epoch_order(count: int, *, shuffle: bool, seed: int, epoch: int, num_shards:
         unit = whole if pad_last else num_shards
         order = np.resize(order, -(-count // unit) * unit)  # repeats cyclically
     return order[shard_id::num_shards]
-
-
-class _ExitGuard:
-    """Lets the interpreter end while an epoch is under way.
-
-    At its end MindSpore stops pipelines in the reverse order of their making: the one that reads the rows before the
-    one that asks it for them, and waits for ever where the latter is just asking. Once this guard, which runs before,
-    has closed, nobody asks any more.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._closed, self._registered = threading.Lock(), False, False
-
-    def register(self) -> None:
-        """To be called when MindSpore's own clean-up is registered: what is registered later runs earlier."""
-        if not self._registered:
-            self._registered = True
-            atexit.register(self._close)
-
-    def guard(self, records: Iterator[Any]) -> Iterator[Any]:
-        """The records, as long as the interpreter runs."""
-        while True:
-            with self._lock:
-                record = None if self._closed else next(records, None)
-            if record is None:
-                return
-            yield record
-
-    def _close(self) -> None:
-        with self._lock:
-            self._closed = True
-
-
-EXIT = _ExitGuard()
-
-
-class ClipSource:
-    """Rows of the records for MindData's GeneratorDataset; each pass is one epoch.
-
-    With `epoch` None passes count up from 0, otherwise each pass is that epoch.
-    """
-
-    def __init__(self, records: Records, rows: np.ndarray, index: np.ndarray, columns: Sequence[str], workers: int,
-                 epoch: Optional[int], order: Dict[str, Any], tagged: bool) -> None:
-        self._sets = {name: open_feature_set(records, name) for name in columns if name not in COLUMNS}
-        self._records, self._rows, self._index, self._order = records, rows, index, order
-        self._columns, self._workers, self._epoch, self._tagged = tuple(columns), workers, epoch, tagged
-        self._passes = 0
-
-    def __len__(self) -> int:
-        return len(epoch_order(len(self._rows), epoch=0, **self._order))
-
-    def __iter__(self) -> Iterator[Tuple[np.ndarray, ...]]:
-        epoch = self._passes if self._epoch is None else self._epoch
-        self._passes += 1
-        order = epoch_order(len(self._rows), epoch=epoch, **self._order)
-        stored = [name for name in self._columns if name != "index" and name not in self._sets] or ["present"]
-        records = read_rows(self._records.files, stored, self._rows[order], self._workers)
-        for record, index, row in zip(EXIT.guard(records), self._index[order], self._rows[order]):
-            record["index"] = np.int32(index)
-            record.update({name: np.array(features.values[row]) for name, features in self._sets.items()})
-            if "present" in record:
-                there = [features.present[row] for features in self._sets.values()]
-                record["present"] = np.append(record["present"], there).astype(np.float32)
-            values = tuple(self._view(name, record[name]) for name in self._columns)
-            yield (*values, np.int64(epoch), np.int64(index)) if self._tagged else values
-
-    def _view(self, name: str, value: np.ndarray) -> np.ndarray:
-        config = self._records.preprocess
-        if name == "frames" and config.storage == "raw":
-            return value.reshape(config.frames, config.face.size, config.face.size, 3)
-        return value
 
 
 def create_dataset(records: Any, split: Optional[str] = None, *, batch_size: int,
@@ -184,50 +108,15 @@ def _pipeline(records: Records, rows: np.ndarray, index: np.ndarray, columns: Se
     import multiprocessing
 
     import mindspore.dataset as ds
-    from mindspore.dataset import vision
 
     workers = max(1, min(workers, multiprocessing.cpu_count()))  # MindData refuses more
     EXIT.register()
     ds.config.set_prefetch_size(prefetch)
-    frames, mfcc = "frames" in columns and augments_frames(augment), "mfcc" in columns and augments_mfcc(augment)
-    jittered = [name for name in columns if name not in _OF_CLIP and augment.time_jitter > 0]
-    tags = ["_epoch", "_clip"] if frames or mfcc or jittered else []
-    source = ClipSource(records, rows, index, columns, workers, epoch, order, bool(tags))
-    dataset = ds.GeneratorDataset(source, [*columns, *tags], shuffle=False, num_parallel_workers=1,
-                                  python_multiprocessing=False)
-    threads = {"num_parallel_workers": workers, "python_multiprocessing": False}
-    if "frames" in columns and records.preprocess.storage == "jpeg":
-        dataset = dataset.map([vision.Decode(), _Stacked(records.preprocess.frames)], ["frames"], **threads)
-    for name in jittered:
-        dataset = dataset.map(_Tagged(TimeJitter(augment, order["seed"])), [name, *tags], **threads)
-    if frames:
-        dataset = dataset.map(_Tagged(FrameAugmenter(augment, order["seed"])), ["frames", *tags], **threads)
-    if mfcc:
-        masks = MfccAugmenter(augment, records.preprocess.audio, records.mfcc_mean, order["seed"])
-        dataset = dataset.map(_Tagged(masks), ["mfcc", *tags], **threads)
-    if tags:
-        dataset = dataset.project(list(columns))
-    return dataset.batch(order["batch_size"], drop_remainder=False, num_parallel_workers=1)
-
-
-class _Stacked:
-    """(T*S, S, 3), crops below each other, as (T, S, S, 3)."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def __call__(self, tall: np.ndarray) -> np.ndarray:
-        return tall.reshape(self._count, -1, *tall.shape[1:])
-
-
-class _Tagged:
-    """An augmentation as a map over (value, epoch, clip)."""
-
-    def __init__(self, augmenter: Any) -> None:
-        self._augmenter = augmenter
-
-    def __call__(self, value: np.ndarray, epoch: np.ndarray, clip: np.ndarray) -> Tuple[np.ndarray, ...]:
-        return self._augmenter(value, int(epoch), int(clip)), epoch, clip
+    augmenter = ClipAugmenter(augment, records.preprocess.audio, records.mfcc_mean, order["seed"])
+    source = BatchSource(records, rows, index, columns, lambda number: epoch_order(len(rows), epoch=number, **order),
+                         order["batch_size"], workers, epoch, augmenter)
+    return ds.GeneratorDataset(source, list(columns), shuffle=False, num_parallel_workers=1,
+                               python_multiprocessing=False)
 
 
 def _labelled(records: Records, rows: np.ndarray, index: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

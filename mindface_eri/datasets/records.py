@@ -37,6 +37,7 @@ from mindface_eri.config import PreprocessConfig, from_dict
 from mindface_eri.constants import SPLITS
 from mindface_eri.datasets.parts import part_sizes, read_rows
 from mindface_eri.errors import ConfigError, DataError
+from mindface_eri.preprocess.storage import decode_jpeg
 
 FORMAT = 1
 
@@ -116,16 +117,27 @@ class Records:
         """Reads clips one by one, frames decoded to (T, S, S, 3) uint8."""
         for record in read_rows(self.files, columns, self.rows(ids)):
             if "frames" in record:
-                record["frames"] = self._decode(record["frames"])
+                record["frames"] = self.crops(record["frames"])
             yield record
 
-    def _decode(self, stored: np.ndarray) -> np.ndarray:
-        if self.preprocess.storage == "jpeg":
+    def crops(self, stored: np.ndarray, out: Optional[np.ndarray] = None) -> np.ndarray:
+        """(T, S, S, 3) uint8: what the column `frames` of a record holds; written to `out` where that is given.
+
+        Raises:
+            DataError: it is no JPEG of that many crops.
+        """
+        size = self.preprocess.face.size
+        out = np.empty((self.preprocess.frames, size, size, 3), np.uint8) if out is None else out
+        if self.preprocess.storage == "raw":
+            out[...] = stored.reshape(out.shape)
+            return out
+        try:
+            return decode_jpeg(stored, size, out)
+        except ImportError:  # training needs no OpenCV: MindSpore's decoder gives the same pixels, a little slower
             from mindspore.dataset import vision
 
-            stored = np.asarray(vision.Decode()(stored))  # (T*S, S, 3)
-        size = self.preprocess.face.size
-        return stored.reshape(self.preprocess.frames, size, size, 3)
+            out[...] = np.asarray(vision.Decode()(stored)).reshape(out.shape)
+            return out
 
 
 def open_records(path: object) -> Records:

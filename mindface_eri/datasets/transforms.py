@@ -20,6 +20,8 @@ again when training is taken up where it stopped.
 
 from __future__ import annotations
 
+from typing import Mapping
+
 import numpy as np
 
 from mindface_eri.config import AudioConfig, DataConfig
@@ -28,14 +30,27 @@ from mindface_eri.config import AudioConfig, DataConfig
 _FRAMES, _MFCC, _TIME = 0, 1, 2
 
 
-def augments_frames(config: DataConfig) -> bool:
-    """Whether the configuration asks for any change of the crops."""
-    return config.flip > 0 or config.colour > 0
+_OF_CLIP = ("present", "labels", "index")  # columns that hold nothing for each instant
 
 
-def augments_mfcc(config: DataConfig) -> bool:
-    """Whether the configuration asks for any mask on the MFCC stacks."""
-    return config.mfcc_time_masks > 0 or config.mfcc_feature_masks > 0
+class ClipAugmenter:
+    """All augmentations that a configuration asks for, on whatever columns there are."""
+
+    def __init__(self, config: DataConfig, audio: AudioConfig, mean: np.ndarray, seed: int) -> None:
+        self._jitter = TimeJitter(config, seed) if config.time_jitter > 0 else None
+        self._frames = FrameAugmenter(config, seed) if config.flip > 0 or config.colour > 0 else None
+        masked = config.mfcc_time_masks > 0 or config.mfcc_feature_masks > 0
+        self._mfcc = MfccAugmenter(config, audio, mean, seed) if masked else None
+
+    def __call__(self, clip: Mapping[str, np.ndarray], epoch: int, index: int) -> None:
+        """Changes the arrays of a clip, (T, ...) each but those of `present`, `labels` and `index`, in place."""
+        if self._jitter:
+            for name in clip.keys() - _OF_CLIP:
+                clip[name][...] = self._jitter(clip[name], epoch, index)
+        if self._frames and "frames" in clip:
+            clip["frames"][...] = self._frames(clip["frames"], epoch, index)
+        if self._mfcc and "mfcc" in clip:
+            clip["mfcc"][...] = self._mfcc(clip["mfcc"], epoch, index)
 
 
 class TimeJitter:

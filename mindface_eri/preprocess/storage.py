@@ -12,9 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ============================================================================
-"""A clip's crops as one JPEG, which MindData's C++ decoder reads back in one call."""
+"""A clip's crops as one JPEG, written and read back in one call."""
 
 from __future__ import annotations
+
+from typing import Optional, Union
 
 import numpy as np
 
@@ -52,15 +54,20 @@ def encode_jpeg(frames: np.ndarray, quality: int) -> bytes:
     return data.tobytes()
 
 
-def decode_jpeg(data: bytes, size: int) -> np.ndarray:
+def decode_jpeg(data: Union[bytes, np.ndarray], size: int, out: Optional[np.ndarray] = None) -> np.ndarray:
     """(T, size, size, 3) uint8 RGB: the crops that `encode_jpeg` wrote.
 
+    Args:
+        out: a contiguous array of that shape which receives them, such as a clip's place in a batch.
+
     Raises:
-        DataError: the bytes are no JPEG of the expected width.
+        DataError: the bytes are no JPEG of the expected shape.
     """
     import cv2
 
-    tall = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if tall is None or tall.shape[1] != size or tall.shape[0] % size:
-        raise DataError(f"not a JPEG of crops of {size} pixels: {None if tall is None else tall.shape}")
-    return np.ascontiguousarray(tall[:, :, ::-1]).reshape(-1, size, size, 3)
+    tall = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)  # (T*S, S, 3), BGR
+    if tall is None or tall.shape[1] != size or tall.shape[0] % size or out is not None and out.size != tall.size:
+        raise DataError(f"not a JPEG of {'' if out is None else f'{len(out)} '}crops of {size} pixels: "
+                        f"{None if tall is None else tall.shape}")
+    target = np.empty_like(tall) if out is None else out.reshape(tall.shape)
+    return cv2.cvtColor(tall, cv2.COLOR_BGR2RGB, dst=target).reshape(-1, size, size, 3)

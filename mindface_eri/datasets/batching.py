@@ -1,0 +1,162 @@
+# Copyright 2026 The mindface_eri authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ============================================================================
+"""Batches for MindData: records are read in the order of an epoch, and crops are decoded straight into their batch."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from mindface_eri.datasets.feature_sets import open_feature_set
+from mindface_eri.datasets.parts import ARRAYS, read_rows
+from mindface_eri.datasets.records import Records
+from mindface_eri.datasets.transforms import ClipAugmenter
+
+Batch = Dict[str, np.ndarray]
+
+
+class _ExitGuard:
+    """Lets the interpreter end while an epoch is under way.
+
+    At its end MindSpore stops pipelines in the reverse order of their making: the one that reads the rows before the
+    one that asks it for them, and waits for ever where the latter is just asking. Once this guard, which runs before,
+    has closed, nobody asks any more.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._closed, self._registered = threading.Lock(), False, False
+
+    def register(self) -> None:
+        """To be called when MindSpore's own clean-up is registered: what is registered later runs earlier."""
+        if not self._registered:
+            self._registered = True
+            atexit.register(self._close)
+
+    def guard(self, records: Iterator[Any]) -> Iterator[Any]:
+        """The records, as long as the interpreter runs."""
+        while True:
+            with self._lock:
+                record = None if self._closed else next(records, None)
+            if record is None:
+                return
+            yield record
+
+    def _close(self) -> None:
+        with self._lock:
+            self._closed = True
+
+
+EXIT = _ExitGuard()
+
+
+class BatchSource:
+    """Whole batches of the records for MindData's GeneratorDataset; each pass is one epoch.
+
+    A batch is allocated once. MindSpore's MindDataset reads the rows, and `workers` threads decode and augment each
+    clip in its place of the batch (OpenCV leaves Python's lock alone meanwhile). The next batch is begun before one is
+    handed over, so that the threads always have work.
+
+    Args:
+        rows, index: of each clip, its number in the records and what the column `index` says.
+        order: positions of an epoch's clips, given its number; each epoch has equally many.
+        epoch: None means that passes count up from 0, otherwise each pass is that epoch.
+    """
+
+    def __init__(self, records: Records, rows: np.ndarray, index: np.ndarray, columns: Sequence[str],
+                 order: Callable[[int], np.ndarray], batch_size: int, workers: int, epoch: Optional[int],
+                 augmenter: ClipAugmenter) -> None:
+        self._records, self._rows, self._index, self._columns = records, rows, index, tuple(columns)
+        self._order, self._size, self._workers = order, batch_size, workers
+        self._epoch, self._augmenter, self._passes = epoch, augmenter, 0
+        shapes = _shapes(records)
+        self._stored = {name: shapes[name] for name in columns if name in shapes}
+        self._sets = [open_feature_set(records, name) for name in columns if name not in shapes and name != "index"]
+
+    def __len__(self) -> int:
+        return -(-len(self._order(0)) // self._size)
+
+    def __iter__(self) -> Iterator[Tuple[np.ndarray, ...]]:
+        epoch = self._passes if self._epoch is None else self._epoch
+        self._passes += 1
+        order = self._order(epoch)
+        records = EXIT.guard(read_rows(self._records.files, list(self._stored) or ["present"], self._rows[order],
+                                       self._workers))
+        with ThreadPoolExecutor(self._workers) as pool:
+            ahead = None
+            for start in range(0, len(order), self._size):
+                begun = self._begin(pool, records, order[start:start + self._size], epoch)
+                if begun is None:
+                    return
+                if ahead is not None:
+                    yield self._finish(*ahead)
+                ahead = begun
+            yield self._finish(*ahead)
+
+    def _begin(self, pool: ThreadPoolExecutor, records: Iterator[Batch], positions: np.ndarray, epoch: int
+               ) -> Optional[Tuple[Batch, List[Future]]]:
+        """A batch, and what is still being done to it; None once the interpreter ends."""
+        batch, work = self._allocate(positions), []
+        for place, position in enumerate(positions):
+            record = next(records, None)
+            if record is None:
+                return None
+            clip = {name: values[place] for name, values in batch.items()}
+            index = int(self._index[position])
+            if "frames" not in clip:  # too little to be worth another thread
+                self._fill(clip, record, epoch, index)
+                continue
+            try:
+                work.append(pool.submit(self._fill, clip, record, epoch, index))
+            except RuntimeError:  # thread pools close before the guard does
+                return None
+        return batch, work
+
+    def _allocate(self, positions: np.ndarray) -> Batch:
+        """A batch in which the columns of the stored records are still empty."""
+        rows, count = self._rows[positions], len(positions)
+        batch = {name: np.empty((count, *shape), ARRAYS.get(name, np.float32)) for name, shape in self._stored.items()}
+        batch["index"] = self._index[positions].astype(np.int32)
+        for features in self._sets:
+            batch[features.name] = features.values[rows]
+        if self._sets and "present" in batch:
+            there = np.stack([features.present[rows] for features in self._sets], axis=1)
+            batch["present"] = np.concatenate([batch["present"], there], axis=1, dtype=np.float32)
+        return batch
+
+    def _fill(self, clip: Batch, record: Batch, epoch: int, index: int) -> None:
+        """Puts a record into its places of a batch, and augments it there."""
+        for name in self._stored:
+            if name == "frames":
+                self._records.crops(record[name], clip[name])
+            else:
+                clip[name][:len(record[name])] = record[name]  # `present` goes on with the feature sets
+        self._augmenter(clip, epoch, index)
+
+    def _finish(self, batch: Batch, work: Sequence[Future]) -> Tuple[np.ndarray, ...]:
+        for task in work:
+            task.result()
+        return tuple(batch[name] for name in self._columns)
+
+
+def _shapes(records: Records) -> Dict[str, Tuple[int, ...]]:
+    """Shape of each stored column of one clip."""
+    config = records.preprocess
+    count, size = config.frames, config.face.size
+    return {"frames": (count, size, size, 3), "mfcc": (count, config.audio.features), "present": (2,),
+            "labels": (len(records.emotions),), "timestamps": (count,), "boxes": (count, 4), "detected": (count,)}
