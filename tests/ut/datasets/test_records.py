@@ -14,6 +14,7 @@
 # ============================================================================
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -51,6 +52,14 @@ def test_raw_records_give_back_every_byte(tmp_path, tiny, extractor, corpus_writ
             assert record[name].dtype == getattr(clip, name).dtype
         np.testing.assert_array_equal(record["labels"], records.all_labels[i])
     assert i == 5
+
+
+def test_without_opencv_the_crops_are_the_same(records_folder, monkeypatch):
+    records = open_records(records_folder)
+    with_it = [record["frames"] for record in records.read(records.ids(), ["frames"])]
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    for frames, record in zip(with_it, records.read(records.ids(), ["frames"])):
+        np.testing.assert_array_equal(record["frames"], frames)
 
 
 def test_jpeg_records_are_close_and_the_rest_exact(records_folder, tiny, content):

@@ -189,3 +189,12 @@ def test_jpeg_keeps_crops_apart(clip):
             encode_jpeg(bad, 90)
     with pytest.raises(DataError):
         decode_jpeg(b"no jpeg", 112)
+
+
+def test_jpeg_is_decoded_in_place(clip):
+    data, batch = encode_jpeg(clip.frames, 95), np.zeros((2, *clip.frames.shape), np.uint8)
+    decode_jpeg(data, 112, batch[1])
+    np.testing.assert_array_equal(batch[1], decode_jpeg(data, 112))
+    assert not batch[0].any()
+    with pytest.raises(DataError, match="not a JPEG of 2 crops"):
+        decode_jpeg(data, 112, np.empty((2, 112, 112, 3), np.uint8))
