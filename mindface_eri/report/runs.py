@@ -110,13 +110,16 @@ def evaluate_run(run: os.PathLike, records: Optional[os.PathLike] = None, split:
     """Lets a run predict a split, writes predictions_<split>.csv, and puts the labels beside it.
 
     Args:
-        records: folder of records; without it, those the run was trained on.
+        run: run folder or `.ckpt` file.
+        records: folder of records; without it, those the run was trained on. Its splits are cut anew where the run's
+            were (`data.folds`).
         labels: CSV of labels that takes the place of the records' own.
     """
     from mindface_eri.runner.evaluator import evaluate, resolve_records  # brings MindSpore with it
-    from mindface_eri.runner.run_folder import run_config
+    from mindface_eri.runner.run_folder import find_checkpoint, run_config
 
-    found = resolve_records(records, run_config(run) if Path(run).is_dir() else Config())
+    _, folder = find_checkpoint(run)  # a checkpoint that lies in a run folder keeps to the folds of that run
+    found = resolve_records(records, run_config(folder.path) if folder else Config())
     result = evaluate(run, found, split, device=device)
     truth = _truth_of_table(labels, result.emotions) if labels is not None else \
         _truth_of_records(found, result.ids, [split] * len(result.ids))

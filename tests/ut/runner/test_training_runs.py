@@ -33,6 +33,7 @@ from mindface_eri.errors import CheckpointError, ConfigError, DataError
 from mindface_eri.loss import create_loss
 from mindface_eri.metrics import PearsonMetric
 from mindface_eri.models.registry import create_model
+from mindface_eri.report.runs import evaluate_run
 from mindface_eri.runner import trainer
 from mindface_eri.runner.checkpoint import read_checkpoint
 from mindface_eri.runner.evaluator import evaluate
@@ -234,6 +235,10 @@ def test_a_run_on_a_fold_is_evaluated_on_that_fold(tiny, tmp_path):
     assert again.mean == pytest.approx(result.best_metric, abs=1e-6)
     held_out = evaluate(result.run.path, split="test")
     assert held_out.labelled and not set(held_out.ids) & set(again.ids)
+    for given in (result.run.path, result.run.checkpoint("last")):
+        for records in (None, tiny.records):
+            scored = evaluate_run(given, records, "test")
+            assert scored.ids == held_out.ids  # and not the records' own test split, some of which was trained on
     said = []
     extract_features(result.run.path, splits=("train",), notify=said.append)
     assert said[0].startswith(f"features of {31 - len(held_out.ids) - len(again.ids)} train clips")
