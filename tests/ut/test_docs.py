@@ -14,7 +14,7 @@
 # ============================================================================
 """Pages are true: commands parse, code compiles, links lead somewhere, quoted values and messages are ours.
 
-tests/st/test_pages.py runs what the pages show.
+tests/st/test_pages.py runs every block of bash and Python that does not say why it cannot be run.
 """
 
 import ast
@@ -77,6 +77,27 @@ def test_shell_blocks_hold_nothing_unknown(page):
         for line in filter(None, block.replace("\\\n", " ").splitlines()):
             word = re.sub(r"^([A-Z_]+=\S+ )*", "", line).split()[0]
             assert word.startswith(("#", "mindface-eri", "python", ".venv/")) or word in OTHERS, f"{page.name}: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, **IDS)
+def test_nothing_that_can_be_run_hides_from_being_run(page):
+    """In a block of another language, indented, or behind a note without a reason or apart from its block."""
+    text = page.read_text(encoding="utf-8")
+    opening = re.findall(r"^ *```(.*)$", text, re.M)[::2]
+    assert all(re.match(r"(bash|python|text|csv)\b", language) for language in opening), opening
+    good = re.findall(r"^<!-- not run: \w[^>]+ -->\n```(?:bash|python)$", text, re.M)
+    assert len(good) == len(re.findall("<!-- *not run", text)), "write <!-- not run: why --> right above a block"
+    rest = re.sub(r"^```(bash|python)\b.*?^```$", "", text, flags=re.M | re.S)
+    assert not re.findall(r"^[ $]*(?:mindface-eri|msrun|python) .*", rest, re.M)
+
+
+@pytest.mark.parametrize("page", PAGES, **IDS)
+def test_targets_of_make_are_there_and_run_by_ci(page):
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.M))
+    by_ci = set(re.findall(r"^make ([a-z-]+)", (ROOT / ".ci" / "run").read_text(), re.M))
+    named = set(re.findall(r"(?:^ {4}|`|^)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.M))
+    assert named <= targets
+    assert named <= by_ci | {"docs", "bench"}  # docs is a part of test; bench takes hours
 
 
 @pytest.mark.parametrize("page", PAGES, **IDS)
