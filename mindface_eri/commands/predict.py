@@ -65,6 +65,7 @@ def run(arguments):
                       figure=arguments.figure)
     if predictor.model.features:
         rows = predictor.predict([(job.source, job.separate_sound) for job in jobs], folders)
+        _tell_missing(rows, folders)
     else:
         rows = predict_jobs(jobs, predictor, window=arguments.window, hop=arguments.hop, whole=arguments.whole,
                         batch_size=arguments.batch_size, workers=min(arguments.workers, 4 * cores()), look=look,
@@ -101,7 +102,19 @@ def _check_features(arguments, model, folders):
     asked = [name for name in ("report", "overlay", "figure", "window", "hop") if getattr(arguments, name)]
     if model.features and asked:
         raise ConfigError(f"--{asked[0]}: {model.name} takes features of other programs, for which there are rows "
-                          "only: leave it out, or use a model of the clip alone")
+                          "only, one a clip: leave it out, or use a model of the clip alone")
+
+
+def _tell_missing(rows, folders):
+    """Says for how many of the clips that were answered a set has no file: a wrong folder looks like that."""
+    from mindface_eri.deploy.runtime import features_file
+
+    answered = [row["File_ID"] for row in rows if not row.get("error")]
+    for name, folder in folders.items():
+        missing = sum(features_file(folder, clip) is None for clip in answered)
+        if missing:
+            print(f"mindface-eri predict: {folder} has no file for {missing} of {len(answered)} clips; they are "
+                  f"answered without {name}", file=sys.stderr)
 
 
 class _Progress:

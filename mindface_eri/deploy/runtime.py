@@ -95,13 +95,15 @@ class Predictor:
             features: by name of its feature set, a folder with a CSV for each clip, named after it.
 
         Raises:
-            DataError: the network takes a feature set and no folder is named for it.
+            DataError: the network takes a feature set and no folder, or one that is not there, is named for it.
         """
         for name in self.model.features:
             if name not in features:
                 raise DataError(f"{self.model.name} takes the feature set {name!r}, which other programs compute: name "
                                 f"the folder of its CSV files, one a clip ({name}=FOLDER), or evaluate the network on "
                                 "records that have it")
+            if not Path(features[name]).is_dir():
+                raise DataError(f"feature set {name!r}: {features[name]} is no folder; name the one of its CSV files")
         return [self._row(*(path if isinstance(path, tuple) else (path, None)), features) for path in paths]
 
     def _row(self, path: os.PathLike, audio_path: Optional[os.PathLike], features: Mapping[str, os.PathLike]
@@ -129,13 +131,18 @@ class Predictor:
         """A clip's features (T, F); None where it has no file and the network can do without."""
         from mindface_eri.datasets.feature_files import Layout
 
-        path = next((folder / file for file in (f"{clip_id}.csv", f"[{clip_id}].csv") if (folder / file).is_file()),
-                    None)
+        path = features_file(folder, clip_id)
         if path is not None:
             return Layout.of(self.features[name]).read(path, timestamps)
         if "present" in self.model.inputs:
             return None
         raise DataError(f"{folder}: no {clip_id}.csv there, and {self.model.name} needs it")
+
+
+def features_file(folder: os.PathLike, clip_id: str) -> Optional[Path]:
+    """The CSV file of a clip's features in a set's folder, if there is one."""
+    paths = (Path(folder) / name for name in (f"{clip_id}.csv", f"[{clip_id}].csv"))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def modalities_needed(predictor: Any) -> List[int]:

@@ -186,6 +186,8 @@ def test_a_network_of_three_branches_leaves_the_house(tmp_path):
         assert predictor.features == {"fau": ABOUT}
         with pytest.raises(DataError, match=r"takes the feature set 'fau'.*fau=FOLDER"):
             predictor.predict(["clip.mp4"])
+        with pytest.raises(DataError, match="'fau': .*nowhere is no folder"):
+            predictor.predict(["clip.mp4"], {"fau": tmp_path / "nowhere"})
         with pytest.raises(DataError, match="fau is missing"):
             predictor.predict_arrays(inputs["frames"], inputs["mfcc"])
     import onnx

@@ -170,3 +170,41 @@ def test_overlay_draws_where_the_face_is(make_clip):
     assert (held[10, 10:40].sum(1) > 0).all()
     assert held[20:30, 20:30].sum() == 0  # a held face has its box, and no points that nobody saw
     assert detected[13:37, 13:37].sum() > 0
+
+
+@pytest.fixture()
+def multi(monkeypatch, predictor):
+    """`load_predictor` gives one of a network with a branch of the feature set `fau`."""
+    import mindface_eri.deploy.runtime as runtime
+
+    model = runtime.ModelConfig(name="eri_multi_branch", features=("fau",), feature_widths=(1,), frames=4)
+    layout = {"columns": ["AU01"], "time_column": "t", "unit": "s", "method": "linear"}
+    found = runtime.Predictor(None, model, predictor.preprocess, features={"fau": layout})
+    monkeypatch.setattr(found, "predict_arrays", lambda frames, mfcc, present, fau: np.full(
+        (1, len(model.emotions)), 0.1 * present[0, 2] + fau.mean()))
+    monkeypatch.setattr(runtime, "load_predictor", lambda path: found)
+
+
+def test_networks_of_feature_sets_answer_with_rows_and_say_which_they_lack(multi, tmp_path, faceless_video, capsys):
+    (tmp_path / "clips").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "clips" / f"{name}.mp4").write_bytes(faceless_video.read_bytes())
+    (tmp_path / "fau").mkdir()
+    (tmp_path / "fau" / "[a].csv").write_text("t,AU01\n0,0.5\n4,0.5\n")
+    words = ["predict", str(tmp_path / "clips"), "--model", "run", "--format", "json"]
+    assert main([*words, "--features", f"fau={tmp_path / 'fau'}"]) == 0
+    shown = capsys.readouterr()
+    assert [row["Fear"] for row in json.loads(shown.out)] == pytest.approx([0.6, 0.0])
+    assert f"{tmp_path / 'fau'} has no file for 1 of 2 clips; they are answered without fau" in shown.err
+
+
+def test_networks_of_feature_sets_refuse_what_they_cannot_answer(multi, tmp_path, faceless_video, capsys):
+    words = ["predict", str(faceless_video), "--model", "run"]
+    for more, said in ((["--features", f"fau={tmp_path / 'nowhere'}"], "nowhere is no folder"),
+                       ([], "takes the feature set 'fau', which other programs compute: name the folder"),
+                       (["--report", str(tmp_path / "page.html"), "--features", f"fau={tmp_path}"],
+                        "--report: eri_multi_branch takes features of other programs, for which there are rows only"),
+                       (["--features", f"gaze={tmp_path}"], "--features gaze: eri_multi_branch takes fau")):
+        assert main([*words, *more]) in (1, 2)
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1
