@@ -64,7 +64,7 @@ def create_dataset(records: Any, split: Optional[str] = None, *, batch_size: int
                    prefetch: int = 4, seed: int = 0, epoch: Optional[int] = None,
                    augment: Optional[DataConfig] = None, drop_remainder: Optional[bool] = None,
                    pad_last: bool = False) -> Any:
-    """A MindData dataset of batches, for `mindspore.train.Model` or a loop of one's own.
+    """A MindData dataset whose rows are whole batches, for `mindspore.train.Model` or a loop of one's own.
 
     Args:
         records: an opened record folder, or its path.
