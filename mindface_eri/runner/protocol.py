@@ -48,6 +48,9 @@ STAGES = {"visual": "eri_visual", "acoustic": "eri_acoustic", "fusion": "eri_dua
 SET_STAGES = {"features": "eri_features", "multi": "eri_multi_branch"}  # of feature sets
 MODELS = {**STAGES, **SET_STAGES}
 _LIKE = {"features": "acoustic", "multi": "fusion"}  # whose recipe serves where there is none of its own
+# What a recipe, or --set, says of the visual stem is not for stages that have none.
+_STEMLESS = ("acoustic", "features")
+_NO_STEM = {"model.stem_checkpoint": None, "model.freeze_stem": False, "model.recompute_stem": False}
 P_BOTH = (1.0, 0.9, 0.8)  # p_m of table 2
 FOLDS = 5  # of table 3, where the recipe's data.folds names no other number
 SUBJECT_COLUMNS = ("subject", "speaker")  # what a column that names people is called
@@ -111,7 +114,8 @@ class Protocol:
         """A stage's recipe on these records, with dotted `values` on top."""
         fixed = {"model.name": MODELS[stage], "model.emotions": self.records.emotions, "model.features": (),
                  "data.records": str(self.records.path), **({"runtime.device": self.device} if self.device else {})}
-        return load_config(self.recipes[stage], self.overrides, {**fixed, **(values or {})})
+        stem = _NO_STEM if stage in _STEMLESS else {}
+        return load_config(self.recipes[stage], self.overrides, {**fixed, **stem, **(values or {})})
 
     def steps(self) -> List[Step]:
         """All trainings that the tables need, each after those that it builds on."""

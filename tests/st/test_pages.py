@@ -56,8 +56,6 @@ APPENDED = (
     (r"data\.group=Subject", "--set data.group=Age"),  # the generated corpus names no subjects
     (r"^mindface-eri benchmark", "--repeats 1 --config configs/eri_paper_fusion.yaml"),
     (r"^mindface-eri benchmark data", "--clips 8"))
-FAULTS = {"docs/reproducing.md": pytest.mark.xfail(
-    reason="reproduce gives --set model.stem_checkpoint to the acoustic stage too, which refuses it")}
 DONE = set()  # a line that two pages show is run once, and so are lines that differ in their device alone
 
 
@@ -182,8 +180,7 @@ def place(world, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [pytest.param(page, marks=FAULTS.get(page, ())) for page in PAGES
-                                  if page != "README.md"])
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "README.md"])
 def test_what_a_page_shows_can_be_done(page, place, capsys):
     BEFORE.get(page, lambda: None)()
     names = run_page(page)

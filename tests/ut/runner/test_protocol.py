@@ -28,6 +28,7 @@ from mindface_eri.constants import EMOTIONS
 from mindface_eri.datasets.feature_import import add_features
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import ConfigError, DataError
+from mindface_eri.models.registry import check
 from mindface_eri.runner import protocol as module
 from mindface_eri.runner.protocol import Protocol, choose_recipes, find_group, run_protocol
 from mindface_eri.runner.run_folder import RunFolder
@@ -57,6 +58,16 @@ def test_tables_need_their_trainings_in_order(make):
     assert names(make(2)) == [*branches, "seed-0/fusion-pm1.0", "seed-0/fusion-pm0.8"]  # the recipe's own p_m is 0.9
     assert names(make(3)) == [f"fold-{k}/{stage}" for k in range(5) for stage in ("visual", "acoustic", "fusion")]
     assert len(names(make(1, 2, 3, 4, seeds=(0, 1, 2)))) == 3 * 5 + 5 * 3
+
+
+def test_the_visual_stem_is_for_stages_that_have_one(make):
+    """As the README shows it: one --set for all stages. A stage without a stem refuses what is said of it."""
+    steps = {step.name: step.config.model for step in make(1, overrides=("model.stem_checkpoint=stem.ckpt",
+                                                                         "model.recompute_stem=true")).steps()}
+    for model in steps.values():
+        check(model)
+    assert {name: model.stem_checkpoint for name, model in steps.items()} == {
+        "seed-0/visual": "stem.ckpt", "seed-0/acoustic": None, "seed-0/fusion": "stem.ckpt"}
 
 
 def test_what_each_training_is_told(make, tmp_path):
