@@ -76,7 +76,8 @@ def job(name, tiny, out):
 
 
 def visible_files_are_whole(out):
-    for path in [path for path in out.rglob("*") if not path.name.startswith(".") and "work" not in path.parts]:
+    hidden = re.compile(r"(^|/)(\.|work(/|$))")
+    for path in [path for path in out.rglob("*") if not hidden.search(path.relative_to(out).as_posix())]:
         if path.suffix in (".html", ".json", ".yaml", ".csv"):
             assert path.read_bytes().strip(), path
         if path.suffix == ".html":
