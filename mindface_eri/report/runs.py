@@ -24,7 +24,7 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from mindface_eri.config import Config, load_config
+from mindface_eri.config import load_config
 from mindface_eri.datasets.folds import fold_splits
 from mindface_eri.datasets.predictions import read_predictions
 from mindface_eri.datasets.records import Records, open_records
@@ -115,14 +115,11 @@ def evaluate_run(run: os.PathLike, records: Optional[os.PathLike] = None, split:
             were (`data.folds`).
         labels: CSV of labels that takes the place of the records' own.
     """
-    from mindface_eri.runner.evaluator import evaluate, resolve_records  # brings MindSpore with it
-    from mindface_eri.runner.run_folder import find_checkpoint, run_config
+    from mindface_eri.runner.evaluator import evaluate  # brings MindSpore with it
 
-    _, folder = find_checkpoint(run)  # a checkpoint that lies in a run folder keeps to the folds of that run
-    found = resolve_records(records, run_config(folder.path) if folder else Config())
-    result = evaluate(run, found, split, device=device)
+    result = evaluate(run, records, split, device=device)
     truth = _truth_of_table(labels, result.emotions) if labels is not None else \
-        _truth_of_records(found, result.ids, [split] * len(result.ids))
+        _truth_of_records(result.records, result.ids, [split] * len(result.ids))
     return truth.match(str(result.path or run), result.ids, result.emotions, np.asarray(result.predictions, np.float64))
 
 

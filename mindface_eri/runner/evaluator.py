@@ -50,6 +50,7 @@ class EvaluationResult:
     predictions: np.ndarray  # (N, E)
     labels: np.ndarray  # (N, E), NaN where unknown
     path: Optional[Path]  # the table of predictions; None where none was written
+    records: Records  # whose split it is, cut as the run's folds were
 
     @property
     def labelled(self) -> bool:
@@ -107,7 +108,7 @@ def evaluate(run: os.PathLike, records: Optional[RecordsLike] = None, split: str
     if path is not None and context.is_main:
         write_predictions(path, batches.ids[split], trained.model.emotions, predictions)
     return EvaluationResult(split=split, emotions=trained.model.emotions, ids=tuple(batches.ids[split]),
-                            predictions=predictions, labels=batches.labels(split), path=path)
+                            predictions=predictions, labels=batches.labels(split), path=path, records=records)
 
 
 def predict_split(network: nn.Cell, batches, split: str, batch_size: int, context: Context,
