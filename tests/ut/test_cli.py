@@ -25,6 +25,7 @@ import pytest
 import mindface_eri
 from mindface_eri import cli
 from mindface_eri.errors import ConfigError, MediaError
+from mindface_eri.runner import context
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -105,3 +106,49 @@ def test_wrong_usage_is_status_2():
 @pytest.mark.parametrize("name", sorted(set(mindface_eri.__all__) - {"__version__"}))
 def test_every_public_name_exists(name):
     assert callable(getattr(mindface_eri, name))
+
+
+@pytest.mark.parametrize("words, device", [
+    ("summary", "auto"), ("evaluate r", "auto"), ("evaluate r --device Ascend", "Ascend")])
+def test_the_device_is_made_ready_where_a_command_names_one(words, device, monkeypatch):
+    made = []
+    monkeypatch.setattr(context, "prepare_device", made.append)
+    for command in ("summary", "evaluate"):
+        monkeypatch.setattr(f"mindface_eri.commands.{command}.run", lambda arguments: made.append("run"))
+    cli.main(words.split())
+    assert made == [device, "run"]
+
+
+def test_help_shows_defaults_where_there_is_one_to_speak_of(capsys):
+    for command in cli.COMMANDS:
+        with pytest.raises(SystemExit):
+            cli.main([command, "--help"])
+        shown = " ".join(capsys.readouterr().out.split())
+        line = cli.COMMANDS[command]
+        assert f"{line[0].upper()}{line[1:]}." in shown
+        assert not any(f"(default: {nothing})" in shown for nothing in (None, False, []))
+        assert ("(default: 160)" in shown) == (command == "synthesize")
+        assert "--verbose show MindSpore's own messages, and the traceback of an error" in shown
+
+
+def test_the_list_of_commands_and_the_version(capsys):
+    for words, status in (["--help"], 0), (["--version"], 0), ([], 2), (["--verbose", "summary"], 2):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(words)
+        assert stop.value.code == status
+        out, shown = capsys.readouterr()
+        if words == ["--help"]:
+            text = " ".join(out.split())
+            assert all(f"{name} {line}" in text for name, line in cli.COMMANDS.items())
+        if words == ["--version"]:
+            assert out == f"mindface_eri {mindface_eri.__version__}\n"
+        if status:
+            assert out == "" and "mindface-eri: error:" in shown
+
+
+def test_without_words_those_of_the_shell_are_taken(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["mindface-eri", "--version"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"mindface_eri {mindface_eri.__version__}\n"

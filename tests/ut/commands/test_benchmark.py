@@ -38,7 +38,8 @@ def environment(monkeypatch):
 
 
 @pytest.mark.parametrize("words, target, expected", [
-    ("preprocess a b", "preprocess.benchmark_preprocess", {"paths": [A, B], "repeats": 3, "config": Config().preprocess}),
+    ("preprocess a b", "preprocess.benchmark_preprocess",
+     {"paths": [A, B], "repeats": 3, "config": Config().preprocess}),
     ("preprocess a --repeats 5", "preprocess.benchmark_preprocess", {"paths": [A], "repeats": 5}),
     ("features", "features.benchmark_features", {"repeats": 3, "config": Config().preprocess}),
     ("features --repeats 5", "features.benchmark_features", {"repeats": 5}),

@@ -45,20 +45,21 @@ def recipe(tmp_path):
 def test_a_training_is_told_what_the_options_say(stand_in, status, recipe):
     calls = stand_in(TRAIN, trained())
     stand_in(CURVES, Path("o/learning_curves.png"))
-    assert status("train", "--config", recipe, "--out", "o", "--set", "train.lr=0.25", "--set", "data.workers=3")[0] == 0
+    words = ["train", "--config", recipe, "--out", "o"]
+    assert status(*words, "--set", "train.lr=0.25", "--set", "data.workers=3")[0] == 0
     config = calls[0]["config"]
     assert (config.train.lr, config.train.epochs, config.data.workers, config.data.records) == (0.25, 9, 3, "old")
     assert (config.train.visual_run, config.train.acoustic_run, config.train.features_runs) == ("old", None, ())
     assert config.runtime.device == "auto"
     assert (calls[0]["out"], calls[0]["resume"], calls[0]["profile_data"]) == (Path("o"), False, False)
-    status("train", "--config", recipe, "--out", "o", "--data", "d", "--visual-run", "v", "--acoustic-run", "a",
+    status(*words, "--data", "d", "--visual-run", "v", "--acoustic-run", "a",
            "--features-run", "f", "--features-run", "g", "--device", "CPU", "--resume", "--set", "data.records=x",
            "--set", "runtime.device=GPU")
     config = calls[1]["config"]
     assert (config.data.records, config.train.visual_run, config.train.acoustic_run) == ("d", "v", "a")
     assert (config.train.features_runs, config.runtime.device) == (("f", "g"), "CPU")  # flags stand above --set
     assert (calls[1]["resume"], calls[1]["profile_data"]) == (True, False)
-    status("train", "--config", recipe, "--out", "o", "--profile-data")
+    status(*words, "--profile-data")
     assert (calls[2]["resume"], calls[2]["profile_data"]) == (False, True)
 
 

@@ -32,9 +32,9 @@ WORDS = ["predict", "a.mp4", "b.mp4", "--model", "m"]
 
 
 def predictor(*features):
-    calls = []
+    calls, rows = [], [ROW, {**ROW, "File_ID": "b"}]
     return SimpleNamespace(model=SimpleNamespace(name="eri_net", features=features), emotions=("Fear",), calls=calls,
-                           predict=lambda clips, folders: calls.append((clips, folders)) or [ROW, {**ROW, "File_ID": "b"}])
+                           predict=lambda clips, folders: calls.append((clips, folders)) or rows)
 
 
 @pytest.fixture

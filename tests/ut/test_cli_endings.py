@@ -1,0 +1,158 @@
+# Copyright 2026 The mindface_eri authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ============================================================================
+"""How a command ends: errors, signals, and what is said of them."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from types import SimpleNamespace
+
+import pytest
+
+from mindface_eri import cli
+from mindface_eri.errors import ConfigError, ERIError
+from mindface_eri.runner import context
+
+
+def ending(monkeypatch, error):
+    """The command `summary` ends with this error, or does what a function says."""
+    def fail(arguments):
+        if callable(error):
+            return error()
+        raise error
+
+    monkeypatch.setattr("mindface_eri.commands.summary.run", fail)
+
+
+@pytest.mark.parametrize("error, said", [
+    (OSError(errno.EDQUOT, "Quota exceeded", "x"), "the disk is full (x): free some space and run the same command"),
+    (OSError(errno.ENOSPC, "No space left"), "the disk is full (a file)"),
+    *((OSError(number, "Not allowed", "x"), "x: Not allowed; name another place, or ask for the right to use this one")
+      for number in (errno.EROFS, errno.EACCES, errno.EPERM)),
+    (OSError(errno.EIO, "Input/output error", "x"), "x: Input/output error"),
+    (OSError(errno.EIO, "Input/output error"), "[Errno 5] Input/output error"), (OSError("odd"), "odd"),
+    (ConfigError("bad \x1b[2J"), "bad \\x1b[2J")])
+def test_an_error_is_one_sentence_that_begins_with_the_command(monkeypatch, capsys, error, said):
+    ending(monkeypatch, error)
+    cli.main(["summary"])
+    out, shown = capsys.readouterr()
+    assert out == "" and shown.startswith(f"mindface-eri summary: error: {said}") and shown.count("\n") == 1
+
+
+def test_verbose_shows_where_an_error_came_from(monkeypatch):
+    for error, kind, said in ((ConfigError("unknown key"), ConfigError, "unknown key"),
+                              (OSError(errno.ENOSPC, "No space", "x"), ERIError, r"disk is full \(x\)")):
+        ending(monkeypatch, error)
+        with pytest.raises(kind, match=said):
+            cli.main(["summary", "--verbose"])
+
+
+def test_an_error_that_nobody_foresaw_keeps_its_traceback(monkeypatch):
+    ending(monkeypatch, ZeroDivisionError("odd"))
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["summary"])
+
+
+@pytest.mark.parametrize("answer, status", [(None, 0), (0, 0), (1, 1)])
+def test_the_commands_answer_is_the_status(monkeypatch, answer, status):
+    ending(monkeypatch, lambda: answer)
+    assert cli.main(["summary"]) == status
+
+
+def test_a_reader_that_has_gone_is_no_traceback():
+    code = ("import sys; from mindface_eri import cli; import mindface_eri.commands.summary as command\n"
+            "def run(arguments):\n"
+            "    for _ in range(100_000): print('a long line of a table')\n"
+            "command.run = run; sys.exit(cli.main(['summary']))")
+    run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run.stdout.readline()
+    run.stdout.close()
+    assert (run.stderr.read(), run.wait()) == ("", 1)
+
+
+@pytest.fixture
+def signals():
+    """The handlers as they were: commands set their own."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield kept
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [None, RuntimeError, OSError])
+def test_a_signal_ends_a_command_whatever_a_library_makes_of_it(signals, monkeypatch, capsys, number, kind):
+    def work():
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            if kind:
+                raise kind("stopped") from None
+            raise
+
+    ending(monkeypatch, work)
+    assert cli.main(["summary"]) == 130
+    assert capsys.readouterr().err == "\nstopped; what is finished is kept\n"
+
+
+def test_a_signal_waits_until_mindspore_is_imported(signals, monkeypatch):
+    """Stopped half imported, it aborts the process."""
+    spec, events = SimpleNamespace(_initializing=True), []
+    monkeypatch.setitem(sys.modules, "mindspore", SimpleNamespace(__spec__=spec))
+
+    def work():
+        signal.raise_signal(signal.SIGTERM)
+        events.append("still importing")
+        spec._initializing = False
+        for _ in range(500):
+            time.sleep(0.01)
+
+    ending(monkeypatch, work)
+    assert cli.main(["summary"]) == 130 and events == ["still importing"]
+
+
+def test_a_command_runs_in_a_thread_too(signals, monkeypatch):
+    ending(monkeypatch, lambda: 7)
+    done = []
+    thread = threading.Thread(target=lambda: done.append(cli.main(["summary"])))
+    thread.start()
+    thread.join()
+    assert done == [7] and signal.getsignal(signal.SIGTERM) == signals[signal.SIGTERM]
+
+
+@pytest.mark.parametrize("words, level, warned", [(["summary"], "3", "ignore"), (["summary", "--verbose"], "1", None)])
+def test_mindspore_is_quiet_unless_asked_or_set(monkeypatch, words, level, warned):
+    seen = []
+    def work():
+        seen.append({name: os.environ.get(name) for name in ("GLOG_v", "PYTHONWARNINGS")})
+        warnings.warn("odd", stacklevel=1)
+
+    ending(monkeypatch, work)
+    monkeypatch.setattr(context, "prepare_device", lambda device: None)  # it sets what is not set yet
+    for name in ("GLOG_v", "PYTHONWARNINGS"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        cli.main(words)
+        assert len(shown) == (0 if warned else 1)
+        monkeypatch.setenv("GLOG_v", "0")
+        cli.main(words)
+    assert [row["GLOG_v"] for row in seen] == [level, "0"] and seen[0]["PYTHONWARNINGS"] == warned
