@@ -167,3 +167,24 @@ def tiny(record_folder):
         return change(change(TINY_CONFIG, data={"records": str(record_folder)}), **sections)
 
     return SimpleNamespace(config=config, records=record_folder)
+
+
+@pytest.fixture(scope="session")
+def mixed_records(tmp_path_factory):
+    """Opened records of 11 train, 5 val and 3 test clips; train clips 4 and 9 and val clip 14 have no sound."""
+    patch = pytest.MonkeyPatch()
+    patch.syspath_prepend(str(Path(__file__).parents[1] / "datasets"))  # fake_extractor
+    root = tmp_path_factory.mktemp("mixed")
+    lines, random = ["File_ID,Split,Amusement,Fear"], np.random.default_rng(5)
+    for i in range(1, 20):
+        split = "Train" if i < 12 else "Val" if i < 17 else "Test"
+        media = root / "data" / split.lower() / "mp4"
+        media.mkdir(parents=True, exist_ok=True)
+        (media / f"{i:05d}.mp4").write_text(str(i))
+        a, b = random.random(2)
+        lines.append(f"[{i:05d}],{split}," + ("," if split == "Test" else f"{a:.4f},{b:.4f}"))
+    (root / "data" / "data_info.csv").write_text("\n".join(lines) + "\n")
+    preprocess_dataset(root / "data", root / "records", TINY_CONFIG.preprocess, extractor="fake_extractor:extract",
+                       progress=False)
+    patch.undo()
+    return open_records(root / "records")
