@@ -24,14 +24,16 @@ import numpy as np
 import pytest
 from mindspore import nn, ops
 
-from mindface_eri.config import Config, ModelConfig, RuntimeConfig, TrainConfig, from_dict
+from mindface_eri.config import Config, ModelConfig, RuntimeConfig, TrainConfig, from_dict, save_config
 from mindface_eri.datasets.feature_import import add_features
 from mindface_eri.datasets.pipeline import epoch_order
 from mindface_eri.datasets.preprocessing import preprocess_dataset
 from mindface_eri.datasets.records import open_records
+from mindface_eri.models.registry import build_network
 from mindface_eri.runner.batches import Inference, Plan
+from mindface_eri.runner.checkpoint import save_checkpoint
 from mindface_eri.runner.context import Context
-from mindface_eri.runner.run_folder import RunFolder
+from mindface_eri.runner.run_folder import RunFolder, note_of
 from mindface_eri.runner.tasks import Task
 from mindface_eri.runner.trainer import Loop
 
@@ -188,3 +190,35 @@ def mixed_records(tmp_path_factory):
                        progress=False)
     patch.undo()
     return open_records(root / "records")
+
+
+def make_run(folder, config, seed, **note):
+    """A run folder as training leaves it, with drawn weights: another draw is in `last` than in `best`."""
+    run = RunFolder(folder).make()
+    save_config(config, run.config)
+    for which, start in (("best", seed), ("last", seed + 100)):
+        ms.set_seed(start)
+        network = build_network(config.model, read_stem=False)
+        random = np.random.default_rng(start)
+        for parameter in network.get_parameters():  # LayerNorms and biases too
+            if parameter.dtype == ms.float32 and not parameter.name.endswith(("moving_variance", "_std")):
+                drawn = parameter.asnumpy() + random.normal(0, 0.1, parameter.shape)
+                parameter.set_data(ms.Tensor(drawn.astype(np.float32)))
+        save_checkpoint(run.checkpoint(which), network, note_of(config.model, **note))
+    return run.path
+
+
+@pytest.fixture(scope="session")
+def drawn_run():
+    return make_run
+
+
+@pytest.fixture(scope="session")
+def mixed_config(mixed_records):
+    """The tiny recipe on the mixed records, run operator by operator: nothing is compiled."""
+    return change(TINY_CONFIG, data={"records": str(mixed_records.path)}, runtime={"mode": "pynative"})
+
+
+@pytest.fixture(scope="session")
+def replace():
+    return change
