@@ -172,12 +172,13 @@ def test_only_whole_features_are_taken(tmp_path):
     assert valid == ["good"]
 
 
-def test_a_lone_checkpoint_keeps_its_features_beside_it(run, config, mixed_records, tmp_path):
+def test_a_lone_checkpoint_keeps_its_features_beside_it(run, config, mixed_records, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "setup", lambda runtime: HERE)  # without a recipe it would compile a graph
     (tmp_path / "lone").mkdir()
     file = shutil.copy(run / "checkpoints" / "best.ckpt", tmp_path / "lone" / "b.ckpt")
     with pytest.raises(ConfigError, match="no records: give --data"):  # nothing says on which it was trained
         extract_features(file, notify=str)
-    (path,) = extract_features(file, mixed_records.path, splits=("test",), device="CPU", notify=str)
+    (path,) = extract_features(file, mixed_records.path, splits=("test",), notify=str)
     assert path.parent == tmp_path / "lone" / "features"
     np.testing.assert_allclose(open_features(path), expected(run, mixed_records, "test"), atol=1e-5)
 
