@@ -42,7 +42,21 @@ def test_the_line_names_both_and_says_when_training_waits():
     history = [{"samples_per_second": rate} for rate in (1.0, 50.0, 60.0, 40.0)]  # the first compiled
     assert profile_line(500.0, history) == "data: alone 500 clips/s, 10.0 times the 50 that training takes"
     assert profile_line(60.0, history).endswith("raise data.workers and data.prefetch")
-    assert "compiled" in profile_line(500.0, history[:1])
+    assert profile_line(500.0, history[:1]) == ("data: alone 500 clips/s, 500.0 times the 1 that training takes (of an "
+                                                "epoch that compiled; train two or more to know)")
+    assert "waits" not in profile_line(75.0, history)  # 1.5 times is enough
+    assert profile_line(74.9, history) == ("data: alone 75 clips/s, 1.5 times the 50 that training takes; training "
+                                           "waits for data: raise data.workers and data.prefetch")
+    assert "the 45 that training takes" in profile_line(75.0, [*history[:2], {"samples_per_second": 40.0}])
+
+
+def test_the_rate_is_that_of_ten_seconds_from_the_first_epoch_on(monkeypatch):
+    clock, epochs = itertools.count(), []
+    monkeypatch.setattr(profile.time, "perf_counter", lambda: float(next(clock)))
+    batches = Batches()
+    monkeypatch.setattr(batches, "train", lambda epoch: epochs.append(epoch) or Batches().train(epoch), raising=False)
+    assert pipeline_rate(batches, Context("CPU", "graph")) == 10 * 4 / 11
+    assert epochs[:4] == [0, 1, 2, 3]
 
 
 def test_the_bar_shows_loss_correlation_rate_and_time_left(monkeypatch, capsys):
