@@ -123,6 +123,20 @@ def test_two_processes_fill_one_file(run, config, mixed_records, monkeypatch):
     np.testing.assert_allclose(open_features(path), expected(run, mixed_records, "val"), atol=1e-5)
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no room")
+def test_a_full_disk_is_an_error_before_anything_is_computed(run, config, mixed_records, monkeypatch):
+    asked = []
+
+    def allocate(descriptor, offset, size):
+        asked.append((offset, size, os.fstat(descriptor).st_size))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "posix_fallocate", allocate)
+    with pytest.raises(OSError, match="No space left"):
+        branch_features(load_trained(run), mixed_records, "val", config, HERE, str)
+    assert asked == [(0, 128 + 5 * 4 * 8 * 4, 128 + 5 * 4 * 8 * 4)] and not (run / "features").exists()
+
+
 @pytest.mark.parametrize("size, wanted", [(4, 4), (64, 5)])
 def test_a_batch_is_the_recipes_but_no_more_than_there_is(size, wanted, run, config, mixed_records, monkeypatch,
                                                           replace):

@@ -248,6 +248,20 @@ def test_where_no_folder_takes_programs_nothing_is_promised(machine, monkeypatch
     assert os.environ["CUDA_HOME"] == ""
 
 
+def test_a_temporary_folder_that_cannot_be_made_gives_way_to_the_cache_too(machine, monkeypatch, tmp_path):
+    true = gpu.tempfile.TemporaryDirectory
+
+    def make(prefix, dir):
+        if dir is None:
+            raise OSError("read-only")
+        return true(prefix=prefix, dir=dir)
+
+    monkeypatch.setattr(gpu.tempfile, "TemporaryDirectory", make)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    gpu.prepare()
+    assert Path(os.environ["CUDA_HOME"]).parent == tmp_path
+
+
 def test_the_cache_is_in_the_home_unless_named(machine, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setattr(gpu.Path, "home", lambda: tmp_path)

@@ -23,6 +23,8 @@ from types import SimpleNamespace
 import pytest
 
 from mindface_eri.config import load_config, save_config
+from mindface_eri.datasets.feature_import import add_features
+from mindface_eri.datasets.feature_sets import open_feature_set
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.runner import protocol as module
@@ -99,8 +101,28 @@ def test_the_folder_says_whose_runs_it_holds(make, work, tmp_path):
             run_protocol(protocol, notify=str)
 
 
+def test_further_feature_sets_are_noted_beside_those_there(make, work, tmp_path, feature_folder):
+    records = open_records(shutil.copytree(feature_folder / "records", tmp_path / "records"))
+    add_features(feature_folder / "fau", records, "AU01", columns=["AU01"], progress=False)
+    noted = []
+    for sets in (("fau",), (), ("AU01",), ("AU01", "fau")):
+        run_protocol(dataclasses.replace(make(1, sets=sets), records=records), notify=str)
+        noted.append(json.loads((tmp_path / "out" / "protocol.json").read_text()))
+    hashes = {name: open_feature_set(records, name).hash for name in ("fau", "AU01")}
+    assert noted[0] == noted[1] == {"records": records.hash, "features": {"fau": hashes["fau"]}}
+    assert noted[2] == noted[3] == {"records": records.hash, "features": hashes}
+
+
+def test_all_tables_with_one_seed_unless_told(make):
+    protocol = make()
+    plain = Protocol(protocol.out, protocol.records, protocol.recipes)
+    assert (plain.tables, plain.seeds, plain.sets, plain.group, plain.device) == ((1, 2, 3, 4), (0,), (), None, None)
+    assert [step.name for step in plain.steps()] == [step.name for step in make(1, 2, 3, 4).steps()]
+
+
 def test_another_process_only_works_along(make, work, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "setup", lambda runtime: Context("CPU", "graph", 1, 2))
+    monkeypatch.setattr(module, "folder_lock", lambda *_: pytest.fail("the main process has the lock"))
     said = []
     assert run_protocol(make(1), notify=said.append) is False
     assert [name for name, *_ in work][-2:] == ["seed-0/fusion", "fusion predicts test"] and said == []

@@ -118,6 +118,10 @@ def test_fusion_trains_on_the_features_of_its_frozen_branches(records, recipe, r
         np.testing.assert_array_equal(present, read(records, split, "present"))
         assert present.dtype == np.float32 and present[:, 1].min() == 0 and np.ptp(seen) > 0.1
     assert task.batches.ids == {split: list(records.ids(split)) for split in ("train", "val")}
+    share = prepare_task(config, records, Context("CPU", "pynative", 1, 2), said.append)  # finds the features there
+    assert len(said) == 4 and share.batches.context.rank == 1
+    for found, whole in zip(share.batches.features["val"], task.batches.features["val"]):
+        np.testing.assert_array_equal(found, whole)  # each process has all of it, and takes its share batch by batch
 
 
 def test_more_branches_are_fused_in_the_order_of_the_recipe(records, recipe, runs):
