@@ -125,6 +125,9 @@ def test_networks_of_feature_sets_get_their_folders(job, stand_in, status, tmp_p
     assert net.calls == [([(Path("a.mp4"), Path("a.wav")), (Path("b.mp4"), None)], folders)]
     assert shown == (f"mindface-eri predict: {folders['fau']} has no file for 1 of 2 clips; they are answered without "
                      "fau\n")
+    net.predict = lambda clips, folders: [ROW, {"File_ID": "b", "error": "no picture"}]
+    code, _, shown = status(*WORDS, *words)
+    assert (code, shown) == (1, "")  # of a clip that failed nothing is missed
     for option in ("report", "overlay", "figure", "window", "hop"):
         code, _, shown = status(*WORDS, *words, f"--{option}", "3")
         assert code == 2 and f"--{option}: eri_net takes features of other programs" in shown

@@ -27,8 +27,8 @@ RUN = "mindface_eri.report.runs.evaluate_run"
 READ = "mindface_eri.report.runs.read_scored"
 SCORE = "mindface_eri.report.scores.score"
 X, NAN = np.random.default_rng(4).random((6, 2)), float("nan")
-SCORED = Scored("the run", tuple("abcdef"), ("Joy", "Fear"), X, X[:, ::-1] + 0.1 * X**2,
-                {"Country": tuple("UUUVVV")}, ("2 of the clips have no label: left out",))
+SCORED = Scored("the run", tuple("abcdef"), ("Joy", "Fear"), X, np.vstack([(X[:, ::-1] + 0.1 * X**2)[:5], [NAN, NAN]]),
+                {"Country": tuple("UUUVVV")}, ("1 of the clips have no label: left out",))
 
 
 def test_a_run_is_evaluated_as_asked(stand_in, status):
@@ -60,7 +60,7 @@ def test_scores_are_printed_in_the_form_asked_for(stand_in, status, tmp_path):
     words = ["evaluate", "r", "--draws", "0"]
     code, out, shown = status(*words)
     assert code == 0 and out.startswith("the run\n| emotion |") and "group" not in out
-    assert shown == "2 of the clips have no label: left out\n"
+    assert shown == "1 of the clips have no label: left out\n"
     out = status(*words, "--by", "Country")[1]
     whole, _, groups = out.partition("\n\nBy group: means, and Pearson of each emotion\n")
     assert "Country" not in whole and groups.startswith("| group")

@@ -137,13 +137,14 @@ def test_a_full_disk_is_an_error_before_anything_is_computed(run, config, mixed_
     assert asked == [(0, 128 + 5 * 4 * 8 * 4, 128 + 5 * 4 * 8 * 4)] and not (run / "features").exists()
 
 
-@pytest.mark.parametrize("size, wanted", [(4, 4), (64, 5)])
-def test_a_batch_is_the_recipes_but_no_more_than_there_is(size, wanted, run, config, mixed_records, monkeypatch,
-                                                          replace):
-    sizes, true = [], module.RecordBatches.inputs
-    monkeypatch.setattr(module.RecordBatches, "inputs",
-                        lambda self, split, count: sizes.append(count) or true(self, split, count))
-    branch_features(load_trained(run), mixed_records, "val", replace(config, train={"batch_size": size}), HERE, str)
+@pytest.mark.parametrize("size, world, wanted", [(4, 1, 4), (64, 1, 5), (64, 2, 2), (64, 8, 1)])
+def test_a_batch_is_the_recipes_but_no_more_than_a_process_has(size, world, wanted, run, config, mixed_records, replace,
+                                                               monkeypatch):
+    sizes = []
+    monkeypatch.setattr(module.RecordBatches, "inputs", lambda self, split, count: sizes.append(count) or [])
+    monkeypatch.setattr(module, "wait_for_all", lambda context: None)
+    branch_features(load_trained(run), mixed_records, "val", replace(config, train={"batch_size": size}),
+                    Context("CPU", "pynative", 0, world), str)
     assert sizes == [wanted]
 
 

@@ -216,6 +216,8 @@ def test_a_toolkit_of_the_user_serves_even_where_a_wheel_is_missing(machine, mon
     gpu.prepare()
     assert os.environ["CUDA_HOME"] == str(home)
     assert "nvidia-cufft-cu11" in gpu.pieces()[3].detail
+    machine.put("own/lib64/libcufft.so.10")
+    assert gpu.pieces()[3] == Piece("CUDA libraries", f"all open, CUDA_HOME={home}")
 
 
 @pytest.fixture()
