@@ -63,7 +63,7 @@ def recipe(records, mixed_config, replace):
     """`recipe(name, features, ...)`: the tiny recipe of a network on these records, completed."""
     def config(name, features=(), train=(), **model):
         found = replace(mixed_config, model={"name": name, "features": features, **model},
-                        train={"batch_size": 5, **dict(train)}, data={"records": str(records.path)})
+                        train={"batch_size": 11, **dict(train)}, data={"records": str(records.path)})
         return complete(found, records)
 
     return config
@@ -112,13 +112,13 @@ def test_fusion_trains_on_the_features_of_its_frozen_branches(records, recipe, r
     assert frozen_names(task) == branches and {p.name for p in task.trained_part.get_parameters()}.isdisjoint(branches)
     for split in ("train", "val"):
         visual, acoustic, present = task.batches.features[split]
-        seen = features_of(runs.visual, read(records, split, "frames")[-5:])  # one shape for all: faster
-        assert len(visual) == len(acoustic) == len(records.ids(split))
-        np.testing.assert_allclose(visual[-5:], seen, atol=1e-5)
-        np.testing.assert_allclose(acoustic[-5:], features_of(runs.acoustic, read(records, split, "mfcc")[-5:]),
-                                   atol=1e-5)
+        assert len(visual) == len(records.ids(split))
+        np.testing.assert_allclose(acoustic, features_of(runs.acoustic, read(records, split, "mfcc")), atol=1e-5)
         np.testing.assert_array_equal(present, read(records, split, "present"))
-        assert present.dtype == np.float32 and present[:, 1].min() == 0 and np.ptp(seen) > 0.1
+        assert present.dtype == np.float32 and present[:, 1].min() == 0
+    seen = features_of(runs.visual, read(records, "val", "frames"))  # pictures take long: of one split only
+    np.testing.assert_allclose(task.batches.features["val"][0], seen, atol=1e-5)
+    assert np.ptp(seen) > 0.1
     assert task.batches.ids == {split: list(records.ids(split)) for split in ("train", "val")}
     share = prepare_task(config, records, Context("CPU", "pynative", 1, 2), said.append)  # finds the features there
     assert len(said) == 4 and share.batches.context.rank == 1
