@@ -72,7 +72,8 @@ def convert_weights(source: os.PathLike, target: os.PathLike, *, config: Optiona
         config: sizes and emotions of a whole network, and the names of its feature sets; the paper's if None.
 
     Raises:
-        CheckpointError: the source cannot be read, holds no network that is known, or lacks a tensor that is needed.
+        CheckpointError: the source cannot be read, holds no network that is known, or lacks a tensor that is needed,
+            or has one more than its network.
         MissingDependencyError: PyTorch or safetensors is not installed.
     """
     from mindface_eri.runner.checkpoint import save_checkpoint
@@ -199,7 +200,9 @@ def _require_network(converted: Mapping[str, np.ndarray], config: ModelConfig, p
             "eri_dual_branch" if any(key.startswith("fusion.") for key in converted) else
             "eri_visual" if "stem.conv1.weight" in converted else
             "eri_features" if "feature_mean" in converted else "eri_acoustic")
-    widths = tuple(len(value) for key, value in sorted(converted.items()) if key.endswith("feature_mean"))
+    means = [key for key in converted if key.endswith("feature_mean")]
+    means.sort(key=lambda key: int(key.split(".")[1]) if "." in key else 0)  # feature_branches.10 after .9
+    widths = tuple(len(converted[key]) for key in means)
     model = dataclasses.replace(config, name=name, feature_widths=widths)
     network = build_network(model, read_stem=False)
     needed = {key: tuple(parameter.shape) for key, parameter in network.parameters_and_names()}
@@ -212,6 +215,10 @@ def _require(needed: Mapping[str, tuple], converted: Mapping[str, np.ndarray], p
     if missing:
         raise CheckpointError(f"{path}: {len(missing)} of the {len(needed)} tensors that {what} needs are missing: "
                               f"{', '.join(missing[:4])}{' ...' if len(missing) > 4 else ''}; this is another network")
+    more = [name for name in converted if name not in needed]
+    if more:
+        raise CheckpointError(f"{path}: {len(more)} tensors for which {what} has no place: {', '.join(more[:4])}"
+                              f"{' ...' if len(more) > 4 else ''}; this is another network")
     for name, shape in needed.items():
         if converted[name].shape != shape:
             raise CheckpointError(f"{path}: {name} has shape {converted[name].shape}, {what} needs {shape}; "
