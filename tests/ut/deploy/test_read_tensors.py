@@ -26,7 +26,8 @@ from mindface_eri.errors import CheckpointError, MissingDependencyError
 
 
 def test_floating_point_becomes_float32_and_the_rest_stays(tmp_path):
-    save_file({"a": np.array([0.5, -2], np.float16), "b": np.array([1.5]), "c": np.array([7])}, tmp_path / "in.safetensors")
+    tensors = {"a": np.array([0.5, -2], np.float16), "b": np.array([1.5]), "c": np.array([7])}
+    save_file(tensors, tmp_path / "in.safetensors")
     read = read_tensors(tmp_path / "in.safetensors")
     assert {name: (value.dtype.name, value.tolist()) for name, value in read.items()} == {
         "a": ("float32", [0.5, -2]), "b": ("float32", [1.5]), "c": ("int64", [7])}

@@ -1,0 +1,120 @@
+# Copyright 2026 The mindface_eri authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ============================================================================
+"""What becomes of batch normalisation and of the Cells that ONNX takes differently, by numbers worked out by hand."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from mindface_eri.deploy.fold import fold_batch_norm, spell_for_onnx
+from mindface_eri.models import build_network
+from mindface_eri.models.resnet import BasicBlock, ResNetStem, ZeroBorder
+from mindface_eri.models.tcn import Delay
+
+pytestmark = pytest.mark.usefixtures("pynative")
+
+
+def statistics(norm, channels):
+    """Values of their own for each channel, and small variances, in which epsilon shows."""
+    at = np.arange(channels, dtype="f")
+    norm.gamma.set_data(Tensor(1.5 - 0.25 * at))
+    norm.beta.set_data(Tensor(0.5 * at - 1))
+    norm.moving_mean.set_data(Tensor(3 - at))
+    norm.moving_variance.set_data(Tensor(1e-5 * (1 + at) ** 2))
+
+
+def merged(weight, channels):
+    """The weight and bias of a convolution and the normalisation above after it."""
+    at = np.arange(channels, dtype="d")
+    scale = (1.5 - 0.25 * at) / np.sqrt(1e-5 * (1 + at) ** 2 + 1e-5)
+    return weight * scale[:, None, None, None], 0.5 * at - 1 - (3 - at) * scale
+
+
+def test_each_convolution_of_a_block_takes_in_its_own_normalisation():
+    block = BasicBlock(2, 4, 2)
+    for norm in (block.bn1, block.bn2, block.downsample[1]):
+        statistics(norm, 4)
+    before = [cell.weight.asnumpy().astype("d") for cell in (block.conv1, block.conv2, block.downsample[0])]
+    x = Tensor(np.random.default_rng(0).normal(size=(1, 2, 6, 6)).astype("f"))
+    expected = block.set_train(False)(x).asnumpy()
+    assert fold_batch_norm(block) is block and not block.training
+    for cell, weight, stride in zip((block.conv1, block.conv2, block.downsample[0]), before, (2, 1, 2)):
+        wanted, bias = merged(weight, 4)
+        np.testing.assert_allclose(cell.weight.asnumpy(), wanted, rtol=1e-5)
+        np.testing.assert_allclose(cell.bias.asnumpy(), bias, rtol=1e-5)
+        assert cell.stride == (stride, stride)
+    assert isinstance(block.bn1, nn.Identity) and isinstance(block.bn2, nn.Identity) and len(block.downsample) == 1
+    np.testing.assert_allclose(block(x).asnumpy(), expected, rtol=1e-4, atol=1e-2)  # of values up to some hundred
+    assert block.conv2.bias.name == "conv2.bias" and block.downsample[0].weight.name == "downsample.0.weight"
+
+
+def test_the_first_convolution_too_and_no_normalisation_is_left():
+    stem = ResNetStem(4)
+    weight = stem.conv1.weight.asnumpy().astype("d")
+    statistics(stem.bn1, 4)
+    plain = BasicBlock(4, 4, 1)
+    assert fold_batch_norm(plain).downsample is None
+    fold_batch_norm(stem)
+    wanted, bias = merged(weight, 4)
+    np.testing.assert_allclose(stem.conv1.weight.asnumpy(), wanted, rtol=1e-5)
+    np.testing.assert_allclose(stem.conv1.bias.asnumpy(), bias, rtol=1e-5)
+    assert (stem.conv1.kernel_size, stem.conv1.stride, stem.conv1.padding) == ((7, 7), (2, 2), 3)
+    assert not any(isinstance(cell, nn.BatchNorm2d) for _, cell in stem.cells_and_names())
+    names = [parameter.name for parameter in stem.get_parameters()]
+    assert len(set(names)) == len(names) and "layer2.0.conv1.weight" in names
+
+
+class Holder(nn.Cell):
+    """One of each Cell that is spelled otherwise, as attribute and in a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm((3,), epsilon=1e-2)
+        self.norm.gamma.set_data(Tensor([1.0, 2.0, -3.0], ms.float32))
+        self.norm.beta.set_data(Tensor([0.5, 0.0, 1.0], ms.float32))
+        self.delays = nn.CellList([Delay(1), nn.ReLU(), Delay(2)])
+        self.border = ZeroBorder()
+
+
+def test_cells_are_spelled_with_the_same_numbers():
+    holder = spell_for_onnx(Holder())
+    assert not any(isinstance(cell, (nn.LayerNorm, Delay, ZeroBorder)) for _, cell in holder.cells_and_names())
+    x = np.array([[[1.0, 2.0, 6.0], [0.0, 0.1, 0.2]]], "f")
+    centred = np.array([[[-2.0, -1.0, 3.0], [-0.1, 0.0, 0.1]]])
+    variance = np.array([[[14 / 3], [0.02 / 3]]])
+    expected = centred / np.sqrt(variance + 1e-2) * [1, 2, -3] + [0.5, 0, 1]
+    np.testing.assert_allclose(holder.norm(Tensor(x)).asnumpy(), expected, rtol=1e-5)
+    sequence = np.arange(1, 9, dtype="f").reshape(1, 4, 2)
+    for at, steps in ((0, 1), (2, 2)):
+        late = np.concatenate([np.zeros((1, steps, 2)), sequence[:, :-steps]], axis=1)
+        assert holder.delays[at](Tensor(sequence)).asnumpy().tolist() == late.tolist()
+    assert isinstance(holder.delays[1], nn.ReLU)
+    bordered = holder.border(Tensor(np.full((1, 1, 2, 3), 7, "f"))).asnumpy()
+    assert bordered.shape == (1, 1, 4, 5) and bordered.sum() == 42 and (bordered[0, 0, 1:3, 1:4] == 7).all()
+    names = [name for name, _ in holder.parameters_and_names()]
+    assert names == ["norm.gamma", "norm.beta"] == [parameter.name for parameter in holder.get_parameters()]
+
+
+def test_a_whole_network_keeps_its_answers(tiny):
+    network = build_network(tiny("eri_acoustic")).set_train(False)
+    rng = np.random.default_rng(0)
+    for name, parameter in network.parameters_and_names():
+        if not name.endswith("mfcc_std"):
+            parameter.set_data(Tensor(rng.normal(size=parameter.shape).astype("f")))
+    x = Tensor(rng.normal(size=(2, 4, 12)).astype("f"))
+    expected = network(x).asnumpy()
+    np.testing.assert_allclose(spell_for_onnx(fold_batch_norm(network))(x).asnumpy(), expected, atol=1e-5)
+    assert np.ptp(expected, axis=0).min() > 5e-4
