@@ -1,0 +1,93 @@
+# Copyright 2026 The mindface_eri authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ============================================================================
+"""The clips that exported files are checked with, and the fresh process that runs them."""
+
+import numpy as np
+import pytest
+
+from mindface_eri.deploy.verify import check_inputs, main, run_in_fresh_process
+from mindface_eri.errors import ExportError
+
+SETS = {"features": ("fau", "gaze"), "feature_widths": (3, 1)}
+STATISTICS = {"mfcc": (np.full(12, 100.0), np.full(12, 0.5)), "gaze": (np.array([-5.0]), np.array([2.0]))}
+
+
+def test_two_branches_are_checked_with_seven_clips(tiny):
+    inputs = check_inputs(tiny(), {"mfcc": STATISTICS["mfcc"]})
+    assert list(inputs) == ["frames", "present", "mfcc"]
+    assert inputs["present"].tolist() == [[1, 1], [1, 1], [1, 0], [0, 1], [0, 0], [1, 1], [1, 1]]
+    frames, mfcc = inputs["frames"], inputs["mfcc"]
+    assert frames.shape == (7, 4, 32, 32, 3) and frames.dtype == np.uint8
+    assert mfcc.shape == (7, 4, 12) and mfcc.dtype == inputs["present"].dtype == np.float32
+    for clip in (0, 1, 2):
+        assert frames[clip].min() == 0 and frames[clip].max() == 255 and abs(frames[clip].mean() - 127.5) < 3
+    assert not frames[[3, 4, 6]].any() and (frames[5] == 255).all()
+    for clip in (0, 1, 3):
+        assert abs(mfcc[clip].mean() - 100) < 0.3 and 0.3 < mfcc[clip].std() < 0.7
+    assert not mfcc[[2, 4]].any() and (mfcc[5] == 103).all() and (mfcc[6] == 97).all()
+    assert (frames[0] != frames[1]).any() and (mfcc[0] != mfcc[1]).all()
+
+
+def test_feature_sets_add_a_clip_of_their_own(tiny):
+    inputs = check_inputs(tiny("eri_multi_branch", **SETS), STATISTICS)
+    assert inputs["present"].tolist() == [[1, 1, 1, 1], [1, 1, 1, 1], [1, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 0],
+                                          [1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1]]
+    fau, gaze = inputs["fau"], inputs["gaze"]
+    assert fau.shape == (8, 4, 3) and gaze.shape == (8, 4, 1) and fau.dtype == gaze.dtype == np.float32
+    assert (fau[5] == 6).all() and (gaze[5] == 7).all()  # the one has no statistics: 0 and 1
+    assert not fau[[4, 6]].any() and not gaze[[4, 6]].any() and fau[7].all()
+    assert abs(fau[[0, 1, 2, 3, 7]].mean()) < 0.5 and abs(gaze[[0, 1, 2, 3, 7]].mean() + 5) < 1.5
+    assert not inputs["frames"][7].any() and not inputs["mfcc"][7].any() and (inputs["mfcc"][6] == 97).all()
+
+
+def test_the_seed_is_that_of_all_values(tiny):
+    first, again, other = (check_inputs(tiny(), seed=seed) for seed in (0, 0, 1))
+    assert all((first[name] == again[name]).all() for name in first)
+    assert (first["frames"][0] != other["frames"][0]).any() and (first["mfcc"][0] != other["mfcc"][0]).all()
+    assert (check_inputs(tiny())["mfcc"] == first["mfcc"]).all()
+
+
+@pytest.fixture
+def given(tiny):
+    """Five clips of the dual network's inputs, and what the toy graph says of them."""
+    at = np.arange(1, 6)
+    inputs = [np.tile(at.astype(np.uint8)[:, None, None, None, None], (1, 4, 32, 32, 3)),
+              np.tile(at.astype("f")[:, None, None] / 4, (1, 4, 12)), np.stack([at % 2, at % 3], 1).astype("f")]
+    return inputs, np.stack([at, at / 4, at % 2 + 10 * (at % 3)], axis=1)
+
+
+def test_a_fresh_process_answers_together_and_one_by_one(given, toy_graph, tiny, tmp_path):
+    inputs, expected = given
+    answers = run_in_fresh_process(toy_graph(tmp_path / "toy.onnx", tiny(), batch=3), inputs, 3)
+    assert answers.shape == (2, 5, 3) and (answers == expected).all()
+
+
+def test_a_process_that_fails_says_why(given, toy_graph, tiny, tmp_path):
+    with pytest.raises(ExportError, match="gone.onnx: a fresh process could not run it: .*cannot be read as ONNX"):
+        run_in_fresh_process(tmp_path / "gone.onnx", given[0], None)
+
+
+@pytest.mark.parametrize("batch", [0, 2])
+def test_the_process_by_itself(batch, given, toy_graph, tiny, tmp_path, monkeypatch):
+    inputs, expected = given
+    sizes = []
+    monkeypatch.setattr("mindface_eri.deploy.verify.run_batches",
+                        lambda backend, arrays, size: sizes.append((len(arrays[0]), size)) or np.concatenate(
+                            [backend.run([array[i:i + 1] for array in arrays]) for i in range(len(arrays[0]))]))
+    np.savez(tmp_path / "in.npz", *inputs)
+    path = toy_graph(tmp_path / "toy.onnx", tiny())
+    main([str(path), str(batch), str(tmp_path / "in.npz"), str(tmp_path / "out.npy")])
+    assert (np.load(tmp_path / "out.npy") == expected).all()
+    assert sizes == [(5, batch or None), *[(1, batch or None)] * 5]
