@@ -29,8 +29,8 @@ from mindface_eri.errors import CheckpointError
 from mindface_eri.files import file_hash
 from mindface_eri.runner.run_folder import RunFolder, TrainedModel
 
-PREPROCESS = PreprocessConfig(frames=4, face=FaceConfig(size=32, margin=0.3), audio=AudioConfig(coefficients=6, stack=2),
-                              storage="raw")
+PREPROCESS = PreprocessConfig(frames=4, face=FaceConfig(size=32, margin=0.3), storage="raw",
+                              audio=AudioConfig(coefficients=6, stack=2))
 FAU = {"columns": ["AU01", "AU02", "AU04"], "time_column": "t", "unit": "ms", "method": "nearest"}
 EMOTIONS = ("Joy", "Awe", "Fear")
 
