@@ -1,0 +1,155 @@
+# Copyright 2026 The mindface_eri authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ============================================================================
+"""The model card line by line: each fact in its place, with and without a run, files, records and scores."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mindface_eri.config import AudioConfig, Config, DataConfig, FaceConfig, ModelConfig, PreprocessConfig, save_config
+from mindface_eri.deploy import model_card
+from mindface_eri.deploy.model_card import write_model_card
+from mindface_eri.errors import DataError
+from mindface_eri.runner.checkpoint import checkpoint_hash
+from mindface_eri.runner.run_folder import RunFolder, TrainedModel
+
+MODEL = ModelConfig(name="eri_acoustic", emotions=("Joy", "Awe"), frames=8, mfcc_features=120)
+PREPROCESS = PreprocessConfig(frames=8, audio=AudioConfig(sample_rate=8000, coefficients=40, stack=3), face=FaceConfig(
+    detector="mtcnn", mode="every-frame", follow="center", margin=0.35, align=True))
+WEIGHTS = {"a": np.arange(6, dtype="f").reshape(2, 3), "b": np.zeros(1000, "f")}
+LABELS = np.array([[0.1, 0.9], [0.4, 0.2], [0.8, 0.5], [0.3, 0.6], [0.7, 0.1]])
+GUESSES = np.array([[0.2, 0.7], [0.3, 0.4], [0.9, 0.2], [0.1, 0.6], [0.3, 0.3]])
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a run with that recipe."""
+    folder = RunFolder(tmp_path / "run").make()
+    save_config(Config(model=MODEL, preprocess=PREPROCESS, data=DataConfig(records="the records", fold_seed=7)),
+                folder.config)
+    return folder
+
+
+@pytest.fixture
+def records(monkeypatch):
+    """Stand-ins for the run's records and its scored predictions; returns what was asked for."""
+    asked = []
+
+    def resolve(given, config):
+        asked.append((given, config))
+        return SimpleNamespace(splits={"train": 1234, "val": 5}, hash="abc_*")
+
+    def scored(path, split):
+        asked.append((path, split))
+        return SimpleNamespace(ids=tuple(range(1005)), emotions=MODEL.emotions, labels=LABELS, predictions=GUESSES)
+
+    monkeypatch.setattr(model_card, "resolve_records", resolve)
+    monkeypatch.setattr(model_card, "read_scored", scored)
+    return asked
+
+
+def describe(folder, kind, **said):
+    (folder / f"eri_acoustic.{kind}").touch()
+    (folder / f"eri_acoustic.{kind}.json").write_text(json.dumps(
+        {"max_difference": 1.26e-7, "batch": 16, "versions": {"mindspore": "2.10.0", "numpy": "1.26"},
+         "inputs": [{"name": "mfcc", "shape": [16, 8, 120], "dtype": "float32"},
+                    {"name": "present", "shape": [16, 2], "dtype": "float32"}], **said}))
+
+
+def test_every_line_of_a_run(run, records, tmp_path):
+    describe(tmp_path, "onnx", inputs=[], batch=None)
+    describe(tmp_path, "mindir")
+    describe(tmp_path, "air", max_difference=None)
+    (tmp_path / "eri_visual.onnx.json").write_text("{}")  # another model's
+    trained = TrainedModel(run.checkpoint("best"), MODEL, WEIGHTS, {"epoch": 7}, run)
+    card = write_model_card(tmp_path, trained).read_text(encoding="utf-8")
+    assert records == [(None, Config(model=MODEL, preprocess=PREPROCESS, data=DataConfig(records="the records",
+                                                                                       fold_seed=7))),
+                       (run.path, "val")]
+    lines = card.splitlines()
+    assert lines[:2] == ["# Model card: eri_acoustic", ""]
+    begin, end = (next(i for i, line in enumerate(lines) if line.startswith(mark)) for mark in ("<!-- f", "<!-- /f"))
+    assert "mindface-eri export" in lines[begin] and lines[end] == "<!-- /facts -->"
+    facts = lines[begin + 1:end]
+    scores = facts.index("## Validation")
+    assert facts[:scores] == [
+        "", "## Model", "", "- network: eri_acoustic, 1,006 numbers",
+        "- inputs: mfcc \\[16, 8, 120\\] float32, present \\[16, 2\\] float32",
+        "- output: intensities in (0, 1): Joy, Awe", f"- weights: hash {checkpoint_hash(WEIGHTS)}",
+        "- trained: epoch 7", "",
+        "Files, and by how much each one's intensities differ from the checkpoint's at most:", "",
+        "| file                | batch | difference | written by                   |",
+        "| ------------------- | ----- | ---------- | ---------------------------- |",
+        "| eri_acoustic.air    | 16    | not run    | mindspore 2.10.0, numpy 1.26 |",
+        "| eri_acoustic.mindir | 16    | 1.3e-07    | mindspore 2.10.0, numpy 1.26 |",
+        "| eri_acoustic.onnx   | any   | 1.3e-07    | mindspore 2.10.0, numpy 1.26 |",
+        "", "## Data", "",
+        "Clips: 1,234 train, 5 val. Hash of the records (ids, splits, labels and contents): abc\\_\\*.", ""]
+    assert facts[scores + 2] == (
+        "1,005 validation clips; low and high bound Pearson's 95% interval over 1,000 resamplings of the clips. The "
+        "checkpoint was chosen by this split, so expect less on new clips.")
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in facts if line.startswith("| ")][5:]
+    assert table[0] == ["emotion", "Pearson", "low", "high", "CCC", "MSE", "MAE", "clips", "note"]
+    assert [row[0] for row in table[2:]] == ["Joy", "Awe", "mean"]
+    pearson = [np.corrcoef(GUESSES[:, e], LABELS[:, e])[0, 1] for e in (0, 1)]
+    assert [row[1] for row in table[2:]] == [f"{value:.4f}" for value in (*pearson, np.mean(pearson))]
+    assert [row[6] for row in table[2:4]] == [f"{abs(GUESSES - LABELS)[:, e].mean():.4f}" for e in (0, 1)]
+    assert facts[-10:] == [
+        "", "## Preprocessing", "", "- frames: 8", "- face: detector mtcnn, mode every-frame, follow center",
+        "- crop: 112 pixels, margin 0.35, aligned True", "- sound: 8000 Hz, 40 MFCC, 3 joined", "",
+        "The sidecar has every value.", ""]
+    assert [line for line in lines if line.startswith("## ")][-3:] == ["## Intended use", "## Limits", "## To fill in"]
+    assert card.count("FILL IN") == 4
+
+
+def test_a_lone_checkpoint(tmp_path):
+    trained = TrainedModel(tmp_path / "best.ckpt", MODEL, WEIGHTS, {})
+    card = write_model_card(tmp_path, trained).read_text()
+    assert "- trained:" not in card and "- inputs:" not in card
+    for sentence in ("The records that it was trained on are not at hand here. FILL IN",
+                     "No predictions of this checkpoint on validation clips are at hand. FILL IN",
+                     "That of the paper, with the sizes above; the sidecar has every value."):
+        assert f"\n{sentence}\n" in card
+
+
+def test_a_run_without_scores(run, records, tmp_path, monkeypatch):
+    def missing(path, split):
+        raise DataError("none")
+
+    monkeypatch.setattr(model_card, "read_scored", missing)
+    card = write_model_card(tmp_path, TrainedModel(run.checkpoint("best"), MODEL, WEIGHTS, {}, run)).read_text()
+    assert "\nNo predictions of validation clips, or no labels for them, are at hand. FILL IN\n" in card
+    card = write_model_card(tmp_path, TrainedModel(run.checkpoint("last"), MODEL, WEIGHTS, {}, run)).read_text()
+    assert "No predictions of this checkpoint on validation clips are at hand. FILL IN" in card
+
+
+@pytest.mark.parametrize("old, kept", [
+    ("before\n{begin}old facts{end}\nafter <!-- /facts -->", ("before\n", "\nafter <!-- /facts -->")),
+    ("before\n{begin}no end", None), ("no begin {end}", None)])
+def test_a_card_is_renewed_between_its_marks(old, kept, tmp_path):
+    trained = TrainedModel(tmp_path / "one.ckpt", MODEL, WEIGHTS, {})
+    path = write_model_card(tmp_path, trained)
+    fresh = path.read_text()
+    begin, end = next(line for line in fresh.splitlines() if line.startswith("<!-- facts")), "<!-- /facts -->"
+    text = old.format(begin=begin, end=end)
+    path.write_bytes(text.encode() + b"\xff")  # not UTF-8
+    assert write_model_card(tmp_path, trained) == path
+    if kept is None:
+        assert path.read_bytes() == text.encode() + b"\xff"
+    else:
+        facts = fresh[fresh.index(begin):fresh.index(end) + len(end)]
+        assert path.read_text(encoding="utf-8") == f"{kept[0]}{facts}{kept[1]}\ufffd"
