@@ -98,10 +98,27 @@ def test_padding_after_anything_else_stays(tmp_path):
     assert not model.metadata_props
 
 
+def test_each_pooling_and_each_slice_has_its_turn(tmp_path):
+    nodes = [helper.make_node("MaxPool", ["x"], ["1"], kernel_shape=[1, 1]), helper.make_node("Relu", ["1"], ["2"]),
+             helper.make_node("Pad", ["2", "pads"], ["3"]),
+             helper.make_node("MaxPool", ["3"], ["4"], kernel_shape=[2, 2]),
+             *(helper.make_node("Slice", [str(i), "s", f"e{i}", "a"], [str(i + 1)]) for i in (4, 5))]
+    tables = [numbers("pads", 0, 0, 1, 0, 0, 0, 0, 1), numbers("s", 0, 0), numbers("a", 0, 3), numbers("e4", 97, 3),
+              numbers("e5", 97, 2)]
+    path = save(tmp_path / "g.onnx", nodes, [value("x", 97, 1, 3, 4)], [value("6", 97, 1, 3, 2)], tables)
+    polish(path, dynamic=97, output="y")
+    graph = onnx.load(path).graph
+    assert [node.op_type for node in graph.node] == ["MaxPool", "Relu", "MaxPool", "Slice", "Slice"]
+    x = np.random.default_rng(0).uniform(size=(120, 1, 3, 4)).astype("f")  # more than the graph was traced with
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 0), (0, 1)))
+    pooled = np.max([padded[:, :, i:i + 3, j:j + 4] for i in (0, 1) for j in (0, 1)], axis=0)
+    assert np.array_equal(run(path, x), pooled[..., :2])
+
+
 def sliced(path, *tables):
     """x (97, 6) -> Slice with starts, ends and maybe axes and steps -> y; beside it two values that nothing reads."""
     names = "sead"[:len(tables)]
-    nodes = [helper.make_node("Slice", ["x", *names], ["y"]),
+    nodes = [helper.make_node("Identity", ["x"], ["same"]), helper.make_node("Slice", ["same", *names], ["y"]),
              helper.make_node("Constant", [], ["idle"], value=numbers("unread", 1))]
     stored = [*(numbers(name, *table) for name, table in zip(names, tables)), numbers("unused", 1)]
     return save(path, nodes, [value("x", 97, 6)], [value("y", None, None)], stored, [value("y", 97, 2)])
@@ -118,9 +135,9 @@ def test_a_slice_no_longer_names_the_batch(tables, left, columns, tmp_path):
     polish(path, dynamic=97, output="y")
     graph = onnx.load(path).graph
     tables = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    assert tuple(tables[name].tolist() for name in graph.node[0].input[1:]) == left
+    assert tuple(tables[name].tolist() for name in graph.node[1].input[1:]) == left
     assert all(table.dtype == np.int64 for table in tables.values())
-    assert len(tables) == 4 and len(graph.node) == 1  # what nothing reads any more is gone
+    assert len(tables) == 4 and len(graph.node) == 2  # what nothing reads any more is gone
     assert not graph.value_info  # it named the batch
     assert np.array_equal(run(path, x[:5]), x[:5, columns])
 
@@ -137,7 +154,7 @@ def test_a_fixed_batch_keeps_its_slices_and_shapes(tmp_path):
     path = sliced(tmp_path / "g.onnx", [0, 2], [97, 4])
     polish(path, dynamic=None, output="y")
     graph = onnx.load(path).graph
-    assert list(graph.node[0].input) == ["x", "s", "e"] and [info.name for info in graph.value_info] == ["y"]
+    assert list(graph.node[1].input) == ["same", "s", "e"] and [info.name for info in graph.value_info] == ["y"]
     assert graph.input[0].type.tensor_type.shape.dim[0].dim_value == 97
 
 
