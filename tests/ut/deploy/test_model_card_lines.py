@@ -138,7 +138,7 @@ def test_a_run_without_scores(run, records, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("old, kept", [
-    ("before\n{begin}old facts{end}\nafter <!-- /facts -->", ("before\n", "\nafter <!-- /facts -->")),
+    ("before\n{begin}old facts{end}\nafter {begin}x{end}", ("before\n", "\nafter {begin}x{end}")),
     ("before\n{begin}no end", None), ("no begin {end}", None)])
 def test_a_card_is_renewed_between_its_marks(old, kept, tmp_path):
     trained = TrainedModel(tmp_path / "one.ckpt", MODEL, WEIGHTS, {})
@@ -152,4 +152,4 @@ def test_a_card_is_renewed_between_its_marks(old, kept, tmp_path):
         assert path.read_bytes() == text.encode() + b"\xff"
     else:
         facts = fresh[fresh.index(begin):fresh.index(end) + len(end)]
-        assert path.read_text(encoding="utf-8") == f"{kept[0]}{facts}{kept[1]}\ufffd"
+        assert path.read_text(encoding="utf-8") == kept[0] + facts + kept[1].format(begin=begin, end=end) + "\ufffd"

@@ -117,16 +117,18 @@ def test_each_pooling_and_each_slice_has_its_turn(tmp_path):
 
 def sliced(path, *tables):
     """x (97, 6) -> Slice with starts, ends and maybe axes and steps -> y; beside it two values that nothing reads."""
-    names = "sead"[:len(tables)]
+    names = ["" if table is None else name for name, table in zip("sead", tables)]
     nodes = [helper.make_node("Identity", ["x"], ["same"]), helper.make_node("Slice", ["same", *names], ["y"]),
              helper.make_node("Constant", [], ["idle"], value=numbers("unread", 1))]
-    stored = [*(numbers(name, *table) for name, table in zip(names, tables)), numbers("unused", 1)]
+    stored = [*(numbers(name, *table) for name, table in zip(names, tables) if name), numbers("unused", 1)]
     return save(path, nodes, [value("x", 97, 6)], [value("y", None, None)], stored, [value("y", 97, 2)])
 
 
 @pytest.mark.parametrize("tables, left, columns", [
     (([0, 2], [97, 4]), ([2], [4], [1], [1]), slice(2, 4)),  # axes and steps left out
     (([0, 2], [97, 4], [0, 1]), ([2], [4], [1], [1]), slice(2, 4)),
+    (([2, 0], [4, 97], [1, 0]), ([2], [4], [1], [1]), slice(2, 4)),
+    (([0, 1], [97, 5], None, [1, 2]), ([1], [5], [1], [2]), slice(1, 5, 2)),
     (([1, 0], [5, 97], [1, 0], [2, 1]), ([1], [5], [1], [2]), slice(1, 5, 2)),
     (([2, 0], [4, 97], [1, 0], [1, 1]), ([2], [4], [1], [1]), slice(2, 4))])
 def test_a_slice_no_longer_names_the_batch(tables, left, columns, tmp_path):

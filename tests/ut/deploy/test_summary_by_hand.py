@@ -99,6 +99,8 @@ def test_the_table(tiny):
     assert rows[-2][2:] == pytest.approx([products / 1e6, 3 * 4 * kept / 1048576, 8 * 4 * kept / 1048576])
     assert rows[-1][0] == "total"
     assert rows[-1][2:] == pytest.approx([sum(row[i] for row in rows[:-1]) for i in (2, 3, 4)])
+    visual = summarize(tiny("eri_visual", stem_checkpoint="gone.ckpt", **SIZES))[1]  # sizes need no weights
+    assert [row[1] for row in visual[:2]] == [row[1] for row in rows[:2]]
     assert summarize(tiny("eri_acoustic", **SIZES))[0][3:] == ["MiB at batch 1", "MiB at batch 64"]
 
 

@@ -86,6 +86,9 @@ def test_the_twin_gives_our_networks_numbers(name, more, twin, library, tiny, tm
 def test_settings_reach_every_layer(twin, library, tiny):
     module = twin.build_twin(tiny("eri_multi_branch", **SIZES, **SETS))
     assert isinstance(twin.build_twin(tiny("eri_dual_branch")), type(module))
+    fresh = {key.rpartition("_")[2]: set(np.asarray(value).tolist()) for key, value in module.state_dict().items()
+             if key.endswith(("mfcc_mean", "mfcc_std", "feature_mean", "feature_std"))}
+    assert fresh == {"mean": {0}, "std": {1}}
     dropouts = [inner.p for inner in module.modules() if isinstance(inner, library.Dropout)]
     assert dropouts == [0.3] * (1 + 4 * 3)  # spatial block; per branch: convolutions and two blocks
     heads = [inner.heads for inner in module.modules() if isinstance(inner, library.MultiheadAttention)]

@@ -14,6 +14,10 @@
 # ============================================================================
 """The clips that exported files are checked with, and the fresh process that runs them."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -79,15 +83,33 @@ def test_a_process_that_fails_says_why(given, toy_graph, tiny, tmp_path):
         run_in_fresh_process(tmp_path / "gone.onnx", given[0], None)
 
 
-@pytest.mark.parametrize("batch", [0, 2])
-def test_the_process_by_itself(batch, given, toy_graph, tiny, tmp_path, monkeypatch):
+def test_the_process_imports_what_this_one_does_and_its_answer_is_numbers(given, tmp_path, monkeypatch):
+    environments = []
+
+    def run(command, *, env, **_):
+        environments.append(env)
+        np.save(command[-1], np.array([{"code": "harm"}], object))
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(sys, "path", ["", "/one", "/two"])
+    monkeypatch.setenv("OURS", "kept")
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        run_in_fresh_process(tmp_path / "toy.onnx", given[0], None)
+    assert environments[0]["PYTHONPATH"] == os.pathsep.join(["/one", "/two"]) and environments[0]["OURS"] == "kept"
+
+
+@pytest.mark.parametrize("batch, name", [(0, "eri_dual_branch"), (2, "eri_visual")])
+def test_the_process_by_itself(batch, name, given, toy_graph, tiny, tmp_path, monkeypatch):
     inputs, expected = given
+    if name == "eri_visual":
+        inputs, expected = inputs[:1], expected[:, :1]
     sizes = []
     monkeypatch.setattr("mindface_eri.deploy.verify.run_batches",
                         lambda backend, arrays, size: sizes.append((len(arrays[0]), size)) or np.concatenate(
                             [backend.run([array[i:i + 1] for array in arrays]) for i in range(len(arrays[0]))]))
     np.savez(tmp_path / "in.npz", *inputs)
-    path = toy_graph(tmp_path / "toy.onnx", tiny())
+    path = toy_graph(tmp_path / "toy.onnx", tiny(name))
     main([str(path), str(batch), str(tmp_path / "in.npz"), str(tmp_path / "out.npy")])
     assert (np.load(tmp_path / "out.npy") == expected).all()
     assert sizes == [(5, batch or None), *[(1, batch or None)] * 5]
