@@ -86,18 +86,9 @@ def test_predictors_agree(index, report, answer):
     predictor = load_predictor(report.files[index].path)
     assert predictor.emotions == MODEL.emotions and predictor.preprocess == PREPROCESS
     np.testing.assert_allclose(predictor.predict_arrays(**INPUTS), answer, rtol=0, atol=1e-5)
+    assert np.ptp(answer, axis=0).min() > 1e-4  # clips do get different answers
     pair = {name: array[2:4] for name, array in INPUTS.items()}
     np.testing.assert_allclose(predictor.predict_arrays(**pair), answer[2:4], rtol=0, atol=1e-5)
-
-
-def test_folded_normalisation_changes_nothing(run, answer):
-    from mindspore import Tensor
-
-    from mindface_eri.runner.run_folder import load_trained
-
-    plain = load_trained(run).build()(*(Tensor(INPUTS[name]) for name in ("frames", "mfcc", "present"))).asnumpy()
-    np.testing.assert_allclose(answer, plain, rtol=0, atol=1e-6)
-    assert np.ptp(plain, axis=0).min() > 1e-4  # clips do get different answers
 
 
 def test_fixed_batch_fills_up(run, answer, tmp_path):
