@@ -83,6 +83,18 @@ def test_a_process_that_fails_says_why(given, toy_graph, tiny, tmp_path):
         run_in_fresh_process(tmp_path / "gone.onnx", given[0], None)
 
 
+@pytest.mark.parametrize("status, answered", [(3, True), (0, False)])
+def test_a_status_or_a_missing_answer_is_a_failure(status, answered, given, tmp_path, monkeypatch):
+    def run(command, **_):
+        if answered:
+            np.save(command[-1], np.zeros((2, 5, 3)))
+        return subprocess.CompletedProcess(command, status, "", "one\ntwo\nthree\nfour\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(ExportError, match="toy.onnx: a fresh process could not run it: two / three / four$"):
+        run_in_fresh_process(tmp_path / "toy.onnx", given[0], None)
+
+
 def test_the_process_imports_what_this_one_does_and_its_answer_is_numbers(given, tmp_path, monkeypatch):
     environments = []
 
