@@ -167,9 +167,9 @@ def test_data_rows_by_hand(monkeypatch):
     with pytest.raises(DataError, match=r"one: an epoch of 100 clips gave \{.*'OpenCV': 99"):
         benchmark_data(["one"], clips=100)
     loaders.clear()
-    row, = benchmark_data(["one"], clips=100)
-    assert asked[-2:] == [(["ours", "limit"], 3), (100, 16, 2)]
-    assert (row.note, row.yardstick, row.theirs) == ("50 clips/s", "", None)
+    row, = benchmark_data(["one"])
+    assert asked[-2:] == [(["ours", "limit"], 3), (256, 16, 2)]
+    assert (row.note, row.yardstick, row.theirs) == ("128 clips/s", "", None)
 
 
 def test_records_to_read_are_drawn_in_both_storages(drawn, monkeypatch):

@@ -206,6 +206,8 @@ def test_modes_side_by_side(asked, monkeypatch):
     assert [config.face for config in (track_config, every_config)] == [dataclasses.replace(PREPROCESS.face, mode=mode)
                                                                         for mode in ("track", "every-frame")]
     assert (path, plain) == ("a/one.mp4", PREPROCESS)
+    benchmark_preprocess(["b.mp4"])
+    assert asked[-4][1] == 3 and asked[-1] == ("b.mp4", PreprocessConfig())
 
 
 def test_training_steps_by_hand(asked, monkeypatch):

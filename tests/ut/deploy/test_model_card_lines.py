@@ -15,6 +15,7 @@
 """The model card line by line: each fact in its place, with and without a run, files, records and scores."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -140,12 +141,15 @@ def test_a_run_without_scores(run, records, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("old, kept", [
-    ("before\n{begin}old facts{end}\nafter {begin}x{end}", ("before\n", "\nafter {begin}x{end}")),
+    ("befôre\n{begin}old facts{end}\nafter {begin}x{end}", ("befôre\n", "\nafter {begin}x{end}")),
     ("before\n{begin}no end", None), ("no begin {end}", None)])
-def test_a_card_is_renewed_between_its_marks(old, kept, tmp_path):
+def test_a_card_is_renewed_between_its_marks(old, kept, tmp_path, monkeypatch):
+    read = Path.read_text
+    monkeypatch.setattr(Path, "read_text",  # as where the locale is not UTF-8
+                        lambda self, encoding="ascii", errors=None: read(self, encoding, errors))
     trained = TrainedModel(tmp_path / "one.ckpt", MODEL, WEIGHTS, {})
     path = write_model_card(tmp_path, trained)
-    fresh = path.read_text()
+    fresh = path.read_text(encoding="utf-8")
     begin, end = next(line for line in fresh.splitlines() if line.startswith("<!-- facts")), "<!-- /facts -->"
     text = old.format(begin=begin, end=end)
     path.write_bytes(text.encode() + b"\xff")  # not UTF-8
