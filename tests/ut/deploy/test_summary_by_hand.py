@@ -18,19 +18,19 @@ import pytest
 
 from mindface_eri.deploy.summary import part_costs, summarize
 
-# Sizes whose roles cannot be mistaken for each other's: 5 frames of 44 pixels, stem width 4, tokens of 16 channels,
+# Sizes whose roles cannot be mistaken for each other's: 5 frames of 41 pixels, stem width 4, tokens of 16 channels,
 # 12 channels over time, MFCC stacks of 10, 3 emotions.
-SIZES = {"frames": 5, "crop_size": 44, "mfcc_features": 10, "stem_width": 4, "spatial_depth": 2, "spatial_heads": 2,
+SIZES = {"frames": 5, "crop_size": 41, "mfcc_features": 10, "stem_width": 4, "spatial_depth": 2, "spatial_heads": 2,
          "width": 12, "tcn_kernel": 2, "tcn_dilations": (1, 2, 4), "temporal_depth": 3, "temporal_heads": 4,
          "ffn_ratio": 1.5, "emotions": ("Joy", "Awe", "Fear")}
 
-# One frame. Sides: 44 -> 22 (conv1) -> 11 (pooling, layer1) -> 6 (layer2) -> 3 (layer3).
-STEM = (22 * 22 * 4 * 3 * 49
+# One frame. Sides, each rounded up: 41 -> 21 (conv1) -> 11 (pooling, layer1) -> 6 (layer2) -> 3 (layer3).
+STEM = (21 * 21 * 4 * 3 * 49
         + 4 * (11 * 11 * 4 * 4 * 9)
         + 6 * 6 * 8 * (4 * 9 + 3 * 8 * 9 + 4)  # the last 4: the projected shortcut
         + 3 * 3 * 16 * (8 * 9 + 3 * 16 * 9 + 8))
 # Each convolution keeps its own output, its normalisation's and its activation's; pooling keeps its own.
-STEM_KEPT = 3 * (22 * 22 * 4 + 4 * 11 * 11 * 4 + 5 * 6 * 6 * 8 + 5 * 3 * 3 * 16) + 11 * 11 * 4
+STEM_KEPT = 3 * (21 * 21 * 4 + 4 * 11 * 11 * 4 + 5 * 6 * 6 * 8 + 5 * 3 * 3 * 16) + 11 * 11 * 4
 
 
 def encoder(tokens, width, heads, hidden):
