@@ -15,6 +15,7 @@
 """Clips with drawn faces, which dlib finds, so that no one's likeness and no download is needed."""
 
 import os
+from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -22,7 +23,10 @@ import cv2
 import numpy as np
 import pytest
 
+from mindface_eri.preprocess.detectors import Detection, DlibDetector, Landmarks
 from mindface_eri.preprocess.video import write_video
+
+MARKS = np.random.default_rng(0).uniform(-1, 1, (68, 2)).astype(np.float32)  # of a face of side 2 around (0, 0)
 
 
 def draw_face(canvas: np.ndarray, cx: float, cy: float, side: float, mouth: float = 0.2) -> None:
@@ -73,3 +77,71 @@ def face_clip(tmp_path_factory, tone):
     path = tmp_path_factory.mktemp("clips") / "face.mp4"
     write_video(path, (picture(320, 240, [(130 + k, 120, 120)]) for k in range(30)), 20, tone)
     return path
+
+
+def square(x: float, y: float, side: float) -> np.ndarray:
+    """(4,) float32 box around (x, y)."""
+    return np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2], np.float32)
+
+
+class Scene:
+    """A picture that only knows what a detector sees in it, [(x, y, side), ...] with a fourth value False for an
+    unsure one, and where the faces really are, by default there."""
+
+    def __init__(self, faces, number: int = 0, true=None, size=(640, 480)) -> None:
+        self.faces, self.true, self.number = faces, faces if true is None else true, number
+        self.width, self.height = size
+        self.solid_grey = self
+
+    def reduced_grey(self, scale):
+        """What a grey detector is given."""
+        return SimpleNamespace(scene=self, scale=scale, colour=False,
+                               shape=(round(self.height * scale), round(self.width * scale)))
+
+    def rgb(self, scale):
+        """What a colour detector is given."""
+        return SimpleNamespace(**{**vars(self.reduced_grey(scale)), "colour": True})
+
+
+class ScriptedDetector:
+    """Finds the scene's faces of at least `smallest` pixels in the reduced picture; notes (number, scale) it was asked
+    for."""
+
+    def __init__(self, smallest: float = 80, colour: bool = False, max_height: int = 4320) -> None:
+        self.smallest, self.colour, self.max_height = smallest, colour, max_height
+        self.looks = []
+
+    def find(self, image):
+        """As a FaceDetector's."""
+        assert image.colour is self.colour
+        self.looks.append((image.scene.number, image.scale))
+        stretch = np.array([image.shape[1] / image.scene.width, image.shape[0] / image.scene.height] * 2)
+        return [Detection((square(*face[:3]) * stretch).astype(np.float32), all(face[3:]))
+                for face in image.scene.faces if face[2] * image.scale >= self.smallest]
+
+
+def scripted_landmarks(scene: Scene, box: np.ndarray) -> np.ndarray:
+    """Landmarks of the real face nearest to the box, if near; else of whatever is in the box."""
+    x, y, side = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[2] - box[0]
+    near = sorted((np.hypot(f[0] - x, f[1] - y), *f[:3]) for f in scene.true)
+    if near and near[0][0] < 0.8 * side:
+        x, y, side = near[0][1:]
+    return MARKS * side / 2 + np.array([x, y], np.float32)
+
+
+@pytest.fixture(scope="session")
+def script():
+    """Faces whose geometry is known: `marks`, `square`, `Scene`, `Detector`, `landmarks`."""
+    return SimpleNamespace(marks=MARKS, square=square, Scene=Scene, Detector=ScriptedDetector,
+                           landmarks=scripted_landmarks)
+
+
+@pytest.fixture
+def replace_dlib(monkeypatch):
+    """A function that puts a `find(image)` and a `landmarks(grey, box)` in the place of dlib's."""
+    def replace(find, landmarks):
+        monkeypatch.setattr(DlibDetector, "__init__", lambda self: None)
+        monkeypatch.setattr(DlibDetector, "find", lambda self, image: find(image))
+        monkeypatch.setattr(Landmarks, "__init__", lambda self: None)
+        monkeypatch.setattr(Landmarks, "__call__", lambda self, grey, box: landmarks(grey, box))
+    return replace

@@ -1,0 +1,277 @@
+# Copyright 2026 The mindface_eri authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ============================================================================
+import numpy as np
+"""Following faces with a detector that is unsure, blind or wrong now and then: which frames it is asked for at which
+scale, and whose landmarks are whose."""
+
+import numpy as np
+import pytest
+
+from mindface_eri.config import FaceConfig
+from mindface_eri.preprocess.tracking import Person, Tracker, distance
+
+STEADY = (300, 200, 200)
+
+
+@pytest.fixture
+def track(script):
+    """Runs a tracker over scenes (lists of faces, or pairs of what is seen and what is there)."""
+    def run(scenes, detector=None, size=(640, 480), landmarks=script.landmarks, **face):
+        detector = detector or script.Detector()
+        tracker = Tracker(detector, landmarks, FaceConfig(**face))
+        pairs = [scene if isinstance(scene, tuple) else (scene, None) for scene in scenes]
+        tracker.run((k, script.Scene(seen, k, true, size)) for k, (seen, true) in enumerate(pairs))
+        return tracker, detector.looks
+    return run
+
+
+def numbers(looks):
+    return [number for number, _ in looks]
+
+
+def spans(tracker):
+    return [sorted(person.landmarks) for person in tracker.people]
+
+
+def spread(marks):
+    return np.sqrt(((marks - marks.mean(axis=0)) ** 2).sum(axis=1).mean())
+
+
+def test_a_box_moves_and_grows_with_its_landmarks_from_where_the_detector_saw_it():
+    marks = np.array([[-3, -6]] * 17 + [[1, 2]] * 51, np.float32)  # mean (0, 0), root of the mean square sqrt(15)
+    person = Person()
+    person.add(4, marks + [50, 70], np.array([40, 50, 80, 96], np.float32))  # centre (60, 73), side 40
+    np.testing.assert_allclose(person.box(), [40, 53, 80, 93], rtol=1e-5)
+    person.add(5, 2 * marks + [100, 90])
+    assert person.last == 5
+    np.testing.assert_allclose(person.box(), [120 - 40, 96 - 40, 120 + 40, 96 + 40], rtol=1e-5)
+    np.testing.assert_allclose(person.box(marks), [-10, -17, 30, 23], rtol=1e-5)
+    person.add(6, marks, np.array([-8, -9, 12, 11], np.float32))
+    np.testing.assert_allclose(person.box(marks * 3), [6 - 30, 3 - 30, 6 + 30, 3 + 30], rtol=1e-5)
+
+
+def test_landmarks_in_one_point_still_give_a_box():
+    person = Person()
+    person.add(0, np.full((68, 2), 7, np.float32), np.array([0, 2, 10, 12], np.float32))
+    np.testing.assert_allclose(person.box(), [0, 2, 10, 12], atol=1e-4)
+    unseen = Person()
+    unseen.add(0, np.array([[-3, 1]] * 34 + [[3, 1]] * 34, np.float32))  # no box: as wide as the spread either side
+    np.testing.assert_allclose(unseen.box(), [-3, -2, 3, 4], atol=1e-6)
+
+
+def test_distance_of_boxes_of_two_sizes():
+    one, other = np.array([0, 0, 10, 10]), np.array([-4, -2, 26, 28])  # centres (5, 5) and (11, 13), sides 10 and 30
+    assert distance(one, other) == pytest.approx(10 / 20 + np.log(3))
+    assert distance(other, one) == pytest.approx(10 / 20 + np.log(3))
+    assert np.isfinite(distance(one, np.zeros(4)))
+
+
+@pytest.mark.parametrize("every, expected", [(4, [0, 4, 9, 10]), (2, [0, 2, 5, 8, 10]), (1, [0, 1, 3, 5, 7, 9, 10])])
+def test_a_steady_face_is_looked_for_at_the_blocks_ends(track, every, expected):
+    tracker, looks = track([[STEADY]] * 11, redetect_every=every)
+    assert looks == [(number, 0.5) for number in expected]
+    assert spans(tracker) == [list(range(11))] and tracker.examined == list(range(11))
+
+
+def test_a_single_frame_is_looked_at_once(track):
+    tracker, looks = track([[STEADY]])
+    assert looks == [(0, 0.5)] and spans(tracker) == [[0]]
+
+
+def test_blocks_go_by_frame_numbers_not_by_frames_examined(script):
+    detector = script.Detector()
+    tracker = Tracker(detector, script.landmarks, FaceConfig(redetect_every=6))
+    tracker.run((k, script.Scene([STEADY], k)) for k in range(0, 25, 3))
+    assert numbers(detector.looks) == [0, 6, 15, 24] and spans(tracker) == [list(range(0, 25, 3))]
+
+
+def test_fast_growing_face_is_followed_fit_by_fit(track, script):
+    """Over a block it moves further than any single step may, so each fit starts from the one before."""
+    faces = [(120 + 35 * k, 150 + 20 * k, 100 + 8 * k) for k in range(10)]
+    asked = []
+
+    def landmarks(scene, box):
+        asked.append((scene.number, box))
+        return script.landmarks(scene, box)
+
+    tracker, looks = track([[face] for face in faces], landmarks=landmarks, redetect_every=9, detect_height=480)
+    assert looks == [(0, 1.0), (9, 1.0)]
+    for number, (x, y, side) in enumerate(faces):
+        np.testing.assert_allclose(tracker.people[0].landmarks[number], script.marks * side / 2 + [x, y], atol=1e-3)
+    boxes = [box for number, box in asked if number == 5]
+    np.testing.assert_allclose(boxes, [script.square(*faces[4])], atol=1e-2)
+
+
+STEP = np.array([0.6, -0.8])
+
+
+@pytest.mark.parametrize("shift, grown, plausible", [
+    (0.98, 1.0, True), (1.02, 1.0, False), (-0.98, 1.0, True), (-1.02, 1.0, False),
+    (0.0, 1.38, True), (0.0, 1.42, False), (0.0, 0.72, True), (0.0, 0.68, False)])
+def test_an_implausible_fit_makes_the_detector_look_at_the_whole_block(track, script, shift, grown, plausible):
+    side = 150
+    x, y = np.array([300, 220]) + shift * spread(script.marks) * side / 2 * STEP
+    # the shift of the landmarks' middle, which is not the face's
+    x, y = np.array([x, y]) - script.marks.mean(axis=0) * (grown - 1) * side / 2
+    later = [[(x, y, side * grown)]]
+    tracker, looks = track([[(300, 220, side)]] * 6 + later * 4, redetect_every=4, detect_height=480,
+                           landmarks=lambda scene, box: script.landmarks(scene, script.square(*scene.true[0])))
+    assert numbers(looks) == [0, 4, 9] + ([] if plausible else [5, 6, 7, 8])
+    assert spans(tracker)[0][:6] == list(range(6))
+
+
+@pytest.mark.parametrize("x, y, inside", [
+    (0.3, 200, True), (-0.3, 200, False), (639.7, 200, True), (640.3, 200, False), (200, 0.3, True),
+    (200, -0.3, False), (200, 479.7, True), (200, 480.3, False), (500, 470, True), (500, 500, False)])
+def test_landmarks_whose_middle_leaves_the_picture_are_implausible(track, script, x, y, inside):
+    x, y = np.array([x, y]) - script.marks.mean(axis=0) * 100
+    tracker, looks = track([[(x, y, 200)]] * 5, redetect_every=4)
+    assert numbers(looks) == [0, 4] + ([] if inside else [1, 2, 3])
+    assert spans(tracker) == [list(range(5))]
+
+
+@pytest.mark.parametrize("apart, sure, looked, people", [
+    (0.39, True, [0, 4, 9], [10]), (0.39, False, [0, 4, 9], [10]), (0.41, True, [0, 4, 1, 2, 3, 9], [10]),
+    (0.79, True, [0, 4, 1, 2, 3, 9], [10]), (0.79, False, [0, 4, 1, 2, 3, 9], [10])])
+def test_how_far_the_detector_may_be_from_the_fit(track, apart, sure, looked, people):
+    off = (300 + apart * 200, 200, 200, sure)
+    tracker, looks = track([[STEADY]] * 4 + [([off], [STEADY])] + [([off], [STEADY])] * 5, redetect_every=4)
+    assert numbers(looks) == looked
+    assert [len(person.landmarks) for person in tracker.people] == people
+
+
+@pytest.mark.parametrize("sure, expected", [(True, [list(range(4)), [4]]), (False, [list(range(4))])])
+def test_a_face_further_off_is_another_if_it_is_sure(track, sure, expected):
+    tracker, looks = track([[STEADY]] * 4 + [[(300 + 0.81 * 200, 200, 200, sure)]], redetect_every=4)
+    assert numbers(looks) == [0, 4, 1, 2, 3] and spans(tracker) == expected
+
+
+def test_the_detectors_box_anchors_the_next_fit(track, script):
+    seen, asked = (350, 180, 220), []
+
+    def landmarks(scene, box):
+        asked.append((scene.number, box))
+        return script.landmarks(scene, box)
+
+    track([[STEADY]] * 4 + [([seen], [STEADY])] + [[STEADY]] * 2, redetect_every=4, landmarks=landmarks)
+    (box,) = [box for number, box in asked if number == 5]
+    np.testing.assert_allclose(box, script.square(*seen), atol=1e-2)
+
+
+def test_unsure_faces_keep_a_face_alive_and_begin_none(track):
+    ghost = (520, 380, 160, False)
+    tracker, looks = track([[ghost]] * 4 + [[STEADY, ghost]] * 3 + [[(*STEADY, False), ghost]] * 4 + [[ghost]] * 4,
+                           redetect_every=2, gap_window=1)
+    assert spans(tracker) == [list(range(4, 11))]
+    assert set(numbers(looks)) >= {3, 4, 5, 8, 11}
+
+
+def test_every_frame_takes_sure_faces_only(track):
+    tracker, looks = track([[(*STEADY, k % 3 != 1), (100, 100, 90, False)] for k in range(7)], mode="every-frame")
+    assert spans(tracker) == [[0, 2, 3, 5, 6]] and numbers(looks) == list(range(7))
+
+
+@pytest.mark.parametrize("sure, looked", [(True, [0, 4, 9, 5, 6, 7, 8]), (False, [0, 4, 9])])
+def test_a_second_face_makes_the_detector_look_at_the_whole_block_if_it_is_sure(track, sure, looked):
+    second = (520, 300, 170, sure)
+    tracker, looks = track([[STEADY]] * 7 + [[second, STEADY]] * 3, redetect_every=4)
+    assert numbers(looks) == looked
+    assert spans(tracker) == [list(range(10))] + ([[7, 8, 9]] if sure else [])
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_one_of_two_lost_makes_the_detector_look_at_the_whole_block(track, lost):
+    both = [(160, 240, 180), (480, 240, 170)]
+    tracker, looks = track([both] * 7 + [both[1 - lost:2 - lost]] * 3, redetect_every=4)
+    assert numbers(looks) == [0, 4, 9, 5, 6, 7, 8]
+    assert [len(frames) for frames in spans(tracker)] == ([7, 10] if lost == 0 else [10, 7])
+
+
+@pytest.mark.parametrize("window, same", [(5, True), (4, False)])
+def test_a_face_comes_back_as_the_same_track_within_the_gap_window(track, window, same):
+    tracker, _ = track([[STEADY]] * 3 + [[]] * 4 + [[STEADY]] * 2, mode="every-frame", gap_window=window)
+    assert spans(tracker) == ([[0, 1, 2, 7, 8]] if same else [[0, 1, 2], [7, 8]])
+
+
+@pytest.mark.parametrize("window, same", [(6, True), (5, False)])
+def test_the_gap_window_goes_by_the_blocks_begin(track, window, same):
+    scenes = [[STEADY]] * 5 + [[]] * 7 + [[STEADY]] * 3  # the second block without it begins at 10, 6 after the last
+    tracker, looks = track(scenes, redetect_every=4, gap_window=window)
+    assert spans(tracker) == ([[*range(5), 12, 13, 14]] if same else [list(range(5)), [12, 13, 14]])
+    assert 11 in numbers(looks) and 12 in numbers(looks)
+
+
+def test_no_gap_window_still_joins_neighbouring_frames(track):
+    tracker, _ = track([[STEADY]] * 3 + [[]] + [[STEADY]] * 2, mode="every-frame", gap_window=0)
+    assert spans(tracker) == [[0, 1, 2], [4, 5]]
+
+
+@pytest.mark.parametrize("turned", [1, -1])
+def test_nearest_pairs_come_first_when_faces_cross(track, script, turned):
+    """Of two that come near one another the nearest pair is taken, then what is left."""
+    then = [(290, 240, 200), (330, 240, 200)]  # the first is 0.45 and 0.05 sides from the two, the second 0.65 and 0.15
+    tracker, _ = track([[(200, 240, 200), (300, 240, 200)], then[::turned]], mode="every-frame")
+    assert len(tracker.people) == 2
+    middles = [person.landmarks[1].mean(axis=0)[0] - script.marks.mean(axis=0)[0] * 100 for person in tracker.people]
+    np.testing.assert_allclose(middles, [330, 290], atol=1e-2)
+
+
+@pytest.mark.parametrize("size, height, most, scale", [
+    ((640, 480), 240, 4320, 0.5), ((641, 482), 240, 4320, 240 / 482), ((1920, 1080), 270, 4320, 0.25),
+    ((320, 240), 300, 4320, 1.0), ((1280, 960), 720, 480, 0.5)])
+@pytest.mark.parametrize("colour", [False, True])
+def test_the_detector_works_on_reduced_pictures_and_boxes_are_in_pixels_of_the_frame(
+        track, script, size, height, most, scale, colour):
+    detector, face = script.Detector(30, colour, most), (size[0] * 0.55, size[1] * 0.45, size[1] * 0.4)
+    asked = []
+
+    def landmarks(scene, box):
+        asked.append(box)
+        return script.landmarks(scene, box)
+
+    _, looks = track([[face]] * 3, detector, size, landmarks, redetect_every=2, detect_height=height)
+    assert looks == [(0, pytest.approx(scale)), (2, pytest.approx(scale))]
+    np.testing.assert_allclose(asked[0], script.square(*face), atol=1e-3)
+
+
+@pytest.mark.parametrize("most, scale", [(4320, 1.0), (240, 0.5)])
+def test_every_frame_ignores_the_detectors_height_but_not_its_limit(track, script, most, scale):
+    _, looks = track([[STEADY]] * 3, script.Detector(max_height=most), mode="every-frame", detect_height=120)
+    assert looks == [(0, scale), (1, scale), (2, scale)]
+
+
+def test_nobody_is_looked_for_more_closely_now_and_then(track):
+    _, looks = track([[]] * 23, redetect_every=5, detect_height=120)
+    assert looks == [(0, 0.25), (0, 0.5), (0, 1.0), (5, 0.25), (5, 0.5), (6, 0.25), (11, 0.25), (11, 0.5), (12, 0.25),
+                     (17, 0.25), (17, 0.5), (17, 1.0), (18, 0.25), (22, 0.25), (22, 0.5)]
+
+
+def test_a_face_that_is_known_stops_the_closer_looks(track):
+    """So do sure faces that nobody followed yet; every other kind of look stays at the reduced size."""
+    _, looks = track([[]] * 3 + [[STEADY]] * 3 + [[]] * 6, redetect_every=2, detect_height=240)
+    assert [look for look in looks if look[1] == 1.0] == [(0, 1.0), (2, 1.0)]
+
+
+@pytest.mark.parametrize("sides, smallest, most, found_at, then", [
+    ((130,), 80, 4320, 1.0, 100 / 130), ((130, 150), 80, 4320, 1.0, 100 / 150), ((170, 90), 80, 4320, 0.5, 100 / 170),
+    ((60,), 40, 4320, 1.0, 1.0), ((60,), 40, 720, 0.75, 0.75), ((490,), 130, 4320, 0.5, 0.25)])
+def test_small_faces_set_the_scale_of_the_later_looks(track, script, sides, smallest, most, found_at, then):
+    """At a quarter of 1280 x 960 the detector sees none of them; 100 pixels of the largest one found are enough."""
+    faces = [(300 + 500 * k, 400, side) for k, side in enumerate(sides)]
+    _, looks = track([faces] * 3, script.Detector(smallest, max_height=most), (1280, 960), redetect_every=2)
+    scales = [scale for number, scale in looks if number == 0]
+    assert scales == [scale for scale in (0.25, 0.5, 0.75, 1.0) if scale <= found_at and (
+        scale != 0.75 or found_at == 0.75)]
+    assert [scale for number, scale in looks if number == 2][0] == pytest.approx(then)
