@@ -16,8 +16,8 @@
 
 A block is `redetect_every` frames long. Inside it only every n-th frame and the sampled ones are examined: each known
 face's landmarks give the box for the next fit. At the block's end the detector looks at the whole reduced frame. If it
-confirms every face, the fits stand; if it misses or moves one, finds a new one, or a fit was implausible on the way,
-all examined frames of the block are searched by the detector. So doubt costs time, never frames.
+confirms every face, the fits stand; if it misses or moves one, finds a new one or one that was lost, or a fit was
+implausible on the way, all examined frames of the block are searched by the detector. So doubt costs time, never frames.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ class Tracker:
             self._close(block)
 
     def _close(self, block: List[Tuple[int, Picture]]) -> None:
+        before = self.examined[-1] if self.examined else -1
         self.examined.extend(number for number, _ in block)
         last, picture = block[-1]
         self._active = [p for p in self._active if block[0][0] - p.last <= max(self._config.gap_window, 1)]
@@ -104,7 +105,9 @@ class Tracker:
             first, image = block[0]
             searched[first] = self._search(first, image)
             self._place(first, image, searched[first])
-        fits = [] if self._every else [self._follow(person, block) for person in self._active]
+        # One that was lost before is doubtful: what is fitted to the place where it was need not be a face.
+        fits = [] if self._every else [self._follow(person, block) if person.last >= before else None
+                                       for person in self._active]
         if last not in searched:
             searched[last] = self._search(last, picture)
         seen = searched[last]
