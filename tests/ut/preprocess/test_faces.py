@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ============================================================================
-import numpy as np
 """One face through a clip: which frames are examined, and what is kept of whom."""
 
 import numpy as np

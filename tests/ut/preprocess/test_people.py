@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ============================================================================
-import numpy as np
 """Tracks joined into people, and the choice of the one to follow, at their limits."""
 
 import numpy as np
@@ -40,8 +39,9 @@ def still(walk):
 
 
 @pytest.mark.parametrize("x, side, joined", [
-    (100 + 1.49 * 80, 80, True), (100 + 1.51 * 80, 80, False), (100 - 1.49 * 80, 80, True), (100 - 1.51 * 80, 80, False),
-    (100, 80 * np.exp(1.49), True), (100, 80 * np.exp(1.51), False), (100, 80 * np.exp(-1.51), False)])
+    (100 + 1.49 * 80, 80, True), (100 + 1.51 * 80, 80, False), (100 - 1.49 * 80, 80, True),
+    (100 - 1.51 * 80, 80, False), (100, 80 * np.exp(1.49), True),
+    (100, 80 * np.exp(1.51), False), (100, 80 * np.exp(-1.51), False)])
 def test_how_far_a_face_may_move_or_grow_while_it_is_lost(still, x, side, joined):
     chains = join_people([still(0, 5, 100, 240, 80), still(9, 5, x, 240, side)])
     assert [len(chain) for chain in chains] == ([2] if joined else [1, 1])

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ============================================================================
-import numpy as np
 """Following faces with a detector that is unsure, blind or wrong now and then: which frames it is asked for at which
 scale, and whose landmarks are whose."""
 
