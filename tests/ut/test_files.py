@@ -15,6 +15,8 @@
 """Files appear whole or not at all; a folder belongs to one process at a time."""
 
 import errno
+import fcntl
+import hashlib
 import os
 import subprocess
 import sys
@@ -22,7 +24,7 @@ import sys
 import pytest
 
 from mindface_eri.errors import BusyError
-from mindface_eri.files import folder_lock, remove_leftovers, replacing, write_bytes, write_json, write_text
+from mindface_eri.files import file_hash, folder_lock, remove_leftovers, replacing, write_bytes, write_json, write_text
 
 
 def test_a_block_that_ends_well_gives_the_file(tmp_path):
@@ -97,3 +99,106 @@ def test_a_lock_keeps_others_out_until_its_process_ends(tmp_path):
     with folder_lock(tmp_path / "work" / ".lock", "a run"):
         assert (tmp_path / "work" / ".lock").exists()
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_texts_and_tables_keep_their_line_ends_and_letters(tmp_path):
+    path = write_text(str(tmp_path / "a.csv"), "é,1\r\n漢,2\n")
+    assert path == tmp_path / "a.csv" and path.read_bytes() == "é,1\r\n漢,2\n".encode()
+    assert write_json(tmp_path / "b.json", {"z": [1.5, None], "a": "x"}).read_text() == (
+        '{\n  "z": [\n    1.5,\n    null\n  ],\n  "a": "x"\n}\n')
+    assert write_bytes(str(path), b"\x00\xff") == path and path.read_bytes() == b"\x00\xff"
+
+
+def test_temporary_files_are_hidden_and_each_is_one_process_own(tmp_path):
+    target = tmp_path / ("n" * 100 + "." + "s" * 30)
+    with replacing(target) as one, replacing(target) as other:
+        assert one != other and one.parent == other.parent == tmp_path
+        for path in (one, other):
+            assert path.name.startswith("." + "n" * 40 + f".{os.getpid()}.") and path.name.endswith(".tmp." + "s" * 19)
+            path.write_text(path.name)
+        remove_leftovers(tmp_path)  # they have the form that a killed process would leave
+        assert not list(tmp_path.iterdir())
+        one.write_text("one")
+        other.write_text("other")
+    assert [p.name for p in tmp_path.iterdir()] == [target.name] and target.read_text() == "one"  # the last to end
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_what_shall_survive_a_power_cut_is_flushed_before_it_is_renamed(monkeypatch, tmp_path, durable):
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append((os.fstat(descriptor).st_size, target.exists())))
+    target = tmp_path / "a.ckpt"
+    with replacing(target, durable=durable) as temporary:
+        temporary.write_bytes(b"12345")
+    assert flushed == ([(5, False)] if durable else []) and target.read_bytes() == b"12345"
+
+
+def test_a_block_that_writes_nothing_and_errors_of_other_files_say_which(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "a.txt"):
+        pass
+    assert caught.value.filename == str(tmp_path / "a.txt") and not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "a.txt"):
+        (tmp_path / "other.txt").read_text()
+    assert caught.value.filename == str(tmp_path / "other.txt")
+    with pytest.raises(OSError, match="^full$") as caught, replacing(tmp_path / "a.txt"):
+        raise OSError("full")
+    assert caught.value.errno is None
+
+
+def test_the_hash_is_of_the_whole_file(tmp_path):
+    content = bytes(range(256)) * 9000 + b"end"  # more than two blocks of 1 MiB
+    assert file_hash(write_bytes(tmp_path / "a", content)) == hashlib.sha256(content).hexdigest()
+    assert file_hash(write_bytes(tmp_path / "b", b"")) == hashlib.sha256(b"").hexdigest()
+
+
+@pytest.mark.parametrize("exists, written, left", [(False, False, False), (False, True, True), (True, False, True)])
+def test_a_folder_that_only_the_lock_made_goes_with_it(tmp_path, exists, written, left):
+    folder = tmp_path / "deep" / "work"
+    if exists:
+        folder.mkdir(parents=True)
+    with pytest.raises(ValueError, match="odd"), folder_lock(folder / ".lock", "a run"):
+        assert (folder / ".lock").is_file()
+        if written:
+            (folder / "result.txt").touch()
+        raise ValueError("odd")  # the lock is given back after an error too
+    assert folder.exists() is left and not (folder / ".lock").exists()
+
+
+def test_a_lock_that_its_last_holder_removes_meanwhile_is_taken_anew(monkeypatch, tmp_path):
+    lockf, calls = fcntl.lockf, []
+
+    def late(stream, flags):
+        calls.append(flags)
+        lockf(stream, flags)
+        if len(calls) == 1:
+            (tmp_path / ".lock").unlink()
+
+    monkeypatch.setattr(fcntl, "lockf", late)
+    with folder_lock(tmp_path / ".lock", "a run"):
+        assert (tmp_path / ".lock").exists()
+    assert calls == [fcntl.LOCK_EX | fcntl.LOCK_NB] * 2
+
+
+@pytest.mark.parametrize("error, refused", [
+    (BlockingIOError(errno.EAGAIN, "held"), True), (PermissionError(errno.EACCES, "held"), True),
+    (OSError(errno.ENOLCK, "no locks here"), False)])
+def test_held_locks_refuse_and_file_systems_without_locks_do_not(monkeypatch, tmp_path, error, refused):
+    def lockf(*_):
+        raise error
+
+    monkeypatch.setattr(fcntl, "lockf", lockf)
+    ran = []
+    if refused:
+        with pytest.raises(BusyError, match=f"^{tmp_path}: another process .an export. is at work there; wait for it, "
+                                            "or choose another folder$"), folder_lock(tmp_path / ".lock", "an export"):
+            ran.append(1)
+    else:
+        with folder_lock(tmp_path / ".lock", "an export"):
+            ran.append(1)
+    assert ran == ([] if refused else [1])
+
+
+def test_without_locks_of_any_kind_the_work_goes_on(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # Windows
+    with folder_lock(tmp_path / "work" / ".lock", "a run"):
+        assert not (tmp_path / "work").exists()

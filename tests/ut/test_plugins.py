@@ -14,6 +14,7 @@
 # ============================================================================
 """Names that others add: registered in this process, or in modules that the environment names."""
 
+import functools
 import sys
 
 import pytest
@@ -78,3 +79,31 @@ def test_a_module_that_cannot_be_imported_is_named(shapes, monkeypatch, tmp_path
     monkeypatch.setenv(PLUGINS_VARIABLE, "broken_plugin")
     with pytest.raises(ConfigError, match=f"names 'broken_plugin', which cannot be imported .{message}.*PYTHONPATH"):
         shapes.find("square")
+    with pytest.raises(ConfigError, match="^MINDFACE_ERI_PLUGINS names 'broken_plugin'"):
+        shapes.names()
+
+
+def test_a_module_imported_again_replaces_its_makers(shapes):
+    def make(sides):
+        @shapes.register("star")
+        def star():
+            return sides
+        return star
+
+    assert make(5) is not make(6) and shapes.find("star")() == 6 and shapes.names() == ("circle", "star")
+
+
+def test_makers_without_a_name_of_their_own_are_named_by_their_kind(shapes):
+    shapes.register("arc")(functools.partial(dict, a=1))
+    with pytest.raises(ConfigError, match="^shape 'arc' is functools.partial already; give builtins.list another name"):
+        shapes.register("arc")(list)
+    assert shapes.find("arc")() == {"a": 1}
+
+
+def test_plugins_names_are_suggested_too(shapes, plugin, monkeypatch):
+    monkeypatch.setenv(PLUGINS_VARIABLE, plugin)
+    with pytest.raises(ConfigError, match="^shape 'squar' is unknown; did you mean 'square'. .modules named in "
+                                          "MINDFACE_ERI_PLUGINS can register more.$"):
+        shapes.find("squar")
+    with pytest.raises(ConfigError, match="known: circle, square .modules"):
+        shapes.find("zzz")

@@ -47,3 +47,18 @@ def test_a_core_is_spare_unless_somebody_says_otherwise(monkeypatch, value, allo
     monkeypatch.setenv("MINDFACE_ERI_THREADS", value)
     monkeypatch.setattr(threads, "cores", lambda: allowed)
     assert threads.spare_core() is expected
+
+
+@pytest.mark.parametrize("count, expected", [(6, 6), (None, 1)])
+def test_without_affinity_and_quota_all_cores_count(monkeypatch, tmp_path, count, expected):
+    monkeypatch.setattr(threads, "_QUOTA", tmp_path / "none")
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    assert threads.cores() == expected
+
+
+def test_every_library_is_told():
+    assert threads.environment(3) == {
+        "OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3", "MKL_NUM_THREADS": "3", "NUMBA_NUM_THREADS": "3",
+        "OPENCV_FOR_THREADS_NUM": "3", "MINDFACE_ERI_THREADS": "3"}
+    assert str(threads._QUOTA) == "/sys/fs/cgroup/cpu.max"  # where Linux keeps a container's quota

@@ -274,3 +274,12 @@ def test_small_faces_set_the_scale_of_the_later_looks(track, script, sides, smal
     assert scales == [scale for scale in (0.25, 0.5, 0.75, 1.0) if scale <= found_at and (
         scale != 0.75 or found_at == 0.75)]
     assert [scale for number, scale in looks if number == 2][0] == pytest.approx(then)
+
+
+def test_unsure_faces_set_no_scale(track, script):
+    """At half size one is seen that is unsure, at full size a smaller one beside it that is sure."""
+    faces = [(300, 400, 180, False), (800, 400, 130)]
+    _, looks = track([faces] * 3, size=(1280, 960), redetect_every=2)
+    assert looks[:4] == [(0, 0.25), (0, 0.5), (0, 1.0), (2, pytest.approx(100 / 130))]
+    _, looks = track([faces[:1]] * 3, size=(1280, 960), redetect_every=2)
+    assert looks == [(0, 0.25), (0, 0.5), (0, 1.0), (2, 0.25), (2, 0.5)]
