@@ -23,7 +23,9 @@ import cv2
 import numpy as np
 import pytest
 
+from mindface_eri.config import FaceConfig
 from mindface_eri.preprocess.detectors import Detection, DlibDetector, Landmarks
+from mindface_eri.preprocess.tracking import Tracker
 from mindface_eri.preprocess.video import write_video
 
 MARKS = np.random.default_rng(0).uniform(-1, 1, (68, 2)).astype(np.float32)  # of a face of side 2 around (0, 0)
@@ -134,6 +136,18 @@ def script():
     """Faces whose geometry is known: `marks`, `square`, `Scene`, `Detector`, `landmarks`."""
     return SimpleNamespace(marks=MARKS, square=square, Scene=Scene, Detector=ScriptedDetector,
                            landmarks=scripted_landmarks)
+
+
+@pytest.fixture
+def track(script):
+    """Runs a tracker over scenes (lists of faces, or pairs of what is seen and what is there)."""
+    def run(scenes, detector=None, size=(640, 480), landmarks=script.landmarks, **face):
+        detector = detector or script.Detector()
+        tracker = Tracker(detector, landmarks, FaceConfig(**face))
+        pairs = [scene if isinstance(scene, tuple) else (scene, None) for scene in scenes]
+        tracker.run((k, script.Scene(seen, k, true, size)) for k, (seen, true) in enumerate(pairs))
+        return tracker, detector.looks
+    return run
 
 
 @pytest.fixture

@@ -95,6 +95,12 @@ def test_whom_to_follow_goes_by_the_frames_size(follow, script, whom, x, size):
     assert track.others == 2
 
 
+def test_the_middle_of_the_frame_is_half_its_width_and_half_its_height(follow, script):
+    """(320, 240): 30 pixels from the first face and 60 from the second; (320, 320) would be 85 and 20 from them."""
+    track, _ = follow([[(320, 300, 60), (350, 240, 60)]] * 4, smallest=20, follow="center", mode="every-frame")
+    np.testing.assert_allclose(track.landmarks[2], script.marks * 30 + [350, 240], atol=1e-3)
+
+
 def test_others_are_counted_in_a_twentieth_of_the_frames_examined(follow):
     for passing, others in ((6, 1), (5, 0)):
         scenes = [[(200, 240, 160)] + [(480, 240, 130)] * (k < passing) for k in range(120)]

@@ -47,6 +47,17 @@ def test_how_far_a_face_may_move_or_grow_while_it_is_lost(still, x, side, joined
     assert [len(chain) for chain in chains] == ([2] if joined else [1, 1])
 
 
+@pytest.mark.parametrize("x, joined", [(196, True), (np.nextafter(np.float32(196), np.float32(200)), False)])
+def test_one_and_a_half_sides_are_near_enough(x, joined):
+    """Landmarks and boxes of powers of two, so that the distance is 1.5 exactly."""
+    people = []
+    for number, at in ((0, 100), (3, x)):
+        people.append(Person())
+        people[-1].add(number, np.array([[at - 32, 100], [at + 32, 100]] * 34, np.float32),
+                       np.array([at - 32, 68, at + 32, 132], np.float32))
+    assert len(join_people(people)) == (1 if joined else 2)
+
+
 def test_the_last_box_of_one_track_meets_the_first_of_the_next(walk):
     one = walk({0: (100, 100, 60), 5: (400, 300, 60)})
     goes_on, starts_over = {9: (420, 300, 60), 20: (100, 100, 60)}, {9: (100, 100, 60), 20: (420, 300, 60)}

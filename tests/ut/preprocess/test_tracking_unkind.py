@@ -24,18 +24,6 @@ from mindface_eri.preprocess.tracking import Person, Tracker, distance
 STEADY = (300, 200, 200)
 
 
-@pytest.fixture
-def track(script):
-    """Runs a tracker over scenes (lists of faces, or pairs of what is seen and what is there)."""
-    def run(scenes, detector=None, size=(640, 480), landmarks=script.landmarks, **face):
-        detector = detector or script.Detector()
-        tracker = Tracker(detector, landmarks, FaceConfig(**face))
-        pairs = [scene if isinstance(scene, tuple) else (scene, None) for scene in scenes]
-        tracker.run((k, script.Scene(seen, k, true, size)) for k, (seen, true) in enumerate(pairs))
-        return tracker, detector.looks
-    return run
-
-
 def numbers(looks):
     return [number for number, _ in looks]
 
@@ -141,6 +129,13 @@ def test_landmarks_whose_middle_leaves_the_picture_are_implausible(track, script
     assert spans(tracker) == [list(range(5))]
 
 
+def test_one_implausible_fit_of_two_is_enough(track):
+    both, jumped = [(160, 240, 180), (480, 240, 170)], [(160, 240, 180), (480, 350, 170)]
+    for order in (1, -1):
+        tracker, looks = track([both[::order]] * 7 + [jumped[::order]] * 3, redetect_every=4)
+        assert numbers(looks) == [0, 4, 9, 5, 6, 7, 8] and spans(tracker) == [list(range(10))] * 2
+
+
 @pytest.mark.parametrize("apart, sure, looked, people", [
     (0.39, True, [0, 4, 9], [10]), (0.39, False, [0, 4, 9], [10]), (0.41, True, [0, 4, 1, 2, 3, 9], [10]),
     (0.79, True, [0, 4, 1, 2, 3, 9], [10]), (0.79, False, [0, 4, 1, 2, 3, 9], [10])])
@@ -149,6 +144,18 @@ def test_how_far_the_detector_may_be_from_the_fit(track, apart, sure, looked, pe
     tracker, looks = track([[STEADY]] * 4 + [([off], [STEADY])] + [([off], [STEADY])] * 5, redetect_every=4)
     assert numbers(looks) == looked
     assert [len(person.landmarks) for person in tracker.people] == people
+
+
+@pytest.mark.parametrize("off, looked, people", [(64, [0, 4], 1), (128, [0, 4, 1, 2, 3], 1), (129, [0, 4, 1, 2, 3], 2)])
+def test_exactly_two_fifths_and_four_fifths_of_a_side(track, script, off, looked, people):
+    """Sides of 160, and landmarks whose spread is half of that, so that the distances are 0.4 and 0.8 exactly."""
+    def landmarks(scene, box):
+        x, y, side = scene.true[0]
+        return np.array([[x - side / 2, y], [x + side / 2, y]] * 34, np.float32)
+
+    face = (200, 200, 160)
+    tracker, looks = track([[face]] * 4 + [([(200 + off, 200, 160)], [face])], landmarks=landmarks, redetect_every=4)
+    assert numbers(looks) == looked and len(tracker.people) == people
 
 
 @pytest.mark.parametrize("sure, expected", [(True, [list(range(4)), [4]]), (False, [list(range(4))])])
@@ -225,61 +232,3 @@ def test_nearest_pairs_come_first_when_faces_cross(track, script, turned):
     assert len(tracker.people) == 2
     middles = [person.landmarks[1].mean(axis=0)[0] - script.marks.mean(axis=0)[0] * 100 for person in tracker.people]
     np.testing.assert_allclose(middles, [330, 290], atol=1e-2)
-
-
-@pytest.mark.parametrize("size, height, most, scale", [
-    ((640, 480), 240, 4320, 0.5), ((641, 482), 240, 4320, 240 / 482), ((1920, 1080), 270, 4320, 0.25),
-    ((320, 240), 300, 4320, 1.0), ((1280, 960), 720, 480, 0.5)])
-@pytest.mark.parametrize("colour", [False, True])
-def test_the_detector_works_on_reduced_pictures_and_boxes_are_in_pixels_of_the_frame(
-        track, script, size, height, most, scale, colour):
-    detector, face = script.Detector(30, colour, most), (size[0] * 0.55, size[1] * 0.45, size[1] * 0.4)
-    asked = []
-
-    def landmarks(scene, box):
-        asked.append(box)
-        return script.landmarks(scene, box)
-
-    _, looks = track([[face]] * 3, detector, size, landmarks, redetect_every=2, detect_height=height)
-    assert looks == [(0, pytest.approx(scale)), (2, pytest.approx(scale))]
-    np.testing.assert_allclose(asked[0], script.square(*face), atol=1e-3)
-
-
-@pytest.mark.parametrize("most, scale", [(4320, 1.0), (240, 0.5)])
-def test_every_frame_ignores_the_detectors_height_but_not_its_limit(track, script, most, scale):
-    _, looks = track([[STEADY]] * 3, script.Detector(max_height=most), mode="every-frame", detect_height=120)
-    assert looks == [(0, scale), (1, scale), (2, scale)]
-
-
-def test_nobody_is_looked_for_more_closely_now_and_then(track):
-    _, looks = track([[]] * 23, redetect_every=5, detect_height=120)
-    assert looks == [(0, 0.25), (0, 0.5), (0, 1.0), (5, 0.25), (5, 0.5), (6, 0.25), (11, 0.25), (11, 0.5), (12, 0.25),
-                     (17, 0.25), (17, 0.5), (17, 1.0), (18, 0.25), (22, 0.25), (22, 0.5)]
-
-
-def test_a_face_that_is_known_stops_the_closer_looks(track):
-    """So do sure faces that nobody followed yet; every other kind of look stays at the reduced size."""
-    _, looks = track([[]] * 3 + [[STEADY]] * 3 + [[]] * 6, redetect_every=2, detect_height=240)
-    assert [look for look in looks if look[1] == 1.0] == [(0, 1.0), (2, 1.0)]
-
-
-@pytest.mark.parametrize("sides, smallest, most, found_at, then", [
-    ((130,), 80, 4320, 1.0, 100 / 130), ((130, 150), 80, 4320, 1.0, 100 / 150), ((170, 90), 80, 4320, 0.5, 100 / 170),
-    ((60,), 40, 4320, 1.0, 1.0), ((60,), 40, 720, 0.75, 0.75), ((490,), 130, 4320, 0.5, 0.25)])
-def test_small_faces_set_the_scale_of_the_later_looks(track, script, sides, smallest, most, found_at, then):
-    """At a quarter of 1280 x 960 the detector sees none of them; 100 pixels of the largest one found are enough."""
-    faces = [(300 + 500 * k, 400, side) for k, side in enumerate(sides)]
-    _, looks = track([faces] * 3, script.Detector(smallest, max_height=most), (1280, 960), redetect_every=2)
-    scales = [scale for number, scale in looks if number == 0]
-    assert scales == [scale for scale in (0.25, 0.5, 0.75, 1.0) if scale <= found_at and (
-        scale != 0.75 or found_at == 0.75)]
-    assert [scale for number, scale in looks if number == 2][0] == pytest.approx(then)
-
-
-def test_unsure_faces_set_no_scale(track, script):
-    """At half size one is seen that is unsure, at full size a smaller one beside it that is sure."""
-    faces = [(300, 400, 180, False), (800, 400, 130)]
-    _, looks = track([faces] * 3, size=(1280, 960), redetect_every=2)
-    assert looks[:4] == [(0, 0.25), (0, 0.5), (0, 1.0), (2, pytest.approx(100 / 130))]
-    _, looks = track([faces[:1]] * 3, size=(1280, 960), redetect_every=2)
-    assert looks == [(0, 0.25), (0, 0.5), (0, 1.0), (2, 0.25), (2, 0.5)]

@@ -15,6 +15,7 @@
 """Crops of a clip whose every frame says its number, with scripted faces: what is sampled, found, filled and cut."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from mindface_eri.preprocess import visual
 from mindface_eri.preprocess.detectors import Detection, MtcnnDetector
 from mindface_eri.preprocess.geometry import aligned_box, face_boxes
 from mindface_eri.preprocess.video import scan, write_video
-from mindface_eri.preprocess.visual import Visual, extract_faces, sample
+from mindface_eri.preprocess.visual import extract_faces, sample
 
 COUNT, WIDTH, HEIGHT = 20, 96, 64
 # Brows to chin, seen by a camera that is tilted: 2 wide, eyes not level.
@@ -63,7 +64,7 @@ def numbered(tmp_path_factory):
 @pytest.fixture
 def extract(numbered, monkeypatch, replace_dlib):
     """extract_faces where dlib finds `faces`, {frame: (x, y, side)}, and MTCNN `others`."""
-    def run(faces, others=None, frames=COUNT, path=numbered, number=number_of, **face):
+    def run(faces, others=None, frames=COUNT, path=numbered, number=number_of, planned=None, **face):
         looks = {"dlib": [], "mtcnn": []}
 
         def finder(name, table):
@@ -88,7 +89,8 @@ def extract(numbered, monkeypatch, replace_dlib):
         monkeypatch.setattr(MtcnnDetector, "__init__", lambda self: None)
         monkeypatch.setattr(MtcnnDetector, "find", lambda self, image: find(image))
         config = PreprocessConfig(frames=frames, face=FaceConfig(**{"mode": "every-frame", "size": 32, **face}))
-        return extract_faces(path, *scan(path), config), looks
+        info, announced = scan(path)
+        return extract_faces(path, info, announced if planned is None else planned, config), looks
     return run
 
 
@@ -168,6 +170,12 @@ def test_alignment_levels_the_eyes_of_the_crops(extract, eyes, align):
     assert right_x + 32 - left_x == pytest.approx(apart if align else apart * np.cos(TILT), abs=1)
 
 
+def test_an_aligned_crop_has_its_corners(extract):
+    got, _ = extract(dict.fromkeys(range(COUNT), (48, 32, 24)), detector="dlib", align=True, margin=0.05, size=40)
+    for k, frame in enumerate(got.frames):
+        assert np.abs(frame.astype(int) - shade(k)).max() <= 3
+
+
 @pytest.mark.parametrize("found, min_share, present", [
     (5, 0.25, True), (5, 0.26, False), (1, 0.0, True), (1, 0.05, True)])
 def test_the_least_share_of_frames(extract, found, min_share, present):
@@ -232,40 +240,69 @@ def test_sampled_frames_are_always_examined(extract, first):
     assert set(looks[got.detector]) <= {0, 7, 9, 16, 19} and got.detector == ("dlib" if first else "mtcnn")
 
 
-def test_frames_too_large_to_keep_cost_a_second_decode(extract, monkeypatch):
-    """The budget is for all sampled frames together, and an eighth of it where there are more than 64 of them."""
-    decodes, read = [], visual.read_frames
+@pytest.fixture
+def decodes(monkeypatch):
+    """Numbers of frames that each decode gave, and `clock`, a function of the seconds that they say."""
+    counts, read = [], visual.read_frames
+    told = SimpleNamespace(counts=counts, clock=lambda seconds: seconds)
 
     def counted(path):
-        decodes.append(0)
+        counts.append(0)
         for seconds, picture in read(path):
-            decodes[-1] += 1
-            yield seconds, picture
+            counts[-1] += 1
+            yield told.clock(seconds), picture
 
     monkeypatch.setattr(visual, "read_frames", counted)
+    return told
+
+
+def test_frames_too_large_to_keep_cost_a_second_decode(extract, decodes, monkeypatch):
+    """The budget is for all sampled frames together, and an eighth of it where there are more than 64 of them."""
     faces, frame = walking(range(COUNT)), WIDTH * HEIGHT * 3 // 2
     crops = []
-    for frames, budget, expected in ((4, 4 * frame, [20]), (4, 4 * frame - 1, [20, 20]), (64, 20 * frame, [20]),
-                                     (65, 20 * 8 * frame, [20]), (65, 20 * 8 * frame - 8, [20, 20])):
+    for frames, budget, expected in (
+            (4, 4 * frame, [20]), (4, 4 * frame - 1, [20, 20]), (1, frame - 1, [20, 1]), (64, 20 * frame, [20]),
+            (65, 20 * 8 * frame, [20]), (65, 20 * 8 * frame - 8, [20, 20])):
         monkeypatch.setattr(visual, "_BUDGET", budget)
-        decodes.clear()
+        decodes.counts.clear()
         got, _ = extract(faces, detector="dlib", frames=frames)
-        assert decodes == expected
+        assert decodes.counts == expected
         crops.append(got.frames)
     np.testing.assert_array_equal(crops[0], crops[1])
-    np.testing.assert_array_equal(crops[3], crops[4])
+    np.testing.assert_array_equal(crops[4], crops[5])
 
 
-def test_packets_that_announce_other_times_cost_nothing_but_time(extract, numbered, monkeypatch):
-    """As in a damaged file: the frames to keep are not met, so they are fetched, up to the last one that is needed."""
+@pytest.mark.parametrize("wrong", ["later", "none", "all alike"])
+def test_packets_that_announce_other_times_cost_nothing_but_time(extract, numbered, wrong):
+    """As in a damaged file: the frames to keep are not met, so they are fetched."""
+    planned = scan(numbered)[1]
+    planned = {"later": planned + 0.013, "none": planned[:0], "all alike": planned * 0}[wrong]
+    expected, _ = extract(walking(range(COUNT)), detector="dlib", frames=6)
+    got, _ = extract(walking(range(COUNT)), detector="dlib", frames=6, planned=planned)
+    np.testing.assert_array_equal(got.frames, expected.frames)
+    np.testing.assert_array_equal(got.boxes, expected.boxes)
+
+
+@pytest.mark.parametrize("off, expected", [(9e-7, [20]), (-9e-7, [20]), (2e-6, [20, 20]), (-2e-6, [20, 20])])
+def test_announced_times_are_met_within_a_microsecond(extract, decodes, numbered, off, expected):
+    planned = scan(numbered)[1] + off
+    extract(walking(range(COUNT)), detector="dlib", frames=5, planned=planned)
+    assert decodes.counts == expected
+
+
+def test_times_that_begin_late_and_come_unevenly(extract, decodes):
+    """15 steps of 0.08 s from second 3 on, then four of 0.5 s; the last frame lasts a usual step."""
+    decodes.clock = lambda seconds: 3 + seconds + max(0.0, seconds - 1.2) * 0.42 / 0.08
+    times = np.concatenate([3 + 0.08 * np.arange(16), 4.2 + 0.5 * np.arange(1, 5)])
     faces = walking(range(COUNT))
-    info, planned = scan(numbered)
-    config = PreprocessConfig(frames=6, face=FaceConfig(detector="dlib", mode="every-frame", size=32, smoothing=0))
-    expected, _ = extract(faces, detector="dlib", frames=6, smoothing=0)
-    for wrong in (planned + 0.013, planned[:0], planned[::-1] * 0):
-        got = extract_faces(numbered, info, wrong, config)
-        np.testing.assert_array_equal(got.frames, expected.frames)
-        np.testing.assert_array_equal(got.boxes, expected.boxes)
+    got, _ = extract(faces, detector="dlib", frames=5, smoothing=0, planned=times)
+    assert (got.start, got.fps) == (pytest.approx(3), pytest.approx(12.5))
+    assert got.duration == pytest.approx(1.2 + 2 + 0.08)
+    picks = [0, 10, 16, 17, 19]  # nearest to 0, 0.8, 1.6, 2.4, 3.2 s after the first
+    np.testing.assert_allclose(got.timestamps, times[picks] - 3, atol=1e-6)
+    assert [number_of(frame) for frame in got.frames] == picks and decodes.counts == [20]
+    for k, marks in zip(picks, got.landmarks):
+        np.testing.assert_allclose(marks, marks_at(*faces[k]), atol=1e-3)
 
 
 def test_a_single_frame_lasts_as_long_as_the_rate_says(extract, tmp_path):
@@ -276,25 +313,3 @@ def test_a_single_frame_lasts_as_long_as_the_rate_says(extract, tmp_path):
     info, planned = scan(tmp_path / "one.mp4")
     got = extract_faces(tmp_path / "one.mp4", replace(info, fps=0.0), planned, PreprocessConfig(frames=3))
     assert (got.duration, got.fps) == (pytest.approx(0.04), pytest.approx(25))
-
-
-def test_nothing_is_all_zeros():
-    empty = Visual.empty(np.array([0.0, 0.5, 1.5]), 40)
-    assert (empty.frames.shape, empty.frames.dtype) == ((3, 40, 40, 3), np.uint8)
-    assert (empty.boxes.shape, empty.boxes.dtype) == ((3, 4), np.float32)
-    assert (empty.landmarks.shape, empty.landmarks.dtype) == ((3, 68, 2), np.float32)
-    assert (empty.states.shape, empty.states.dtype) == ((3,), np.uint8)
-    for array in (empty.frames, empty.boxes, empty.landmarks, empty.states):
-        assert not array.any()
-    assert (empty.detector, empty.found_share, empty.others, empty.duration, empty.fps) == ("none", 0.0, 0, 0.0, 0.0)
-    assert np.isnan(empty.start) and not empty.present and (empty.width, empty.height, empty.note) == (0, 0, "")
-    np.testing.assert_array_equal(empty.timestamps, [0.0, 0.5, 1.5])
-    held = replace(empty, states=np.array([0, FRAME_STATES.index("held"), 0], np.uint8))
-    assert held.present
-
-
-def test_sampling_takes_the_nearest_frame_and_of_two_the_earlier():
-    np.testing.assert_array_equal(sample(np.array([2.0, 3.0, 6.0]), 5), [0, 1, 1, 2, 2])  # 2 3 4 5 6
-    np.testing.assert_array_equal(sample(np.array([0.0, 1.0, 4.0]), 3), [0, 1, 2])  # 2 is nearer to 1
-    np.testing.assert_array_equal(sample(np.array([0.0, 2.0]), 3), [0, 0, 1])
-    np.testing.assert_array_equal(sample(np.array([0.0, 2.0, 3.0]), 1), [0])
