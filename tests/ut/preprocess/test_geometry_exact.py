@@ -170,6 +170,13 @@ def test_each_pixel_of_a_crop_comes_from_its_place(degrees, x, y, side, size):
         assert np.abs(off).max() < (1.05 if side > size else 0.6) and abs(off.mean()) < 0.3  # reducing rounds twice
 
 
+@pytest.mark.parametrize("x, y", [(0, 0), (50, 0), (0, 40), (50, 40), (13, 27)])
+def test_crops_of_whole_pixels_reach_to_the_edges(x, y):
+    picture = RNG.integers(0, 256, (80, 90, 3), dtype=np.uint8)
+    out = crop(picture, np.array([x, y, x + 40, y + 40], np.float32), 40)
+    np.testing.assert_array_equal(out, picture[y:y + 40, x:x + 40])
+
+
 @pytest.mark.parametrize("size", [128, 40])
 def test_a_crop_over_the_edge_is_black_outside_and_in_place_inside(size):
     """The part inside is reduced by sides of its own, 93 and 84 pixels here."""

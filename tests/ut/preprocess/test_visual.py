@@ -170,8 +170,9 @@ def test_alignment_levels_the_eyes_of_the_crops(extract, eyes, align):
     assert right_x + 32 - left_x == pytest.approx(apart if align else apart * np.cos(TILT), abs=1)
 
 
-def test_an_aligned_crop_has_its_corners(extract):
-    got, _ = extract(dict.fromkeys(range(COUNT), (48, 32, 24)), detector="dlib", align=True, margin=0.05, size=40)
+@pytest.mark.parametrize("align", [False, True])
+def test_a_crop_is_whole_to_its_corners(extract, align):
+    got, _ = extract(dict.fromkeys(range(COUNT), (48, 32, 24)), detector="dlib", align=align, margin=0.05, size=40)
     for k, frame in enumerate(got.frames):
         assert np.abs(frame.astype(int) - shade(k)).max() <= 3
 
