@@ -81,7 +81,8 @@ def test_the_gaussian_of_a_single_bump(sigma, radius):
 
 
 @pytest.mark.parametrize("states", [
-    "DDDIIDDDDDIDDD", "HHDDIIDHHNNNHDDDDHH", "DHHHHD", "NNDNDDNN", "HHHHHHHD", "DIDHHHIDDHN", "HNNH", "DDHHHDDD"])
+    "DDDIIDDDDDIDDD", "HHDDIIDHHNNNHDDDDHH", "DHHHHD", "NNDNDDNN", "HHHHHHHD", "DIDHHHIDDHN", "HNNH", "DDHHHDDD",
+    "HHH"])
 @pytest.mark.parametrize("sigma", [0.6, 1.5])
 def test_smoothing_over_runs_and_holes(states, sigma):
     marks, radius = UNEVEN[:len(states)], round(3 * sigma)
@@ -192,6 +193,12 @@ def test_a_crop_over_the_edge_is_black_outside_and_in_place_inside(size):
 @pytest.mark.parametrize("box", [[150, 10, 190, 50], [-90, 10, -50, 50], [10, 150, 50, 190], [10, -90, 50, -50]])
 def test_a_crop_beside_the_picture_is_black(box):
     assert not crop(slope(90, 80), np.array(box, np.float32), 24, 0.3).any()
+
+
+def test_a_strip_too_thin_for_a_pixel_of_the_crop_is_black():
+    """5 columns of a picture, where a pixel of the crop stands for 12.5 and the last one's middle lies beside them."""
+    out = crop(slope(90, 80), np.array([-198, -60, 2, 140], np.float32), 16)
+    assert out.shape == (16, 16, 3) and not out[:, :15].any()
 
 
 def test_a_box_without_extent_gives_its_pixel():

@@ -198,6 +198,14 @@ def test_no_face_at_all(extract, min_share):
     assert rare.note == "no face in any of 5 frames"  # 0, 6, 12, 18 and the last, which is sampled
 
 
+def test_both_detectors_examine_by_the_clips_frame_rate(extract):
+    """Every second frame of 12.5 a second, and the sampled last one."""
+    got, looks = extract({}, walking(range(1, 18, 2)), mode="track", redetect_every=1, frames=2)
+    assert got.note == "no face in any of 11 frames"
+    for asked in looks.values():
+        assert set(asked) <= {*range(0, 20, 2), 19}
+
+
 @pytest.mark.parametrize("first, second, detector, share", [
     (3, 8, "mtcnn", 0.4), (3, 3, "dlib", 0.15), (3, 2, "dlib", 0.15), (4, 20, "dlib", 0.2), (0, 4, "mtcnn", 0.2)])
 def test_auto_takes_the_second_detector_where_it_finds_more(extract, first, second, detector, share):
