@@ -32,10 +32,6 @@ def spans(tracker):
     return [sorted(person.landmarks) for person in tracker.people]
 
 
-def spread(marks):
-    return np.sqrt(((marks - marks.mean(axis=0)) ** 2).sum(axis=1).mean())
-
-
 def test_a_box_moves_and_grows_with_its_landmarks_from_where_the_detector_saw_it():
     marks = np.array([[-3, -6]] * 17 + [[1, 2]] * 51, np.float32)  # mean (0, 0), root of the mean square sqrt(15)
     person = Person()
@@ -101,30 +97,29 @@ def test_fast_growing_face_is_followed_fit_by_fit(track, script):
     np.testing.assert_allclose(boxes, [script.square(*faces[4])], atol=1e-2)
 
 
-STEP = np.array([0.6, -0.8])
+def plain(scene, box):
+    """Landmarks whose middle is the face's and whose spread is half its side, without any rounding."""
+    x, y, side = scene.true[0][:3]
+    return np.array([[x - side / 2, y], [x + side / 2, y]] * 34, np.float32)
 
 
-@pytest.mark.parametrize("shift, grown, plausible", [
-    (0.98, 1.0, True), (1.02, 1.0, False), (-0.98, 1.0, True), (-1.02, 1.0, False),
-    (0.0, 1.38, True), (0.0, 1.42, False), (0.0, 0.72, True), (0.0, 0.68, False)])
-def test_an_implausible_fit_makes_the_detector_look_at_the_whole_block(track, script, shift, grown, plausible):
-    side = 150
-    x, y = np.array([300, 220]) + shift * spread(script.marks) * side / 2 * STEP
-    # the shift of the landmarks' middle, which is not the face's
-    x, y = np.array([x, y]) - script.marks.mean(axis=0) * (grown - 1) * side / 2
-    later = [[(x, y, side * grown)]]
-    tracker, looks = track([[(300, 220, side)]] * 6 + later * 4, redetect_every=4, detect_height=480,
-                           landmarks=lambda scene, box: script.landmarks(scene, script.square(*scene.true[0])))
+@pytest.mark.parametrize("x, y, side, plausible", [
+    (30, 40, 100, True), (-30, -40, 100, True), (30.25, 40, 100, False), (30, -40.25, 100, False), (50, 0, 100, True),
+    (0, 0, 139, True), (0, 0, 140, False), (0, 0, 71, True), (0, 0, 70, False), (0, 0, 150, False), (0, 0, 60, False)])
+def test_an_implausible_fit_makes_the_detector_look_at_the_whole_block(track, script, x, y, side, plausible):
+    """A spread of 50 allows a step of 50 pixels, and less than 1.4 times more or 0.7 times less spread."""
+    then = (300 + x, 220 + y, side)
+    tracker, looks = track([[(300, 220, 100)]] * 6 + [[then]] * 4, script.Detector(50), redetect_every=4,
+                           detect_height=480, landmarks=plain)
     assert numbers(looks) == [0, 4, 9] + ([] if plausible else [5, 6, 7, 8])
     assert spans(tracker)[0][:6] == list(range(6))
 
 
 @pytest.mark.parametrize("x, y, inside", [
-    (0.3, 200, True), (-0.3, 200, False), (639.7, 200, True), (640.3, 200, False), (200, 0.3, True),
-    (200, -0.3, False), (200, 479.7, True), (200, 480.3, False), (500, 470, True), (500, 500, False)])
-def test_landmarks_whose_middle_leaves_the_picture_are_implausible(track, script, x, y, inside):
-    x, y = np.array([x, y]) - script.marks.mean(axis=0) * 100
-    tracker, looks = track([[(x, y, 200)]] * 5, redetect_every=4)
+    (0, 200, True), (-0.25, 200, False), (639.75, 200, True), (640, 200, False), (200, 0, True), (200, -0.25, False),
+    (200, 479.75, True), (200, 480, False), (500, 470, True), (500, 500, False)])
+def test_landmarks_whose_middle_leaves_the_picture_are_implausible(track, x, y, inside):
+    tracker, looks = track([[(x, y, 200)]] * 5, redetect_every=4, landmarks=plain)
     assert numbers(looks) == [0, 4] + ([] if inside else [1, 2, 3])
     assert spans(tracker) == [list(range(5))]
 
@@ -147,14 +142,10 @@ def test_how_far_the_detector_may_be_from_the_fit(track, apart, sure, looked, pe
 
 
 @pytest.mark.parametrize("off, looked, people", [(64, [0, 4], 1), (128, [0, 4, 1, 2, 3], 1), (129, [0, 4, 1, 2, 3], 2)])
-def test_exactly_two_fifths_and_four_fifths_of_a_side(track, script, off, looked, people):
-    """Sides of 160, and landmarks whose spread is half of that, so that the distances are 0.4 and 0.8 exactly."""
-    def landmarks(scene, box):
-        x, y, side = scene.true[0]
-        return np.array([[x - side / 2, y], [x + side / 2, y]] * 34, np.float32)
-
+def test_exactly_two_fifths_and_four_fifths_of_a_side(track, off, looked, people):
+    """Sides of 160, and landmarks without rounding, so that the distances are 0.4 and 0.8 exactly."""
     face = (200, 200, 160)
-    tracker, looks = track([[face]] * 4 + [([(200 + off, 200, 160)], [face])], landmarks=landmarks, redetect_every=4)
+    tracker, looks = track([[face]] * 4 + [([(200 + off, 200, 160)], [face])], landmarks=plain, redetect_every=4)
     assert numbers(looks) == looked and len(tracker.people) == people
 
 
