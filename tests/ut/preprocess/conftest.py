@@ -23,10 +23,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mindface_eri.config import FaceConfig
-from mindface_eri.preprocess.detectors import Detection, DlibDetector, Landmarks
+from mindface_eri.config import FaceConfig, PreprocessConfig
+from mindface_eri.preprocess.detectors import Detection, DlibDetector, Landmarks, MtcnnDetector
 from mindface_eri.preprocess.tracking import Tracker
-from mindface_eri.preprocess.video import write_video
+from mindface_eri.preprocess.video import scan, write_video
+from mindface_eri.preprocess.visual import extract_faces
 
 MARKS = np.random.default_rng(0).uniform(-1, 1, (68, 2)).astype(np.float32)  # of a face of side 2 around (0, 0)
 
@@ -159,3 +160,84 @@ def replace_dlib(monkeypatch):
         monkeypatch.setattr(Landmarks, "__init__", lambda self: None)
         monkeypatch.setattr(Landmarks, "__call__", lambda self, grey, box: landmarks(grey, box))
     return replace
+
+
+COUNT, WIDTH, HEIGHT = 20, 96, 64  # of the numbered clip
+# Brows to chin, seen by a camera that is tilted: 2 wide, eyes not level.
+TILT = np.deg2rad(20)
+TURN = np.array([[np.cos(TILT), np.sin(TILT)], [-np.sin(TILT), np.cos(TILT)]])
+
+
+def level_marks():
+    marks = np.random.default_rng(1).uniform([-1, -0.9], [1, 0.8], (68, 2))
+    marks[36:42], marks[42:48] = [-0.4, -0.3], [0.4, -0.3]
+    return marks
+
+
+TILTED = (level_marks() @ TURN).astype(np.float32)
+
+
+def shade(number):
+    return 20 + 10 * number
+
+
+def number_of(image):
+    """Luma has 219 steps from 16 on, where RGB has 255."""
+    level = float(np.median(image))
+    return round(((level - 16) * 255 / 219 if image.ndim == 2 else level) / 10) - 2
+
+
+def walking(numbers):
+    return {k: (30 + 2 * k, 28 + k, 24 + (k % 3)) for k in numbers}
+
+
+def marks_at(x, y, side):
+    return TILTED * side / 2 + np.array([x, y], np.float32)
+
+
+@pytest.fixture(scope="session")
+def walk():
+    """A face that walks through the numbered clip: its places, its landmarks, how they are tilted, and the shade of
+    every frame and back."""
+    return SimpleNamespace(faces=walking, marks=marks_at, tilt=TILT, shade=shade, number_of=number_of)
+
+
+@pytest.fixture(scope="session")
+def numbered(tmp_path_factory):
+    """20 flat frames, 12.5 a second, frame k of brightness 20 + 10 k."""
+    path = tmp_path_factory.mktemp("numbered") / "clip.mp4"
+    write_video(path, (np.full((HEIGHT, WIDTH, 3), shade(k), np.uint8) for k in range(COUNT)), 12.5)
+    return path
+
+
+@pytest.fixture
+def extract(numbered, monkeypatch, replace_dlib):
+    """extract_faces where dlib finds `faces`, {frame: (x, y, side)}, and MTCNN `others`."""
+    def run(faces, others=None, frames=COUNT, path=numbered, number=number_of, planned=None, **face):
+        looks = {"dlib": [], "mtcnn": []}
+
+        def finder(name, table):
+            def find(image):
+                looks[name].append(number(image))
+                at = table.get(looks[name][-1])
+                scale = image.shape[1] / WIDTH
+                if at is None:
+                    return []
+                x, y, side = at
+                box = scale * np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2])
+                return [Detection(box.astype(np.float32), True)]
+            return find
+
+        def landmarks(grey, box):
+            table = {**(others or {}), **faces}
+            x, y, side = table.get(number(grey), ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[2] - box[0]))
+            return marks_at(x, y, side)
+
+        replace_dlib(finder("dlib", faces), landmarks)
+        find = finder("mtcnn", others or {})
+        monkeypatch.setattr(MtcnnDetector, "__init__", lambda self: None)
+        monkeypatch.setattr(MtcnnDetector, "find", lambda self, image: find(image))
+        config = PreprocessConfig(frames=frames, face=FaceConfig(**{"mode": "every-frame", "size": 32, **face}))
+        info, announced = scan(path)
+        return extract_faces(path, info, announced if planned is None else planned, config), looks
+    return run
