@@ -67,7 +67,7 @@ def test_what_each_frame_gets(states, window, hold, expected, held):
             np.testing.assert_allclose(filled[k], ((b - k) * marks[a] + (k - a) * marks[b]) / (b - a), rtol=1e-5)
 
 
-@pytest.mark.parametrize("sigma, radius", [(1.5, 4), (1.0, 3), (0.5, 2), (0.1, 1), (2.7, 8)])
+@pytest.mark.parametrize("sigma, radius", [(1.5, 4), (1.0, 3), (0.5, 2), (0.4, 1), (0.1, 1), (2.7, 8)])
 def test_the_gaussian_of_a_single_bump(sigma, radius):
     """round(3 deviations) frames on either side, and at least one."""
     marks = np.zeros((40, 68, 2), np.float32)
