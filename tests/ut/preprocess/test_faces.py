@@ -107,6 +107,13 @@ def test_others_are_counted_in_a_twentieth_of_the_frames_examined(follow):
         assert follow(scenes, mode="every-frame", follow="longest")[0].others == others
 
 
+def test_frames_not_examined_do_not_count_against_others(follow):
+    """Three of 30 frames examined are enough, though a twentieth of all 90 frames would be more."""
+    scenes = [[(200, 240, 160)] + [(480, 240, 130)] * (k < 9) for k in range(90)]
+    track, asked = follow(scenes, track_stride=3, redetect_every=3, smallest=60)
+    assert asked == list(range(0, 90, 3)) and track.others == 1
+
+
 def test_an_unknown_detector_is_refused():
     with pytest.raises(ConfigError, match="detector 'dlibb' is unknown; did you mean 'dlib'"):
         follow_face([], FaceConfig(), "dlibb", 25, bool)

@@ -190,6 +190,19 @@ def test_a_crop_over_the_edge_is_black_outside_and_in_place_inside(size):
         assert not line[(centres < -step) | (centres > limit + step)].any()
 
 
+def test_a_turned_crop_of_a_narrow_picture_is_in_place():
+    """30 columns are reduced to 8, 145 rows to 36: not by the same share."""
+    angle, step = np.deg2rad(35), 4
+    out = crop(slope(30, 160), np.array([-35, 30, 65, 130], np.float32), 25, angle)
+    down, right = (np.mgrid[:25, :25] + 0.5 - 12.5) * step
+    x = 15 + right * np.cos(angle) - down * np.sin(angle)
+    y = 80 + right * np.sin(angle) + down * np.cos(angle)
+    inside = (x > 6) & (x < 24)
+    assert np.abs(y - 80)[inside].max() > 45
+    np.testing.assert_allclose(out[..., 0][inside].astype(float), x[inside] - 0.5 + 20, atol=1.05)
+    np.testing.assert_allclose(out[..., 1][inside].astype(float), y[inside] - 0.5 + 30, atol=1.05)
+
+
 @pytest.mark.parametrize("box", [[150, 10, 190, 50], [-90, 10, -50, 50], [10, 150, 50, 190], [10, -90, 50, -50]])
 def test_a_crop_beside_the_picture_is_black(box):
     assert not crop(slope(90, 80), np.array(box, np.float32), 24, 0.3).any()

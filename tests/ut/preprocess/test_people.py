@@ -77,15 +77,31 @@ def test_of_several_people_the_nearest_goes_on_whatever_the_order(still):
         assert join_people(order) == [[near, third], [far, fourth]]
 
 
+def test_a_person_may_wander_from_track_to_track(still):
+    """Each begins a side from where the last one ended, the third two sides from where the first did."""
+    long, tracks = still(0, 30, 500, 300, 80), [still(k, 4, x, 100, 80) for k, x in ((2, 100), (8, 180), (14, 260))]
+    assert join_people([*tracks, long]) == [[long], tracks]  # in the order of their begins
+
+
 def test_nobody_gives_no_chains():
     assert join_people([]) == []
 
 
-@pytest.mark.parametrize("brief, expected", [(4, 1), (3, 0)])
+@pytest.mark.parametrize("brief, expected", [(4, 1), (3, 2)])
 @pytest.mark.parametrize("follow", ["largest", "center"])
 def test_a_fifth_of_the_longest_is_long_enough(still, brief, expected, follow):
-    chains = [[still(0, 12, 100, 100, 60), still(14, 8, 100, 100, 60)], [still(0, brief, 310, 250, 90)]]
+    chains = [[still(0, 2, 320, 240, 200)], [still(0, brief, 310, 250, 90)],
+              [still(0, 12, 100, 100, 60), still(14, 8, 100, 100, 60)]]
     assert choose_person(chains, follow, (640, 480)) == expected
+
+
+@pytest.mark.parametrize("follow", ["largest", "center"])
+def test_all_tracks_of_a_person_count(still, follow):
+    """One that was small and at the side at first, and large and in the middle for longer."""
+    chains = [[still(0, 4, 240, 240, 90)], [still(0, 3, 200, 240, 60), still(6, 9, 310, 240, 100)]]
+    assert choose_person(chains, follow, (640, 480)) == 1
+    chains = [[still(0, 4, 240, 240, 90)], [still(0, 3, 320, 240, 100), still(6, 9, 100, 240, 60)]]
+    assert choose_person(chains, follow, (640, 480)) == 0
 
 
 def test_longest_counts_the_frames_of_all_tracks(still):

@@ -50,6 +50,13 @@ def test_nobody_is_looked_for_more_closely_now_and_then(track):
                      (17, 0.25), (17, 0.5), (17, 1.0), (18, 0.25), (22, 0.25), (22, 0.5)]
 
 
+@pytest.mark.parametrize("height, scales", [(480, [1.0]), (300, [0.625, 1.0])])
+def test_nobody_is_looked_for_twice_at_the_same_size(track, height, scales):
+    _, looks = track([[]] * 3, detect_height=height, redetect_every=2)
+    for frame in (0, 2):
+        assert [scale for number, scale in looks if number == frame] == scales
+
+
 def test_a_face_that_is_known_stops_the_closer_looks(track):
     """So do sure faces that nobody followed yet; every other kind of look stays at the reduced size."""
     _, looks = track([[]] * 3 + [[STEADY]] * 3 + [[]] * 6, redetect_every=2, detect_height=240)
