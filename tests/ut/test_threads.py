@@ -25,7 +25,7 @@ from mindface_eri import threads
 
 @pytest.mark.parametrize("text, allowed, expected", [
     ("200000 100000", 8, 2), ("150000 100000", 8, 2), ("max 100000", 8, 8), ("10000 100000", 8, 1),
-    ("900000 100000", 4, 4), ("nonsense", 3, 3)])
+    ("900000 100000", 4, 4), ("0 100000", 8, 1), ("nonsense", 3, 3)])
 def test_a_quota_lowers_the_cores(monkeypatch, tmp_path, text, allowed, expected):
     (tmp_path / "cpu.max").write_text(text)
     monkeypatch.setattr(threads, "_QUOTA", tmp_path / "cpu.max")
