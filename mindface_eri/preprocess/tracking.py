@@ -17,7 +17,8 @@
 A block is `redetect_every` frames long. Inside it only every n-th frame and the sampled ones are examined: each known
 face's landmarks give the box for the next fit. At the block's end the detector looks at the whole reduced frame. If it
 confirms every face, the fits stand; if it misses or moves one, finds a new one or one that was lost, or a fit was
-implausible on the way, all examined frames of the block are searched by the detector. So doubt costs time, never frames.
+implausible on the way, all examined frames of the block are searched by the detector. So doubt costs time, never
+frames.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import typing
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mindface_eri.config import Config, from_dict, load_config, save_config
@@ -108,6 +108,7 @@ def anything_of(cls):
 
 
 @pytest.mark.parametrize("section", ["preprocess", "train", "runtime", "data", "model"])
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # a busy machine is no fault
 @given(data=st.data())
 def test_what_is_saved_reads_back_equal(section, data, tmp_path_factory):
     kind = typing.get_type_hints(Config)[section]
