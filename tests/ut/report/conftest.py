@@ -12,10 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ============================================================================
-"""Clips and a predictor with the attributes of the real ones, for tests of what is drawn from them."""
+"""Clips, records, runs and a predictor with the attributes of the real ones, for tests of what is made of them."""
 
 from __future__ import annotations
 
+import json
 import types
 from pathlib import Path
 
@@ -24,6 +25,8 @@ import pytest
 
 from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
 from mindface_eri.constants import EMOTIONS
+from mindface_eri.datasets.predictions import write_predictions
+from mindface_eri.datasets.records import Records
 from mindface_eri.preprocess.clip import Clip
 from mindface_eri.preprocess.video import write_video
 from mindface_eri.report.analysis import Analysis
@@ -120,3 +123,78 @@ def silent_video(tmp_path_factory):
     path = tmp_path_factory.mktemp("video") / "silent.mp4"
     write_video(path, [np.full((48, 64, 3), 100, np.uint8)] * 20, 10)
     return path
+
+
+KNOWN = np.random.default_rng(1).random((20, 7)).astype(np.float32)
+SPLITS = ["train"] * 10 + ["val"] * 6 + ["test"] * 4
+
+
+def _records(path, splits=None, ids=None, emotions=EMOTIONS, columns=None):
+    """Records without clips; the test split has no labels. `columns`: further columns of the table."""
+    splits = SPLITS if splits is None else splits
+    ids = [f"{i:05d}" for i in range(len(splits))] if ids is None else ids
+    table = tuple({"id": name, "split": split, **{key: cells[row] for key, cells in (columns or {}).items()}}
+                  for row, (name, split) in enumerate(zip(ids, splits)))
+    labels = np.full((len(splits), len(emotions)), np.nan, np.float32)
+    for row in range(min(len(splits), 20)):
+        labels[row] = np.nan if splits[row] == "test" else KNOWN[row, :len(emotions)]
+    return Records(Path(path), emotions, PreprocessConfig(), "hash", table, (), labels, np.zeros(1), np.ones(1),
+                   tuple(columns or ()))
+
+
+@pytest.fixture()
+def make_records():
+    return _records
+
+
+@pytest.fixture(scope="session")
+def known_labels():
+    """(20, 7) labels of the clips of `make_records`, those of the test split among them."""
+    return KNOWN
+
+
+def _write_run(run, records, step, number):
+    """What a finished step leaves: predictions are the labels plus a noise of its own."""
+    from mindface_eri.config import save_config
+    from mindface_eri.datasets.folds import fold_splits
+
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / "best.ckpt").touch()
+    save_config(step.config, run / "config.yaml")
+    (run / "environment.json").write_text('{"device": "CPU", "processes": 1, "mindspore": "2.10.0"}')
+    (run / "done.json").write_text(json.dumps({"val_pearson": 0.5 + number / 100, "best_epoch": 2, "epochs": 3,
+                                               "seconds": 4.5 + number}))
+    (run / "metrics.jsonl").write_text(json.dumps({"epoch": 1, "loss": 0.1, "val_pearson": 0.5, "lr": 1e-4}) + "\n")
+    splits = fold_splits(records, step.config.data)
+    for split in ("val", "test") if step.predicts_test else ("val",):
+        rows = [row for row, name in enumerate(splits) if name == split]
+        spread = 0.1 if "fusion" in step.name else 0.5
+        noise = np.random.default_rng(number).random((len(rows), 7))
+        write_predictions(run / f"predictions_{split}.csv", [records.table[row]["id"] for row in rows], EMOTIONS,
+                          (1 - spread) * KNOWN[rows] + spread * noise)
+
+
+@pytest.fixture()
+def finish(tmp_path, monkeypatch):
+    """Makes a protocol whose every step is done, in `out` of a folder of its own."""
+    from mindface_eri.report import ensemble, reproduction, runs
+    from mindface_eri.runner.protocol import Protocol, choose_recipes
+
+    def make(records=None, **more):
+        records = _records(tmp_path / "records") if records is None else records
+        for place in (runs, ensemble):
+            monkeypatch.setattr(place, "open_records", lambda path: records)
+        monkeypatch.setattr(reproduction, "draw_learning_curves", lambda run: None)
+        records.path.mkdir(exist_ok=True)
+        protocol = Protocol(tmp_path / "out", records, choose_recipes([]), **more)
+        for number, step in enumerate(protocol.steps()):
+            _write_run(protocol.out / step.name, records, step, number)
+        return protocol
+
+    return make
+
+
+@pytest.fixture()
+def done(finish):
+    """A finished protocol with two seeds and two feature sets."""
+    return finish(seeds=(0, 1), sets=("FAU", "both"))
