@@ -1,0 +1,153 @@
+# Copyright 2026 The mindface_eri authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ============================================================================
+"""What is written beside the rows, under which names, and what it says gave the numbers."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import mindface_eri
+from mindface_eri.errors import ConfigError, MediaError
+from mindface_eri.report import clip_figure, overlay
+from mindface_eri.report.predicting import Job
+from mindface_eri.report.provenance import provenance_of
+from mindface_eri.report.writer import Writer
+
+JOBS = [Job("a b", Path("v/a b.mp4"), Path("v/a b.wav")), Job("a_b", Path("v/a_b.mp4"), None)]
+
+
+@pytest.fixture()
+def overlays(monkeypatch):
+    """Overlays that are asked for; the one of `a_b` cannot be drawn."""
+    asked = []
+
+    def write(path, out, predictor, **more):
+        asked.append((path, Path(out), predictor, more))
+        if Path(path).stem == "a_b":
+            raise MediaError("a_b.mp4: has no picture to draw on")
+        return Path(out)
+
+    monkeypatch.setattr(overlay, "write_overlay", write)
+    return asked
+
+
+@pytest.fixture()
+def figures(monkeypatch):
+    """Figures that are asked for; each is a blank, since drawing one takes a second."""
+    asked = []
+    monkeypatch.setattr(clip_figure, "prediction_figure", lambda *args, **more: asked.append((args, more)) or Figure(
+        figsize=(1, 1)))
+    return asked
+
+
+def test_folders_get_a_file_a_clip_and_an_index(tmp_path, make_analysis, predictor, overlays, figures):
+    writer = Writer(JOBS, predictor, tmp_path, report=tmp_path / "r", overlay=tmp_path / "o", figure=tmp_path / "f")
+    found = [make_analysis(name=job.name) for job in JOBS]
+    for job, analysis in zip(JOBS, found):
+        writer(job, analysis)
+    assert writer.finish() == [tmp_path / "r" / "index.html", tmp_path / "o" / "a_b.mp4", tmp_path / "f" / "a_b.png",
+                               tmp_path / "f" / "a_b.svg", tmp_path / "f" / "a_b-2.png", tmp_path / "f" / "a_b-2.svg"]
+    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == ["a_b-2.html", "a_b.html", "index.html"]
+    assert sorted(path.name for path in (tmp_path / "f").iterdir()) == ["a_b-2.png", "a_b-2.svg", "a_b.png", "a_b.svg"]
+    assert "<h1>a b</h1>" in (tmp_path / "r" / "a_b.html").read_text()
+    assert "eri_dual_branch" in (tmp_path / "r" / "a_b-2.html").read_text()
+    index = (tmp_path / "r" / "index.html").read_text()
+    assert '<a href="a_b.html">a b</a>' in index and '<a href="a_b-2.html">a_b</a>' in index
+    assert "<button type=\"button\">Adoration</button>" in index
+    assert overlays == [
+        (JOBS[0].video, tmp_path / "o" / "a_b.mp4", predictor, {"audio_path": JOBS[0].audio, "analysis": found[0]}),
+        (JOBS[1].video, tmp_path / "o" / "a_b-2.mp4", predictor, {"audio_path": None, "analysis": found[1]})]
+    assert writer.failures == ["no overlay: a_b.mp4: has no picture to draw on"]
+
+
+def test_a_clip_that_failed_is_a_line_of_the_index(tmp_path, make_analysis, predictor, overlays, figures):
+    writer = Writer(JOBS, predictor, tmp_path, report=tmp_path / "r", overlay=tmp_path / "o", figure=tmp_path / "f")
+    writer(JOBS[0], "no face, no sound")
+    writer(JOBS[1], make_analysis(name="a_b"))
+    assert writer.finish()[0] == tmp_path / "r" / "index.html"
+    index = (tmp_path / "r" / "index.html").read_text()
+    assert "2 clips, 1 of which could not be used" in index and "no face, no sound" in index
+    assert index.index("no face, no sound") < index.index("a_b-2.html")
+    assert not (tmp_path / "r" / "a_b.html").exists() and len(overlays) == len(figures) == 1
+
+
+@pytest.mark.parametrize("name, files", [("p.html", ["p.html"]), ("P.HTM", ["P.HTM"])])
+def test_one_clip_may_be_a_file(tmp_path, make_analysis, predictor, overlays, name, files):
+    writer = Writer(JOBS[:1], predictor, tmp_path, report=tmp_path / name, overlay=tmp_path / "x.MOV")
+    assert writer.attention
+    writer(JOBS[0], make_analysis())
+    assert writer.finish() == [tmp_path / files[0], tmp_path / "x.MOV"]
+    assert [path.name for path in tmp_path.iterdir()] == files
+    assert overlays[0][1] == tmp_path / "x.MOV"
+
+
+def test_an_overlay_alone_asks_for_no_attention(tmp_path, make_analysis, predictor, overlays):
+    writer = Writer(JOBS[:1], predictor, tmp_path, overlay=tmp_path / "x.mkv")
+    assert not writer.attention
+    writer(JOBS[0], make_analysis())
+    assert writer.finish() == [tmp_path / "x.mkv"]
+    assert Writer(JOBS, predictor, tmp_path, figure=tmp_path / "f").attention
+    assert Writer(JOBS, predictor, tmp_path, report=tmp_path / "r").attention
+
+
+@pytest.mark.parametrize("kind, endings", [("report", ("html", "htm")), ("overlay", ("mp4", "mov", "mkv")),
+                                           ("figure", ("png", "svg", "pdf"))])
+def test_several_clips_do_not_fit_into_a_file(tmp_path, predictor, kind, endings):
+    for ending in endings:
+        path = tmp_path / f"x.{ending}"
+        with pytest.raises(ConfigError, match=rf"--{kind} {path}: 2 clips do not fit into one file; name a folder"):
+            Writer(JOBS, predictor, tmp_path, **{kind: path})
+        Writer(JOBS[:1], predictor, tmp_path, **{kind: path})
+    Writer(JOBS, predictor, tmp_path, **{kind: tmp_path / "x.txt"})
+
+
+def test_a_figure_shows_sound_attention_and_name(tmp_path, make_analysis, predictor, figures):
+    analysis = make_analysis(name="x y")
+    writer = Writer(JOBS[:1], predictor, tmp_path, figure=tmp_path / "one.svg")
+    writer(JOBS[0], analysis)
+    assert writer.finish() == [tmp_path / "one.png", tmp_path / "one.svg"]
+    (clip, intensities, emotions), more = figures[0]
+    assert clip is analysis.clip and intensities is analysis.intensities and emotions == analysis.emotions
+    assert (more["waveform"] is analysis.waveform, more["temporal"] is analysis.temporal, more["title"]) == (
+        True, True, "x y")
+
+
+def test_provenance_names_weights_versions_and_preprocessing(tmp_path, predictor):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    facts = provenance_of(run, predictor)
+    assert "weights" not in facts
+    (run / "checkpoints" / "best.ckpt").write_bytes(b"weights")
+    (run / "checkpoints" / "last.ckpt").write_bytes(b"others")
+    facts = provenance_of(run, predictor)
+    assert list(facts) == ["model", "network", "weights", "emotions", "preprocessing", "software"]
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert (facts["model"], facts["network"]) == ("run", "eri_dual_branch")
+    assert facts["weights"] == f"best.ckpt, sha256 {digest[:16]}"
+    assert facts["emotions"] == "Adoration, Amusement, Anxiety, Disgust, Empathic-Pain, Fear, Surprise"
+    parts = facts["preprocessing"].split(", ")
+    assert parts[0] == "frames 4" and {"face.size 32", "audio.coefficients 8", "audio.stack 2"} <= set(parts)
+    software = facts["software"].split(", ")
+    assert software[0] == f"mindface_eri {mindface_eri.__version__}"
+    assert f"numpy {np.__version__}" in software
+    for name in ("mindspore", "onnxruntime", "dlib", "librosa", "av"):
+        versions = [part for part in software if part.startswith(f"{name} ")]
+        assert versions == ([f"{name} {sys.modules[name].__version__}"] if name in sys.modules else [])
+    (tmp_path / "m.onnx").write_bytes(b"model")
+    assert provenance_of(tmp_path / "m.onnx", predictor)["weights"].startswith("m.onnx, sha256 9372c470eeadd5ec")
