@@ -87,3 +87,74 @@ def test_the_command(tmp_path, capsys):
     (tmp_path / "s.csv").write_text("File_ID,Fear,Joy\n[2],0,0\n")
     assert main(["submission", "--check", str(tmp_path / "s.csv"), *out]) == 1
     assert main(["submission", *out]) == 2
+
+
+def refused(match, tables, ids=IDS, emotions=NAMES, **more):
+    with pytest.raises(DataError, match=match):
+        write_submission("never.csv", tables, ids, emotions, **more)
+
+
+def test_what_cannot_be_averaged_is_refused():
+    refused("policy 'none' is not one of fail, mean, zero", [TABLE], missing="none")
+    refused("0 tables of predictions for 3 test clips; need at least one of each", [])
+    refused("1 tables of predictions for 0 test clips", [TABLE], ids=())
+    refused(r"weights \[1, 2\] for 1 tables; need a positive one each", [TABLE], weights=[1, 2])
+    refused(r"weights \[1, 0\] for 2 tables", [TABLE, TABLE], weights=[1, 0])
+    refused("a table lacks Anger, Awe; it has Fear, Joy", [TABLE], emotions=("Anger", "Joy", "Awe"))
+    refused("not one test clip has a prediction; are these the ids of the test split", [TABLE], ids=("x", "y"),
+            missing="mean")
+    refused("2 of 3 test clips have no prediction, first x; predict them, or choose what stands in their rows with "
+            "--missing mean or zero", [TABLE], ids=("00003", "x", "y"))
+    bad = Table(("a", "b"), NAMES, np.array([[0.1, 0.2], [-0.25, 0.3]]))
+    refused(r"^submission: clip b, Fear: -0\.25 is outside \[0, 1\]$", [bad], ids=("a", "b"))
+    refused(r"clip b: \[0\.3\s+inf\] is not finite", [Table(("b",), NAMES, np.array([[0.3, np.inf]]))], ids=("b",))
+
+
+def test_what_is_out_of_range_by_rounding_is_clipped(tmp_path):
+    table = Table(("a", "b"), NAMES, np.array([[1.0000009, 0.5], [0.25, -0.0000009]]))
+    write_submission(tmp_path / "p.csv", [table], ("a", "b"), NAMES)
+    assert (tmp_path / "p.csv").read_text().splitlines()[1:] == ["[a],1.000000,0.500000", "[b],0.250000,0.000000"]
+    table.values[0, 0] = 1.000002
+    refused("clip a, Fear: 1.000002 is outside", [table], ids=("a", "b"))
+
+
+def test_rows_that_are_all_alike_are_not_handed_in(tmp_path):
+    alike = Table(("a", "b"), NAMES, np.array([[0.5, 0.25], [0.5, 0.25]]))
+    with pytest.raises(DataError, match="p.csv: all rows are alike: every correlation will be 0"):
+        write_submission(tmp_path / "p.csv", [alike], ("a", "b"), NAMES)
+    with pytest.raises(DataError) as error:  # the first few faults are enough
+        write_submission(tmp_path / "p.csv", [TABLE], ("00003",) * 8, NAMES)
+    assert str(error.value).count("clip 00003 stands in line 2 already") == 5
+
+
+def test_equal_weights_by_default_and_policies_fill_with_what_was_averaged(tmp_path):
+    other = Table(("00003", "00007"), ("Joy", "Fear"), np.array([[0.5, 0.9], [0.7, 0.1]]))
+    assert write_submission(tmp_path / "p.csv", [TABLE, other], ("a", *IDS, "b"), NAMES, missing="mean") == ("a", "b")
+    np.testing.assert_allclose(read_predictions(tmp_path / "p.csv").values, [
+        [0.5, 1 / 3], [0.4, 0.5], [0.6, 0.3], [0.5, 0.2], [0.5, 1 / 3]], atol=1e-6)
+
+
+@pytest.mark.parametrize("text, problems", [
+    ("File_ID,Fear,Joy\n[a],0,1\n[b],1,0\n", []),
+    ("File_ID,Fear,Joy\n[b],0.5,1\n[a],0.5,0\n", []),  # one column differs
+    ("File_ID,Fear\n[a],0,0\n[a],0,1\n[a],1,1\n[d],0,x\n[c],2,0\n[],1,0\n", [
+        "the header is File_ID,Fear; expected File_ID,Fear,Joy", "line 3: clip a stands in line 2 already",
+        "line 4: clip a stands in line 2 already", "line 5: 'x' is not a number",
+        "line 6: 2 is not a finite number in [0, 1]", "line 7: id '[]' is not in brackets",
+        "1 times: test clip without a row, first b",
+        "3 times: row of a clip that is not in the test split, first d"]),
+    ("File_ID,Fear,Joy\n[c,-0.1,0\nb],inf,0,0\n", [
+        "line 2: id '[c' is not in brackets", "line 2: -0.1 is not a finite number in [0, 1]",
+        "line 3: 4 cells; expected 3", "2 times: test clip without a row, first a",
+        "1 times: row of a clip that is not in the test split, first [c"])])
+def test_all_that_is_wrong_is_said(tmp_path, text, problems):
+    (tmp_path / "p.csv").write_text(text)
+    assert check_submission(tmp_path / "p.csv", ["a", "b"], NAMES) == problems
+
+
+def test_a_single_clip_may_be_alike_and_a_missing_file_is_said(tmp_path):
+    (tmp_path / "p.csv").write_text("File_ID,Fear,Joy\n[a],0.5,0.5\n")
+    assert check_submission(tmp_path / "p.csv", ["a"], NAMES) == []
+    assert check_submission(tmp_path / "none.csv", ["a"], NAMES)[0].startswith("cannot be read as CSV (")
+    (tmp_path / "p.csv").write_bytes(b"\xff\xfe\xfa")
+    assert "utf-8" in check_submission(tmp_path / "p.csv", ["a"], NAMES)[0]

@@ -1,0 +1,109 @@
+# Copyright 2026 The mindface_eri authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ============================================================================
+"""Charts of a page, point by point: x goes from 0 to 1000 over the span, y downwards from 1 to 0."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mindface_eri.report.charts import ribbon, time_axis, time_row, timeline_rows, wave
+from mindface_eri.report.clip_figure import envelope
+
+
+def chart(row):
+    """What stands within a row's SVG."""
+    return row.split('aria-hidden="true">')[1].split("</svg>")[0]
+
+
+@pytest.mark.parametrize("steps, slider", [
+    (0, ""), (1, ""), (3, ' role="slider" tabindex="0" aria-label="Instant" aria-valuemin="0" aria-valuemax="2" '
+                          'aria-valuenow="0"')])
+def test_a_row_with_instants_is_a_slider(steps, slider):
+    assert time_row("<b>n</b>", "<i/>", "tall", steps) == (
+        f'<div class="name"><b>n</b></div><div class="time"{slider}><svg class="tall" viewBox="0 0 1000 100" '
+        'preserveAspectRatio="none" aria-hidden="true"><i/></svg><div class="cursor" hidden></div></div>')
+
+
+def test_a_timeline_is_drawn_in_steps_with_gaps(make_analysis):
+    values = [[0.25, 0.5], [1.0, np.nan], [0.0, 0.75]]
+    analysis = make_analysis(segments=[[0, 1], [1, 3], [3, 4]], values=values, emotions=("A & B", "Joy"), window=2.0)
+    first, second = timeline_rows(analysis, 5.0, 7)
+    half = '<line class="half" x1="0" y1="52" x2="1000" y2="52"/>'
+    line = "0.0,76.00 200.0,76.00 200.0,4.00 600.0,4.00 600.0,100.00 800.0,100.00"
+    assert chart(first) == (f'{half}<polygon class="area" points="0.0,100.00 {line} 800.0,100.00"/>'
+                            f'<polyline class="line" points="{line}"/>')
+    left, right = "0.0,52.00 200.0,52.00", "600.0,28.00 800.0,28.00"
+    assert chart(second) == (
+        f'{half}<polygon class="area" points="0.0,100.00 {left} 200.0,100.00"/><polyline class="line" points="{left}"/>'
+        f'<polygon class="area" points="600.0,100.00 {right} 800.0,100.00"/><polyline class="line" points="{right}"/>')
+    assert '<div class="name">A &amp; B</div>' in first and 'class="small"' in first
+    assert 'aria-valuemax="6"' in first and "slider" not in second
+
+
+def test_the_ribbon_changes_half_way_between_samples(make_clip):
+    clip = dataclasses.replace(make_clip(states=[3, 3, 1, 0]), timestamps=np.array([0, 1, 3, 4], np.float32))
+    assert ribbon(clip, 5.0) == ('<rect class="detected" x="0.0" y="0" width="400.0" height="100"/>'
+                                 '<rect class="held" x="400.0" y="0" width="300.0" height="100"/>'
+                                 '<rect class="none" x="700.0" y="0" width="300.0" height="100"/>')
+
+
+ZERO = '<line class="zero" x1="0" y1="50" x2="1000" y2="50"/>'
+
+
+def test_the_wave_is_cut_where_the_pictures_end(make_analysis, make_clip):
+    clip = dataclasses.replace(make_clip(), timestamps=np.array([0, 1, 2, 3], np.float32), duration=4.0)
+    analysis = dataclasses.replace(make_analysis(clip, attention=False),
+                                   waveform=np.array([0.2, -0.4, 0.1, 0.0, 0.9, 0.9], np.float32))
+    points = ("0.0,26.50 333.3,97.00 666.7,38.25 1000.0,50.00 "  # the greatest there, then the least, back
+              "1000.0,50.00 666.7,38.25 333.3,97.00 0.0,26.50")
+    assert wave(analysis, 3.0) == f'{ZERO}<polygon class="wave" points="{points}"/>'
+    assert wave(dataclasses.replace(analysis, waveform=None), 3.0) == ZERO
+    assert wave(dataclasses.replace(analysis, waveform=np.zeros(0)), 3.0) == ZERO
+
+
+def test_attention_lies_over_the_wave_at_its_samples_instants(make_analysis, make_clip):
+    clip = dataclasses.replace(make_clip(sound=False), timestamps=np.array([0, 1, 2, 4], np.float32))
+    analysis = dataclasses.replace(make_analysis(clip), temporal=np.array([0.1, 0.4, 0.2, 0.3]))
+    assert wave(analysis, 5.0) == (
+        f'{ZERO}<polyline class="attn" points="0.0,74.50 200.0,4.00 400.0,51.00 800.0,27.50"/>')
+    many = dataclasses.replace(make_clip(3001, sound=False, seconds=30.0))
+    analysis = dataclasses.replace(make_analysis(many), temporal=np.arange(3001.0))
+    points = wave(analysis, 30.0).split('points="')[1].split('"')[0].split()
+    assert (len(points), points[0], points[-1]) == (1500, "0.0,98.00", "1000.0,4.00")
+
+
+def test_the_axis_has_round_instants_below_the_charts():
+    assert time_axis(4.0) == ('<div class="axis" aria-hidden="true"><span style="left:0.00%">0.0 s</span>'
+                              '<span style="left:25.00%">1.0 s</span><span style="left:50.00%">2.0 s</span>'
+                              '<span style="left:75.00%">3.0 s</span>'
+                              '<span class=last style="left:100.00%">4.0 s</span></div>')
+    assert time_axis(10.5) == ('<div class="axis" aria-hidden="true">' + "".join(
+        f'<span{" class=last" if t > 9.7 else ""} style="left:{t / 0.105:.2f}%">{t} s</span>' for t in range(0, 11, 2))
+        + "</div>")
+    assert time_axis(5.0).count("0 s<") == 1 and ">5 s<" in time_axis(5.0)
+    minutes = time_axis(130.0)
+    assert [part.split("<")[0] for part in minutes.split('%">')[1:]] == ["0:00", "0:30", "1:00", "1:30", "2:00"]
+    assert [part.split("<")[0] for part in time_axis(60.0).split('%">')[1:]][-1] == "1:00"
+
+
+def test_an_envelope_is_the_least_and_greatest_of_each_stretch():
+    low, high = envelope(np.array([0.1, -0.4, 0.2, 0.3, -0.1, 0.0]), 3)
+    np.testing.assert_allclose(low, [-1, 0.5, -0.25], rtol=1e-6)
+    np.testing.assert_allclose(high, [0.25, 0.75, 0], rtol=1e-6)
+    low, high = envelope(np.array([0.1, 0.5]), 800)
+    np.testing.assert_allclose([low, high], [[0.2, 1]] * 2, rtol=1e-6)
+    low, high = envelope(np.zeros(5), 2)
+    assert low.tolist() == high.tolist() == [0, 0]
