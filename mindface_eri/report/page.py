@@ -55,14 +55,18 @@ def render_page(analysis: Analysis, provenance: Optional[Mapping[str, object]] =
 
 
 def _samples(analysis: Analysis) -> List[int]:
-    """Which frames are shown: all of a clip, one of each segment of a timeline (the best seen, most attended one)."""
+    """Which frames are shown: all of a clip, one of each segment of a timeline (the best seen, most attended one).
+
+    Where there are more than fit on a page, one of each of as many equal stretches as fit.
+    """
     clip = analysis.clip
     if not clip.present[0]:
         return []
     count = len(clip.timestamps)
     if not analysis.is_timeline and count <= _MOST_FACES:
         return list(range(count))
-    edges = np.linspace(0, count, min(len(analysis.segments), _MOST_FACES) + 1).astype(int)
+    stretches = min(len(analysis.segments) if analysis.is_timeline else count, _MOST_FACES)
+    edges = np.linspace(0, count, stretches + 1).astype(int)
     worth = worth_showing(analysis)
     return [int(a + np.argmax(worth[a:b])) for a, b in zip(edges[:-1], edges[1:]) if b > a]
 
