@@ -1,0 +1,132 @@
+# Copyright 2026 The mindface_eri authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ============================================================================
+"""The picture of one prediction, read back from its axes: faces, sound, attention, bars."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from mindface_eri.errors import DataError
+from mindface_eri.report.clip_figure import prediction_figure
+from mindface_eri.report.style import COLOURS, MUTED
+
+NAMES = ("Fear", "Joy", "Awe")
+VALUES = np.array([0.25, 0.754, 0.5])
+
+
+@pytest.fixture()
+def clip(make_clip):
+    """Whose clock does not begin at zero."""
+    found = make_clip(4, states=[3, 2, 1, 0])
+    return dataclasses.replace(found, timestamps=np.array([1.0, 1.25, 2.0, 4.0], np.float32))
+
+
+def parts(figure):
+    """(axes of the faces, of the sound, of the attention or None, of the bars)."""
+    left, right = figure.subfigs
+    twins = [axis for axis in left.axes if axis.yaxis.get_ticks_position() != "left" and axis.get_title(loc="right")]
+    faces = [axis for axis in left.axes if axis.get_title(loc="center")]
+    sound = next(axis for axis in left.axes if axis.get_xlabel() == "seconds")
+    return faces, sound, twins[0] if twins else None, right.axes[0]
+
+
+def test_faces_stand_in_their_order_with_their_times_and_states(clip):
+    faces, *_ = parts(prediction_figure(clip, VALUES, NAMES))
+    assert [axis.get_title(loc="center") for axis in faces] == ["0.0 s", "0.2 s", "1.0 s", "3.0 s"]
+    for axis, frame in zip(faces[:3], clip.frames):
+        np.testing.assert_array_equal(axis.images[0].get_array(), frame)
+    assert not faces[3].images and faces[3].texts[0].get_text() == "no face"
+    assert [to_hex(axis.spines["top"].get_edgecolor()) for axis in faces] == [
+        "#009e73", "#e69f00", "#aa4499", "#8c8c8c"]
+    assert all(axis.spines["left"].get_visible() for axis in faces)
+    assert [axis.get_xlabel() for axis in faces] == ["", "interpolated", "held", ""]
+
+
+@pytest.mark.parametrize("count, faces, expected", [
+    (20, 4, [0, 6, 13, 19]), (3, 8, [0, 1, 2]), (50, None, [0, 7, 14, 21, 28, 35, 42, 49])])
+def test_faces_are_spread_over_the_clip(make_clip, count, faces, expected):
+    clip = make_clip(count, seconds=count - 1.0)
+    shown, *_ = parts(prediction_figure(clip, VALUES, NAMES, **({} if faces is None else {"faces": faces})))
+    assert [axis.get_title(loc="center") for axis in shown] == [f"{t:.1f} s" for t in expected]
+    for axis, t in zip(shown, expected):
+        np.testing.assert_array_equal(axis.images[0].get_array(), clip.frames[t])
+
+
+def test_the_waveform_spans_the_clip(clip):
+    wave = np.array([0.1, -0.4, 0.2, 0.05], np.float32)
+    _, sound, twin, _ = parts(prediction_figure(clip, VALUES, NAMES, waveform=wave))
+    assert twin is None
+    area = sound.collections[0].get_paths()[0].vertices
+    for x, y in zip((0, 1, 2, 3), wave / 0.4):
+        assert np.abs(area - [x, y]).sum(1).min() < 1e-6
+    assert (sound.get_xlim(), sound.get_ylim(), sound.get_xlabel()) == ((0, 3), (-1.1, 1.1), "seconds")
+    assert to_hex(sound.collections[0].get_facecolor()[0]) == COLOURS[5].lower()
+
+
+def test_without_a_waveform_coefficients_are_shown(clip):
+    for waveform in (None, np.zeros(0)):
+        _, sound, _, _ = parts(prediction_figure(clip, VALUES, NAMES, waveform=waveform))
+        picture = clip.mfcc.T.astype(float)
+        np.testing.assert_allclose(sound.images[0].get_array(), (picture - picture.mean(1, keepdims=True)) /
+                                   picture.std(1, keepdims=True))
+        assert sound.images[0].get_extent() == [0, 3, 0, 16] and sound.images[0].origin == "lower"
+        assert sound.images[0].get_clim() == (-2, 2) and sound.get_ylabel() == "MFCC 0 to 15"
+    wide = dataclasses.replace(clip, mfcc=np.tile(np.arange(50.0), (4, 1)))
+    _, sound, _, _ = parts(prediction_figure(wide, VALUES, NAMES))
+    assert sound.images[0].get_array().shape == (40, 4) and sound.get_ylabel() == "MFCC 0 to 39"
+    assert np.abs(sound.images[0].get_array()).max() == 0  # a constant coefficient has no deviation to divide by
+
+
+def test_attention_lies_over_the_sound(clip):
+    weights = np.array([0.1, 0.5, 0.25, 0.15])
+    _, _, twin, _ = parts(prediction_figure(clip, VALUES, NAMES, temporal=weights, waveform=np.ones(9)))
+    assert (list(twin.lines[0].get_xdata()), list(twin.lines[0].get_ydata())) == ([0, 0.25, 1, 3], weights.tolist())
+    assert twin.get_ylim() == (0, pytest.approx(0.54)) and twin.lines[0].get_color() == COLOURS[1]
+    assert twin.get_title(loc="right") == "temporal attention"
+
+
+def test_a_silent_clip_says_so(make_clip):
+    _, sound, _, _ = parts(prediction_figure(make_clip(sound=False), VALUES, NAMES, waveform=np.ones(9)))
+    assert [text.get_text() for text in sound.texts] == ["no sound"]
+    assert list(sound.lines[0].get_ydata()) == [0, 0] and sound.lines[0].get_color() == MUTED
+    assert sound.get_ylim() == (-1.1, 1.1) and not sound.collections
+
+
+def test_bars_and_labels_from_top_to_bottom(clip):
+    *_, bars = parts(prediction_figure(clip, VALUES, NAMES, truth=np.array([0.1, np.nan, 0.9])))
+    found = [(bar.get_width(), bar.get_y() + bar.get_height() / 2, to_hex(bar.get_facecolor()))
+             for bar in bars.patches]
+    assert found == [(1.0, pytest.approx(2), "#efefef"), (1.0, pytest.approx(1), "#efefef"),
+                     (1.0, pytest.approx(0), "#efefef"), (0.25, pytest.approx(2), COLOURS[0].lower()),
+                     (0.754, pytest.approx(1), COLOURS[0].lower()), (0.5, pytest.approx(0), COLOURS[0].lower())]
+    assert [(text.get_text(), text.get_position()) for text in bars.texts] == [
+        ("0.25", (1.07, 2)), ("0.75", (1.07, 1)), ("0.50", (1.07, 0))]
+    assert [text.get_text() for text in bars.get_yticklabels()] == list(NAMES) and list(bars.get_yticks()) == [2, 1, 0]
+    diamonds, = bars.lines
+    np.testing.assert_array_equal(diamonds.get_xdata(), [0.1, np.nan, 0.9])
+    assert list(diamonds.get_ydata()) == [2, 1, 0]
+    assert (diamonds.get_marker(), diamonds.get_linestyle(), diamonds.get_color()) == ("D", "None", COLOURS[1])
+    assert [text.get_text() for text in bars.get_legend().get_texts()] == ["label"]
+    assert (bars.get_xlim(), bars.get_title(loc="left")) == ((0, 1), "intensity")
+
+
+def test_without_labels_or_a_title(clip):
+    figure = prediction_figure(clip, VALUES, NAMES)
+    assert figure.get_suptitle() == "" and not parts(figure)[3].lines
+    assert prediction_figure(clip, VALUES, NAMES, title="x").get_suptitle() == "x"
+    with pytest.raises(DataError, match=r"prediction figure: intensities \(1, 3\) for 3 emotions"):
+        prediction_figure(clip, VALUES[None], NAMES)
