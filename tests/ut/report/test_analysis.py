@@ -169,6 +169,13 @@ def test_the_mean_over_time_weighs_segments_by_their_length(media, recording):
     assert found.rows()[2] == {"File_ID": "x", "start": 6.0, "end": 12.0, "Fear": pytest.approx(light[6]), "Joy": 0.0}
 
 
+def test_a_single_picture_has_a_timeline_of_one_segment(media, recording):
+    media(0.0)
+    found = analyse("x.mp4", recording, window=3.0)
+    assert found.rows() == [{"File_ID": "x", "start": 0.0, "end": 0.0, "Fear": pytest.approx(40 / 255), "Joy": 0.0}]
+    np.testing.assert_allclose(found.intensities, [40 / 255, 0])
+
+
 def test_rows_are_rounded_to_milliseconds(make_analysis):
     found = make_analysis(segments=[[0, 1.00049], [1.00049, 2.9996]], values=[[0.1234567], [np.nan]], emotions=("E",),
                           window=1.0, name="a")

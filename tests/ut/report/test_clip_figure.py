@@ -130,3 +130,23 @@ def test_without_labels_or_a_title(clip):
     assert prediction_figure(clip, VALUES, NAMES, title="x").get_suptitle() == "x"
     with pytest.raises(DataError, match=r"prediction figure: intensities \(1, 3\) for 3 emotions"):
         prediction_figure(clip, VALUES[None], NAMES)
+
+
+def test_where_the_parts_stand(clip):
+    figure = prediction_figure(clip, VALUES, NAMES, temporal=np.ones(4), truth=VALUES, title="x")
+    assert figure.get_size_inches().tolist() == [9.2, 3.5]
+    left, right = figure.subfigs
+    assert left.bbox.width / right.bbox.width == pytest.approx(2.1, rel=0.05)
+    faces, sound, twin, bars = parts(figure)
+    assert [axis.get_subplotspec().colspan.start for axis in faces] == [0, 1, 2, 3]
+    assert (sound.get_subplotspec().rowspan.start, len(sound.get_subplotspec().colspan)) == (1, 4)
+    assert list(sound.get_yticks()) == list(twin.get_yticks()) == list(faces[0].get_xticks()) == []
+    assert not twin.spines["top"].get_visible() and not sound.spines["left"].get_visible()
+    assert list(bars.get_xticks()) == [0, 0.5, 1] and not bars.spines["bottom"].get_visible()
+    assert not bars.lines[0].get_clip_on()  # a label of 1 is shown whole
+    assert [text.get_va() for text in bars.texts] == ["center"] * 3
+    title = figure._suptitle
+    assert (title.get_position()[0], title.get_ha()) == (0.01, "left")
+    blank = faces[3].texts[0]
+    assert (*blank.get_position(), blank.get_ha(), blank.get_va()) == (0.5, 0.5, "center", "center")
+    assert to_hex(faces[3].get_facecolor()) == "#f0f0f0" and faces[3].get_box_aspect() == 1

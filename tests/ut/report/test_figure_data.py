@@ -200,3 +200,44 @@ def test_figures_refuse_what_does_not_fit(predictions, labels):
         with pytest.raises(DataError, match=rf"figure: predictions \({predictions.shape[0]},.*\) and labels .* must "
                                             r"both be \(clips, 5\), with at least one clip"):
             function(predictions, labels, FIVE)
+
+
+def place(text):
+    """Where a text stands, and which of its sides stands there."""
+    return (*text.get_position(), text.get_ha(), text.get_va())
+
+
+def grids(axis):
+    return [any(line.get_visible() for line in lines) for lines in (axis.get_xgridlines(), axis.get_ygridlines())]
+
+
+def test_where_the_texts_and_ticks_of_figures_stand():
+    figure = confusion_figure(PREDICTIONS, LABELS, FIVE)
+    assert figure.get_size_inches().tolist() == pytest.approx([4 * 2.6, 2 * 2.75])
+    axis = figure.axes[0]
+    assert place(axis.texts[0]) == (0, 1.02, "left", "baseline") and place(axis.texts[3]) == (9.7, 2, "left", "center")
+    assert axis.texts[0].get_transform() == axis.transAxes
+    assert list(axis.get_xticks()) == list(axis.get_yticks()) == [0, 3, 6, 9]
+    assert not any(spine.get_visible() for spine in axis.spines.values())
+    figure = counts_figure(PREDICTIONS, LABELS, FIVE)
+    assert figure.get_size_inches().tolist() == pytest.approx([4 * 2.3, 2 * 1.9])
+    assert list(figure.axes[0].get_xticks()) == [0, 3, 6, 9] and grids(figure.axes[0]) == [False, True]
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["0.0", "0.3", "0.6", "0.9"]
+    assert figure.axes[0].get_shared_y_axes().joined(figure.axes[0], figure.axes[4])
+    figure = scatter_figure(PREDICTIONS, LABELS, FIVE)
+    assert figure.get_size_inches().tolist() == pytest.approx([4 * 2.2, 2 * 2.3])
+    axis = figure.axes[1]
+    assert list(axis.get_xticks()) == list(axis.get_yticks()) == [0, 0.5, 1]
+    assert place(axis.texts[0]) == (0.04, 0.96, "left", "top") and axis.texts[0].get_transform() == axis.transAxes
+    assert axis.xaxis.get_tick_params()["labelbottom"]  # though the axes below it share its scale
+    assert (axis.lines[1].get_linestyle(), axis.lines[1].get_marker()) == ("None", "o")
+    figure = learning_curves([{"epoch": k, "loss": 1 / k, "val_pearson": 0.1 * k, "lr": 1e-4} for k in (1, 2, 3)])
+    assert figure.get_size_inches().tolist() == pytest.approx([3 * 2.9, 2.4])
+    assert [grids(axis) for axis in figure.axes] == [[False, True]] * 3
+    assert figure.axes[1].get_ylim() == pytest.approx((0.07, 0.33))  # room for the note
+    assert figure.axes[1].texts[0].anncoords == "offset points"
+    assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())
+    axis = ablation_figure({"a": (0.3, 0.2, 0.4)}).axes[0]
+    assert grids(axis) == [True, False] and not axis.spines["left"].get_visible()
+    note, = axis.texts
+    assert (note.xyann, note.anncoords, note.get_va(), note.xy) == ((8, 0), "offset points", "center", (0.4, 0))
