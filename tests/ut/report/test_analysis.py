@@ -244,6 +244,7 @@ def test_a_face_that_was_seen_is_worth_more_than_any_attention(make_analysis, ma
     np.testing.assert_allclose(worth_showing(analysis), [2, 3, 1, 0])
     analysis = dataclasses.replace(analysis, temporal=np.array([0.4, 0.1, 0.2, 0.3]))
     np.testing.assert_allclose(worth_showing(analysis), [2.9, 3.225, 1.45, 0.675])
+    np.testing.assert_allclose(worth_showing(dataclasses.replace(analysis, temporal=np.zeros(4))), [2, 3, 1, 0])
 
 
 def test_how_long_a_file_lasts(tmp_path):

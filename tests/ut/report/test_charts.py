@@ -70,6 +70,7 @@ def test_the_wave_is_cut_where_the_pictures_end(make_analysis, make_clip):
     points = ("0.0,26.50 333.3,97.00 666.7,38.25 1000.0,50.00 "  # the greatest there, then the least, back
               "1000.0,50.00 666.7,38.25 333.3,97.00 0.0,26.50")
     assert wave(analysis, 3.0) == f'{ZERO}<polygon class="wave" points="{points}"/>'
+    assert wave(analysis, 0.001) == f'{ZERO}<polygon class="wave" points="0.0,3.00 0.0,3.00"/>'  # a sample at least
     assert wave(dataclasses.replace(analysis, waveform=None), 3.0) == ZERO
     assert wave(dataclasses.replace(analysis, waveform=np.zeros(0)), 3.0) == ZERO
 
@@ -79,6 +80,8 @@ def test_attention_lies_over_the_wave_at_its_samples_instants(make_analysis, mak
     analysis = dataclasses.replace(make_analysis(clip), temporal=np.array([0.1, 0.4, 0.2, 0.3]))
     assert wave(analysis, 5.0) == (
         f'{ZERO}<polyline class="attn" points="0.0,74.50 200.0,4.00 400.0,51.00 800.0,27.50"/>')
+    nothing = dataclasses.replace(analysis, temporal=np.zeros(4))
+    assert wave(nothing, 5.0).count(",98.00") == 4
     many = dataclasses.replace(make_clip(3001, sound=False, seconds=30.0))
     analysis = dataclasses.replace(make_analysis(many), temporal=np.arange(3001.0))
     points = wave(analysis, 30.0).split('points="')[1].split('"')[0].split()

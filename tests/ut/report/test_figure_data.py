@@ -85,6 +85,7 @@ def test_curves_of_what_there_is():
     assert one.axes[0].lines[0].get_marker() == "o" and one.axes[0].get_legend() is None
     unknown = learning_curves([{"epoch": 1, "val_pearson": float("nan")}, {"epoch": 2, "val_pearson": None}])
     assert not list(unknown.axes[0].texts)
+    assert [axis.get_title(loc="left") for axis in learning_curves([{"epoch": 1}]).axes] == [""]
 
 
 def test_a_confusions_rows_are_levels_of_the_label():

@@ -85,6 +85,9 @@ def test_tables_that_name_no_file(files):
         find_jobs([table])
     with pytest.raises(DataError, match=r"no\.csv: cannot be read as CSV"):
         find_jobs([files / "no.csv"])
+    table.write_text(f'path\n"{"x" * 140_000}"\n')  # more than the module csv takes as one cell
+    with pytest.raises(DataError, match=r"list\.csv: cannot be read as CSV \(field larger"):
+        find_jobs([table])
 
 
 class Counting:

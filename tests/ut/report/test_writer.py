@@ -128,7 +128,7 @@ def test_a_figure_shows_sound_attention_and_name(tmp_path, make_analysis, predic
         True, True, "x y")
 
 
-def test_provenance_names_weights_versions_and_preprocessing(tmp_path, predictor):
+def test_provenance_names_weights_versions_and_preprocessing(tmp_path, predictor, monkeypatch):
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
     facts = provenance_of(run, predictor)
@@ -151,3 +151,5 @@ def test_provenance_names_weights_versions_and_preprocessing(tmp_path, predictor
         assert versions == ([f"{name} {sys.modules[name].__version__}"] if name in sys.modules else [])
     (tmp_path / "m.onnx").write_bytes(b"model")
     assert provenance_of(tmp_path / "m.onnx", predictor)["weights"].startswith("m.onnx, sha256 9372c470eeadd5ec")
+    monkeypatch.chdir(run)
+    assert provenance_of(".", predictor)["model"] == "run"
