@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import types
 from pathlib import Path
@@ -198,3 +199,11 @@ def finish(tmp_path, monkeypatch):
 def done(finish):
     """A finished protocol with two seeds and two feature sets."""
     return finish(seeds=(0, 1), sets=("FAU", "both"))
+
+
+@pytest.fixture()
+def short_cells():
+    """The module csv takes no cell of more than a thousand letters; MindSpore raises what it takes by default."""
+    before = csv.field_size_limit(1000)
+    yield
+    csv.field_size_limit(before)

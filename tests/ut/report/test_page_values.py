@@ -132,6 +132,9 @@ def test_nearly_even_attention_says_its_largest(analysis):
     body, _ = render(dataclasses.replace(analysis, spatial=even))
     assert '<p class="ramp">even share<i></i>2.0 times as much; here at most 1.8</p>' in body
     assert f'src="{heat(even[1], 0.3)}"' in body
+    even[3, 1, 2] = 0.41
+    body, _ = render(dataclasses.replace(analysis, spatial=even))
+    assert '<p class="ramp">even share<i></i>2.5 times as much</p>' in body
     body, _ = render(dataclasses.replace(analysis, spatial=None))
     assert '<span class="soft">this model file carries no attention</span>' in body
     assert 'class="heat"' not in body and 'class="ramp"' not in body and 'id="weight"' in body

@@ -152,11 +152,11 @@ def test_all_that_is_wrong_is_said(tmp_path, text, problems):
     assert check_submission(tmp_path / "p.csv", ["a", "b"], NAMES) == problems
 
 
-def test_a_single_clip_may_be_alike_and_a_missing_file_is_said(tmp_path):
+def test_a_single_clip_may_be_alike_and_a_missing_file_is_said(tmp_path, short_cells):
     (tmp_path / "p.csv").write_text("File_ID,Fear,Joy\n[a],0.5,0.5\n")
     assert check_submission(tmp_path / "p.csv", ["a"], NAMES) == []
     assert check_submission(tmp_path / "none.csv", ["a"], NAMES)[0].startswith("cannot be read as CSV (")
-    (tmp_path / "p.csv").write_text(f'File_ID\n"{"x" * 140_000}"\n')
+    (tmp_path / "p.csv").write_text(f'File_ID\n"{"x" * 1100}"\n')
     assert "field larger" in check_submission(tmp_path / "p.csv", ["a"], NAMES)[0]
     (tmp_path / "p.csv").write_bytes(b"\xff\xfe\xfa")
     assert "utf-8" in check_submission(tmp_path / "p.csv", ["a"], NAMES)[0]
