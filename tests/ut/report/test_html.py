@@ -64,6 +64,7 @@ def test_points_and_escaping():
                                                                                                       "10:01:01")])
 def test_times(seconds, digits, text):
     assert clock(seconds, digits=digits) == text
+    assert clock(5.25) == "0:05"
 
 
 @pytest.mark.parametrize("duration, step, count", [

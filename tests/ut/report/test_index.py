@@ -46,6 +46,7 @@ def test_a_line_has_what_its_cells_are_sorted_by():
 
 
 def test_a_line_of_little():
+    assert Entry("x") == Entry("x", "", (), "", 0.0, 0.0, False, "")
     text = render_index([Entry("x", duration=75.2), Entry("y", duration=59.94)], (), title="t")
     first, second = re.findall("<tr><td>(.*?)</tr>", text)
     assert first == ('<div class="crop">no face</div></td><td class="id">x</td><td class="number" data-value="75.2">'

@@ -183,6 +183,11 @@ def test_the_title_and_the_file(analysis, tmp_path):
     text = path.read_text(encoding="utf-8")
     assert text == render_page(analysis, {"a": "b"}, note="Toys.")
     assert "<title>clip: emotional reaction intensity</title>" in text
+    body = text[text.index("<body>"):text.index("<script")]
+    sections = re.sub(r"(?s)(<(?:header|section).*?>).*?(</(?:header|section)>)", r"\1\2", body)
+    assert re.sub("<(header|section)[^>]*>", r"<\1>", sections) == (
+        '<body>\n<header></header>\n<main>\n<div class="columns">\n<section></section>\n<section></section>\n</div>\n'
+        "<section></section>\n<section></section>\n</main>\n")
 
 
 def test_which_faces_of_a_long_clip_are_shown(make_analysis, make_clip):
