@@ -52,7 +52,7 @@ def test_faces_stand_in_their_order_with_their_times_and_states(clip):
     assert not faces[3].images and faces[3].texts[0].get_text() == "no face"
     assert [to_hex(axis.spines["top"].get_edgecolor()) for axis in faces] == [
         "#009e73", "#e69f00", "#aa4499", "#8c8c8c"]
-    assert all(axis.spines["left"].get_visible() for axis in faces)
+    assert all(spine.get_visible() and spine.get_linewidth() == 1.6 for axis in faces for spine in axis.spines.values())
     assert [axis.get_xlabel() for axis in faces] == ["", "interpolated", "held", ""]
 
 

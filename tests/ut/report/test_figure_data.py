@@ -153,9 +153,10 @@ def test_scatter_puts_labels_to_the_right_and_predictions_up():
     assert [axis.get_ylabel() for axis in figure.axes] == ["prediction", "", "", "", "prediction"]
     assert [axis.get_xlabel() for axis in figure.axes] == ["", *["label"] * 4]
     assert figure.get_suptitle() == f"mean ρ = {np.mean(rhos):.4f} over 30 clips"
-    many = scatter_figure(np.tile(PREDICTIONS[:, :1], (70, 1)), np.tile(LABELS[:, :1], (70, 1)), ("A",), title="t")
-    assert many.axes[0].lines[1].get_rasterized() and many.get_suptitle() == "t"
-    assert many.axes[0].lines[1].get_alpha() == 0.08
+    for count in (2000, 2001):  # more are stored as a picture
+        many = scatter_figure(np.resize(PREDICTIONS, (count, 1)), np.resize(LABELS[:2], (count, 1)), ("A",), title="t")
+        assert many.axes[0].lines[1].get_rasterized() == (count > 2000) and many.get_suptitle() == "t"
+        assert many.axes[0].lines[1].get_alpha() == 0.08
     assert scatter_figure(PREDICTIONS[:1], LABELS[:1], FIVE).axes[0].lines[1].get_alpha() == 0.7
     three = np.tile(PREDICTIONS[:, :1], (10, 1)), np.tile(LABELS[:, :1], (10, 1))
     assert scatter_figure(*three, ("A",)).axes[0].lines[1].get_alpha() == 0.5
@@ -232,6 +233,9 @@ def test_where_the_texts_and_ticks_of_figures_stand():
     assert place(axis.texts[0]) == (0.04, 0.96, "left", "top") and axis.texts[0].get_transform() == axis.transAxes
     assert axis.xaxis.get_tick_params()["labelbottom"]  # though the axes below it share its scale
     assert (axis.lines[1].get_linestyle(), axis.lines[1].get_marker()) == ("None", "o")
+    assert [line.get_linewidth() for line in (axis.lines[0], axis.lines[2])] == [0.8, 1.4]
+    assert (axis.lines[1].get_markersize(), axis.lines[1].get_markeredgewidth(), axis.lines[2].get_color()) == (
+        3, 0, COLOURS[1])
     figure = learning_curves([{"epoch": k, "loss": 1 / k, "val_pearson": 0.1 * k, "lr": 1e-4} for k in (1, 2, 3)])
     assert figure.get_size_inches().tolist() == pytest.approx([3 * 2.9, 2.4])
     assert [grids(axis) for axis in figure.axes] == [[False, True]] * 3
@@ -240,5 +244,7 @@ def test_where_the_texts_and_ticks_of_figures_stand():
     assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())
     axis = ablation_figure({"a": (0.3, 0.2, 0.4)}).axes[0]
     assert grids(axis) == [True, False] and not axis.spines["left"].get_visible()
+    assert [(line.get_linewidth(), line.get_markersize()) for line in axis.lines] == [(1.3, 6), (0.8, 6)]
+    assert len(axis.lines[0].get_path_effects()) == 1  # a white edge, seen on bars in grey
     note, = axis.texts
     assert (note.xyann, note.anncoords, note.get_va(), note.xy) == ((8, 0), "offset points", "center", (0.4, 0))

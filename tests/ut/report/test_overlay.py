@@ -124,6 +124,16 @@ def test_the_box_moves_between_samples(film, analysis, predictor, tmp_path):
     np.testing.assert_array_equal(pictures[4], drawn(3, (40, 34, 80, 98), [(45, 44), (70, 80)], BETWEEN))
 
 
+def test_the_box_keeps_to_the_first_and_last_sample(film, analysis, predictor, tmp_path):
+    film.times, film.length = [0.0, 1.0, 3.0], 0.1
+    clip = dataclasses.replace(analysis.clip, timestamps=np.array([0.5, 2.5], np.float32), fps=1.0)
+    write_overlay("v.mp4", tmp_path / "o.mp4", predictor, analysis=dataclasses.replace(analysis, clip=clip))
+    pictures = [film.frames[k][0] for k in (0, 1, 3)]
+    np.testing.assert_array_equal(pictures[0], drawn(0, (20, 30, 60, 90), [(25, 40), (50, 80)], SEEN))
+    np.testing.assert_array_equal(pictures[1], drawn(1, (25, 31, 65, 92), [(30, 41), (55, 80)], SEEN))
+    np.testing.assert_array_equal(pictures[2], drawn(2, (40, 34, 80, 98), [(45, 44), (70, 80)], BETWEEN))
+
+
 def test_samples_of_one_instant_have_no_way_between_them(film, analysis, predictor, tmp_path):
     film.times, film.length = [0.0], 0.1
     clip = dataclasses.replace(analysis.clip, timestamps=np.zeros(2, np.float32))

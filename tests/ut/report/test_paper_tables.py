@@ -76,6 +76,11 @@ def test_wins_are_counted_seed_by_seed(done, known_labels):
     write("seed-0", "acoustic", 0.6)
     write("seed-0", "visual", 0.02)
     assert build(done)["table_1"].notes[0].endswith("in 1 of 2 seeds.")
+    for branch in ("acoustic", "multi-FAU+both"):  # who is just as good is not above
+        (done.run("seed-1", branch) / "predictions_val.csv").write_bytes(
+            (done.run("seed-1", "fusion") / "predictions_val.csv").read_bytes())
+    assert [note[-16:] for note in build(done)["table_1"].notes] == ["in 0 of 2 seeds."] * 2
+    assert PaperTables(done).draws == 1000
 
 
 def test_table_2_is_of_fusion_by_p(done, known_labels):
