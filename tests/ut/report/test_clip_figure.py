@@ -119,7 +119,8 @@ def test_bars_and_labels_from_top_to_bottom(clip):
     diamonds, = bars.lines
     np.testing.assert_array_equal(diamonds.get_xdata(), [0.1, np.nan, 0.9])
     assert list(diamonds.get_ydata()) == [2, 1, 0]
-    assert (diamonds.get_marker(), diamonds.get_linestyle(), diamonds.get_color()) == ("D", "None", COLOURS[1])
+    assert (diamonds.get_marker(), diamonds.get_linestyle(), diamonds.get_color(), diamonds.get_markeredgecolor()) == (
+        "D", "None", COLOURS[1], "white")
     assert [text.get_text() for text in bars.get_legend().get_texts()] == ["label"]
     assert (bars.get_xlim(), bars.get_title(loc="left")) == ((0, 1), "intensity")
 

@@ -174,6 +174,7 @@ def test_bars_lie_from_top_to_bottom_with_their_intervals():
              for item in axis.lines]
     assert drawn == [([0.2, 0.45], [2, 2], INK, "|"), ([0.7], [2], COLOURS[1], "D"), ([0.4, 0.55], [0, 0], INK, "|"),
                      ([0.44], [0], COLOURS[1], "D"), ([0, 0], [0, 1], MUTED, "None"), ([], [], COLOURS[1], "D")]
+    assert axis.lines[1].get_markeredgecolor() == "white"
     assert [(note.get_text(), note.xy) for note in axis.texts] == [
         ("0.3000", (0.7, 2)), ("-0.1000", (0.7, 1)), ("0.5000", (0.7, 0))]  # beyond all that is drawn
     assert [text.get_text() for text in axis.get_yticklabels()] == ["audio", "video", "both"]
