@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import types
 from pathlib import Path
@@ -28,6 +29,7 @@ from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
 from mindface_eri.constants import EMOTIONS
 from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.datasets.records import Records
+from mindface_eri.preprocess.audio import Audio
 from mindface_eri.preprocess.clip import Clip
 from mindface_eri.preprocess.video import write_video
 from mindface_eri.report.analysis import Analysis
@@ -199,6 +201,32 @@ def finish(tmp_path, monkeypatch):
 def done(finish):
     """A finished protocol with two seeds and two feature sets."""
     return finish(seeds=(0, 1), sets=("FAU", "both"))
+
+
+@pytest.fixture()
+def media(monkeypatch):
+    """What `analyse` finds in a file: a clip with so many seconds, and a sound that begins at `start`."""
+    from mindface_eri.report import analysis as module
+
+    def put(seconds, *, waveform=None, start=0.0, begin=0.0, times=None, **more):
+        asked = []
+
+        def extract(path, config, audio_path=None):
+            asked.append((Path(path), config, audio_path))
+            clip = _clip(config.frames, seconds=seconds, sound=waveform is not None, **more)
+            return clip if times is None else dataclasses.replace(clip, timestamps=np.array(times, np.float32))
+
+        def load(path, rate):
+            asked.append((Path(path), rate))
+            return Audio(np.asarray(waveform, np.float32), start)
+
+        monkeypatch.setattr(module, "extract_clip", extract)
+        monkeypatch.setattr(module, "duration_of", lambda path: seconds)
+        monkeypatch.setattr(module, "load_audio", load)
+        monkeypatch.setattr(module, "read_frames", lambda path: iter([(begin, None), (begin + 1, None)]))
+        return asked
+
+    return put
 
 
 @pytest.fixture()

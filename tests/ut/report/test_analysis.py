@@ -16,41 +16,13 @@
 
 import dataclasses
 import types
-import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mindface_eri.errors import MediaError
-from mindface_eri.preprocess.audio import Audio
-from mindface_eri.preprocess.video import write_video
-from mindface_eri.report import analysis as module
-from mindface_eri.report.analysis import analyse, duration_of, explain, waveform_of, worth_showing
-
-
-@pytest.fixture()
-def media(monkeypatch, make_clip):
-    """What `analyse` finds in a file: a clip with so many seconds, and a sound that begins at `start`."""
-    def put(seconds, *, waveform=None, start=0.0, begin=0.0, times=None, **more):
-        asked = []
-
-        def extract(path, config, audio_path=None):
-            asked.append((Path(path), config, audio_path))
-            clip = make_clip(config.frames, seconds=seconds, sound=waveform is not None, **more)
-            return clip if times is None else dataclasses.replace(clip, timestamps=np.array(times, np.float32))
-
-        def load(path, rate):
-            asked.append((Path(path), rate))
-            return Audio(np.asarray(waveform, np.float32), start)
-
-        monkeypatch.setattr(module, "extract_clip", extract)
-        monkeypatch.setattr(module, "duration_of", lambda path: seconds)
-        monkeypatch.setattr(module, "load_audio", load)
-        monkeypatch.setattr(module, "read_frames", lambda path: iter([(begin, None), (begin + 1, None)]))
-        return asked
-
-    return put
+from mindface_eri.report.analysis import analyse, explain, worth_showing
 
 
 class Recording:
@@ -174,6 +146,9 @@ def test_a_single_picture_has_a_timeline_of_one_segment(media, recording):
     found = analyse("x.mp4", recording, window=3.0)
     assert found.rows() == [{"File_ID": "x", "start": 0.0, "end": 0.0, "Fear": pytest.approx(40 / 255), "Joy": 0.0}]
     np.testing.assert_allclose(found.intensities, [40 / 255, 0])
+    media(0.0, waveform=np.ones(9))
+    analyse("x.mp4", recording, window=3.0)
+    assert recording.asked[-1][2].tolist() == [[1, 0]]  # an instant holds no sound
 
 
 def test_rows_are_rounded_to_milliseconds(make_analysis):
@@ -203,32 +178,6 @@ def test_attention_is_asked_for_where_it_is_wanted_and_there(media, seeing_predi
     assert explain(predictor, *arrays)[1:] == (None, None)
 
 
-@pytest.mark.parametrize("start, begin, separate, expected", [
-    (0.0, 0.0, False, [1, 2, 3, 4, 5, 6]),
-    (0.2, 0.5, False, [4, 5, 6, 7, 8, 0]),  # sound that begins before the picture loses its first 3 samples
-    (0.5, 0.3, False, [0, 0, 1, 2, 3, 4]),  # the picture goes on 2 samples without sound
-    (0.2, 0.5, True, [1, 2, 3, 4, 5, 6])])  # a file of its own begins with the picture
-def test_sound_lies_where_the_picture_is(media, make_clip, start, begin, separate, expected):
-    asked = media(0.6, waveform=np.arange(1.0, 9.0), start=start, begin=begin)
-    clip = make_clip(seconds=0.6)
-    sound = waveform_of("s.wav", "v.mp4", clip, 10, separate=separate)
-    np.testing.assert_array_equal(sound, expected)
-    assert sound.dtype == np.float32
-    assert asked == [(Path("s.wav"), 10)]
-    assert waveform_of("s.wav", "v.mp4", make_clip(sound=False), 10, separate=separate) is None
-
-
-def test_sound_without_a_picture_begins_with_the_clip(media, make_clip, monkeypatch):
-    media(0.6, waveform=np.arange(1.0, 4.0), start=0.7)
-
-    def fail(path):
-        raise MediaError("no picture")
-
-    monkeypatch.setattr(module, "read_frames", fail)
-    np.testing.assert_array_equal(waveform_of("s", "s", make_clip(seconds=0.6), 10, separate=False), [1, 2, 3, 0, 0, 0])
-    assert len(waveform_of("s", "s", make_clip(seconds=0.0), 10, separate=False)) == 1
-
-
 def test_sound_of_its_own_wins_over_the_videos(media, recording):
     asked = media(3.0, waveform=np.ones(3 * 16000))
     found = analyse("v.mp4", recording, audio_path=Path("a.wav"))
@@ -245,17 +194,6 @@ def test_a_face_that_was_seen_is_worth_more_than_any_attention(make_analysis, ma
     analysis = dataclasses.replace(analysis, temporal=np.array([0.4, 0.1, 0.2, 0.3]))
     np.testing.assert_allclose(worth_showing(analysis), [2.9, 3.225, 1.45, 0.675])
     np.testing.assert_allclose(worth_showing(dataclasses.replace(analysis, temporal=np.zeros(4))), [2, 3, 1, 0])
-
-
-def test_how_long_a_file_lasts(tmp_path):
-    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
-        file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(b"\0\0" * 12000)
-    assert duration_of(tmp_path / "a.wav") == pytest.approx(1.5)
-    write_video(tmp_path / "v.mp4", [np.zeros((32, 32, 3), np.uint8)] * 8, 5)
-    assert duration_of(tmp_path / "v.mp4") == pytest.approx(1.4)  # from the first picture to the last
-    write_video(tmp_path / "one.mp4", [np.zeros((32, 32, 3), np.uint8)], 5)
-    assert duration_of(tmp_path / "one.mp4") == pytest.approx(0.2)
 
 
 def test_an_analysis_is_a_timeline_where_it_has_a_window(make_analysis):
