@@ -14,6 +14,8 @@
 # ============================================================================
 """Every number of the paper's tables: which runs it is of, its interval, its deviation and what is published."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,8 @@ def test_table_1_is_of_each_branch_and_of_both(done, known_labels):
 
 def test_wins_are_counted_seed_by_seed(done, known_labels):
     """In seed 0 audio is best; in seed 1 all branches together are, above both, which is above audio and video."""
+    alone = dataclasses.replace(done, tables=(1,))
+
     def write(part, stage, noise):
         draw = np.random.default_rng(7).random((6, 7))
         write_predictions(done.run(part, stage) / "predictions_val.csv", [f"{i:05d}" for i in range(10, 16)], EMOTIONS,
@@ -70,16 +74,16 @@ def test_wins_are_counted_seed_by_seed(done, known_labels):
     write("seed-0", "acoustic", 0.02)
     write("seed-0", "visual", 0.6)
     write("seed-1", "multi-FAU+both", 0.01)
-    notes = build(done)["table_1"].notes
+    notes = build(alone)["table_1"].notes
     assert notes[0] == "Both is above audio alone and video alone in 1 of 2 seeds."
     assert notes[1].endswith("a branch of each alone, then all branches fused, above both in 1 of 2 seeds.")
     write("seed-0", "acoustic", 0.6)
     write("seed-0", "visual", 0.02)
-    assert build(done)["table_1"].notes[0].endswith("in 1 of 2 seeds.")
+    assert build(alone)["table_1"].notes[0].endswith("in 1 of 2 seeds.")
     for branch in ("acoustic", "multi-FAU+both"):  # who is just as good is not above
         (done.run("seed-1", branch) / "predictions_val.csv").write_bytes(
             (done.run("seed-1", "fusion") / "predictions_val.csv").read_bytes())
-    assert [note[-16:] for note in build(done)["table_1"].notes] == ["in 0 of 2 seeds."] * 2
+    assert [note[-16:] for note in build(alone)["table_1"].notes] == ["in 0 of 2 seeds."] * 2
     assert PaperTables(done).draws == 1000
 
 
