@@ -53,6 +53,14 @@ def test_the_style_holds_within_and_only_there():
     assert drawn.__name__ == "drawn"
 
 
+def test_axes_are_open_above_and_behind_their_data():
+    settings = styled(lambda: dict(matplotlib.rcParams))()
+    assert [settings[f"axes.spines.{side}"] for side in ("left", "bottom", "top", "right")] == [True, True, False, False]
+    assert settings["axes.axisbelow"] and settings["axes.titlelocation"] == "left"
+    assert not settings["legend.frameon"] and not settings["text.parse_math"]
+    assert (settings["svg.fonttype"], settings["svg.hashsalt"]) == ("path", "mindface_eri")
+
+
 def test_states_have_a_colour_each():
     assert tuple(STATE_COLOURS) == FRAME_STATES
     assert STATE_COLOURS == {"none": "#8C8C8C", "held": "#AA4499", "interpolated": "#E69F00", "detected": "#009E73"}
