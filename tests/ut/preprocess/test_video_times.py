@@ -1,0 +1,173 @@
+# Copyright 2026 The mindface_eri authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ============================================================================
+"""Times, streams and sizes as containers give them: odd stamps, none, unknown codecs, sizes that change on the way."""
+
+from fractions import Fraction
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+
+from mindface_eri.errors import MediaError
+from mindface_eri.preprocess.audio import load_audio
+from mindface_eri.preprocess.video import frame_times, open_media, probe, read_frames, scan, video_stream
+
+
+def ramp(count, height=48, width=64):
+    """Flat grey frames, each 10 brighter than the one before."""
+    return [np.full((height, width, 3), 20 + 10 * k, np.uint8) for k in range(count)]
+
+
+def mux(path, packets, stamps):
+    """Intact packets of other makers in Matroska, under whatever stamps, seconds."""
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("mjpeg", rate=25)
+        track.width, track.height, track.pix_fmt = 64, 48, "yuvj420p"
+        for packet, stamp in zip(packets, stamps):
+            packet.stream, packet.time_base = track, Fraction(1, 1000)
+            packet.pts = packet.dts = round(stamp * 1000)
+            container.mux(packet)
+
+
+def jpegs(pictures):
+    """One MJPEG packet for each picture."""
+    packets = []
+    for k, picture in enumerate(pictures):
+        maker = av.CodecContext.create("mjpeg", "w")
+        maker.height, maker.width, maker.pix_fmt = *picture.shape[:2], "yuvj420p"
+        maker.time_base = Fraction(1, 25)
+        frame = av.VideoFrame.from_ndarray(picture).reformat(format="yuvj420p")
+        frame.pts = k
+        packets += [*maker.encode(frame), *maker.encode()]
+    return packets
+
+
+@pytest.mark.parametrize("stamps, times", [
+    ([0, 0.04, 0.04, 0.08], [0, 0.04, 0.08, 0.12]),  # twice the same
+    ([0.3, 0.34, 0.36, 0.4], [0.3, 0.34, 0.36, 0.4]),
+    ([0, 0.04, 59, 59.04], [0, 0.04, 59, 59.04]),
+    ([0, 0.04, 100, 100.04, 100.1], [0, 0.04, 0.08, 0.12, 0.18]),  # a damaged stamp: on from where it was
+    ([5, 5.04, 70, 70.1, 200, 200.05], [5, 5.04, 5.08, 5.18, 5.22, 5.27]),
+])
+def test_stamps_are_kept_unless_they_cannot_be(tmp_path, stamps, times):
+    mux(tmp_path / "clip.mkv", jpegs(ramp(len(stamps))), stamps)
+    found, pictures = zip(*read_frames(tmp_path / "clip.mkv"))
+    np.testing.assert_allclose(found, times, atol=1e-9)
+    np.testing.assert_allclose(frame_times(tmp_path / "clip.mkv"), times, atol=1e-9)
+    assert [round(float(p.rgb().mean())) for p in pictures] == pytest.approx([20 + 10 * k for k in range(len(times))],
+                                                                           abs=2)
+
+
+@pytest.mark.parametrize("name, codec, first, counted", [
+    ("a.avi", "mpeg4", 0, 6), ("a.mjpeg", "mjpeg", 0, None), ("a.m4v", "mpeg4", 0, 6), ("a.ts", "mpeg2video", None, None)])
+def test_containers_with_and_without_stamps(tmp_path, name, codec, first, counted):
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        track = container.add_stream(codec, rate=25)
+        track.width, track.height, track.pix_fmt = 64, 48, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for picture in ramp(6):
+            container.mux(track.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(track.encode())
+    info, planned = scan(path)
+    found = np.array([t for t, _ in read_frames(path)])
+    np.testing.assert_allclose(planned, found, atol=1e-9)
+    np.testing.assert_allclose(np.diff(found), np.full(5, 0.04), atol=1e-6)
+    assert (found[0] > 0) if first is None else (found[0] == first)
+    assert (info.fps, info.width, info.height, info.has_video, info.has_audio) == (25, 64, 48, True, False)
+    assert (probe(path).fps, probe(path).frames) == (25, counted)
+
+
+def test_a_size_that_changes_is_brought_to_the_first_one(tmp_path):
+    halves = [np.zeros((48, 64, 3), np.uint8), np.zeros((96, 160, 3), np.uint8)]
+    for picture in halves:
+        picture[:, picture.shape[1] // 2:] = 200  # bright to the right
+    mux(tmp_path / "clip.mkv", jpegs([halves[0], halves[1], halves[0]]), [0, 0.04, 0.08])
+    pictures = [picture for _, picture in read_frames(tmp_path / "clip.mkv")]
+    assert [(p.width, p.height) for p in pictures] == [(64, 48)] * 3
+    for picture in pictures:
+        assert picture.rgb().shape == (48, 64, 3)
+        assert picture.grey[:, :28].max() < 15 and picture.grey[:, 36:].min() > 185
+
+
+def test_what_containers_say(tmp_path, write_streams):
+    sound = np.full(12000, 0.1)
+    write_streams(tmp_path / "both.mkv", ramp(8), [0.5 + k / 10 for k in range(8)], sound, 0.25)
+    write_streams(tmp_path / "mute.mkv", ramp(8), [k / 10 for k in range(8)])
+    write_streams(tmp_path / "sound.mka", sound=sound)
+    info, times = scan(tmp_path / "both.mkv")
+    assert (info.width, info.height, info.has_video, info.has_audio, info.rotation) == (64, 48, True, True, 0)
+    assert info.duration == pytest.approx(1.0, abs=0.25) and probe(tmp_path / "both.mkv").duration == info.duration
+    np.testing.assert_allclose(times, 0.5 + np.arange(8) / 10, atol=1e-9)
+    info = probe(tmp_path / "mute.mkv")
+    assert (info.width, info.height, info.has_video, info.has_audio, info.frames) == (64, 48, True, False, None)
+    for info in (probe(tmp_path / "sound.mka"), scan(tmp_path / "sound.mka")[0]):
+        assert (info.has_video, info.has_audio, info.width, info.fps) == (False, True, 0, 0)
+        assert info.duration == pytest.approx(0.75, abs=0.01)
+    assert not len(frame_times(tmp_path / "sound.mka"))
+    with pytest.raises(MediaError, match="sound.mka: there is no video stream"):
+        list(read_frames(tmp_path / "sound.mka"))
+
+
+def test_streams_without_a_decoder_are_none(tmp_path, write_streams):
+    write_streams(tmp_path / "both.mkv", ramp(3), [0, 0.1, 0.2], np.full(4000, 0.1))
+    data = (tmp_path / "both.mkv").read_bytes()
+    (tmp_path / "s.mkv").write_bytes(data.replace(b"A_PCM/INT/LIT", b"A_XXX/INT/LIT"))
+    (tmp_path / "v.mkv").write_bytes(data.replace(b"V_FFV1", b"V_XXX1").replace(b"V_MS/VFW", b"V_XX/VFW"))
+    for ask in (probe, lambda path: scan(path)[0]):
+        assert (ask(tmp_path / "s.mkv").has_video, ask(tmp_path / "s.mkv").has_audio) == (True, False)
+        assert (ask(tmp_path / "v.mkv").has_video, ask(tmp_path / "v.mkv").has_audio) == (False, True)
+    with pytest.raises(MediaError, match="there is no sound track"):
+        load_audio(tmp_path / "s.mkv", 16000)
+
+
+def test_a_video_stream_has_a_size_that_cameras_give():
+    def stream(width, height):
+        return SimpleNamespace(disposition=None, codec_context=SimpleNamespace(width=width, height=height))
+
+    def first(*streams):
+        return video_stream(SimpleNamespace(streams=SimpleNamespace(video=list(streams))))
+
+    good = stream(16384, 1)
+    for bad in (stream(0, 48), stream(64, 0), stream(16385, 48), stream(64, 16385),
+                SimpleNamespace(disposition=None, codec_context=None)):
+        assert first(bad) is None and first(bad, good) is good
+    assert first(stream(1, 16384), good) is not good
+
+
+def test_sound_and_picture_of_one_file_are_decoded_to_the_end(tmp_path, write_streams):
+    """What a decoder holds back comes too: H.264 with pictures out of order."""
+    write_streams(tmp_path / "clip.mkv", ramp(20), [k / 10 for k in range(20)], codec="libx264")
+    with open_media(tmp_path / "clip.mkv") as container:
+        stamps = [packet.pts for packet in container.demux(video=0) if packet.size]
+    assert stamps != sorted(stamps)
+    found, pictures = zip(*read_frames(tmp_path / "clip.mkv"))
+    np.testing.assert_allclose(found, np.arange(20) / 10, atol=1e-9)
+    assert [round(float(p.rgb().mean())) for p in pictures] == pytest.approx([20 + 10 * k for k in range(20)], abs=3)
+
+
+@pytest.mark.parametrize("content, suffix, message", [
+    (b"", "mp4", r"clip.mp4: the file is empty \(0 bytes\); fetch or record it again"),
+    (None, "mp4", "clip.mp4: no such file"),
+    (b"\x00\x01\x02" * 300, "mp4", r"clip.mp4: cannot be read as video or sound \(.*[Ii]nvalid data.*\)"),
+    (b"P6\n4 4\n255\n" + bytes(48), "ppm", r"clip.ppm: a single picture, text or play list \(.*\), not a clip"),
+])
+def test_files_that_are_no_clips_are_named_with_the_reason(tmp_path, content, suffix, message):
+    path = tmp_path / f"clip.{suffix}"
+    if content is not None:
+        path.write_bytes(content)
+    for ask in (probe, scan, lambda path: list(read_frames(path)), lambda path: load_audio(path, 16000)):
+        with pytest.raises(MediaError, match=message):
+            ask(path)
