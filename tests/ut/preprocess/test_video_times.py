@@ -72,7 +72,8 @@ def test_stamps_are_kept_unless_they_cannot_be(tmp_path, stamps, times):
 
 
 @pytest.mark.parametrize("name, codec, first, counted", [
-    ("a.avi", "mpeg4", 0, 6), ("a.mjpeg", "mjpeg", 0, None), ("a.m4v", "mpeg4", 0, 6), ("a.ts", "mpeg2video", None, None)])
+    ("a.avi", "mpeg4", 0, 6), ("a.mjpeg", "mjpeg", 0, None), ("a.m4v", "mpeg4", 0, 6),
+    ("a.ts", "mpeg2video", None, None)])
 def test_containers_with_and_without_stamps(tmp_path, name, codec, first, counted):
     path = tmp_path / name
     with av.open(str(path), "w") as container:
