@@ -46,7 +46,7 @@ def _write_streams(path, pictures=None, stamps=None, sound=None, start=0.0, *, r
             frame.pts, frame.time_base = round(stamp * 1000), Fraction(1, 1000)
             container.mux(picture_track.encode(frame))
         if sound is not None:
-            whole = np.round(np.asarray(sound, float) * 32768).astype(np.int16).reshape(len(sound), -1)
+            whole = np.round(np.asarray(sound, float) * 32768).astype(np.int16)
             for first in range(0, len(whole), 1024):
                 part = np.ascontiguousarray(whole[first:first + 1024]).reshape(1, -1)
                 frame = av.AudioFrame.from_ndarray(part, format="s16", layout=layout)

@@ -160,7 +160,8 @@ def tilted(tmp_path_factory, face_picture, write_streams):
     return path, [picture.rgb() for _, picture in read_frames(path)]
 
 
-@pytest.mark.parametrize("align, margin, size", [(False, 0.2, 112), (True, 0.2, 112), (True, 0.6, 64), (False, 0.9, 48)])
+@pytest.mark.parametrize("align, margin, size", [(False, 0.2, 112), (False, 0.9, 48), (True, 0.2, 112),
+                                                 (True, 0.6, 64)])
 def test_crops_are_those_of_the_whole_picture(tilted, align, margin, size):
     path, pictures = tilted
     clip = extract_clip(path, PreprocessConfig(frames=3, face=replace(FACE, align=align, margin=margin, size=size)))
