@@ -36,18 +36,19 @@ def frame_of(image, pixels):
 
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuv422p", "yuv444p", "nv12", "gray", "yuvj420p", "yuv420p10le",
                                     "rgb24", "bgr24", "gbrp"])
-def test_grey_and_colour_of_any_pixel_format(pixels):
-    image = scene()
+@pytest.mark.parametrize("height, width", [(60, 90), (70, 50)])
+def test_grey_and_colour_of_any_pixel_format(pixels, height, width):
+    image = scene(height, width)
     picture = Picture(frame_of(image, pixels))
     luma = image @ np.array([0.299, 0.587, 0.114])
     if pixels in ("yuv420p", "yuv422p", "yuv444p", "nv12"):
         luma = 16 + luma * 219 / 255  # the luma plane as it is stored; what is converted has the full range
-    assert picture.grey.shape == (60, 90) and picture.grey.dtype == np.uint8
+    assert picture.grey.shape == (height, width) and picture.grey.dtype == np.uint8
     assert np.abs(picture.grey - luma).max() < 4 and np.abs(picture.grey - luma).mean() < 1.5
     assert picture.solid_grey.flags.c_contiguous
     np.testing.assert_array_equal(picture.solid_grey, picture.grey)
     rgb = picture.rgb()
-    assert rgb.shape == (60, 90, 3) and rgb.dtype == np.uint8 and rgb.flags.c_contiguous
+    assert rgb.shape == (height, width, 3) and rgb.dtype == np.uint8 and rgb.flags.c_contiguous
     if pixels == "gray":
         assert np.ptp(rgb.astype(int), axis=2).max() <= 1
     else:
@@ -111,13 +112,18 @@ def test_a_part_has_the_numbers_of_the_whole(pixels, colours, reach, size):
         assert part.shape[1] <= box[2] - box[0] + 14 and part.shape[0] <= box[3] - box[1] + 14
 
 
-def test_a_part_of_a_large_picture_spares_converting_the_whole(monkeypatch):
-    large, small = (Picture(frame_of(scene(*size), "yuv420p")) for size in ((720, 960), (60, 90)))
-    monkeypatch.setattr(Picture, "rgb", lambda self, scale=1.0: pytest.fail("converted as a whole"))
-    part, corner = large.rgb_around(np.array([301.0, 201.0, 340.0, 240.0]))
-    assert part.shape == (50, 50, 3) and corner.tolist() == [296, 196]
-    with pytest.raises(pytest.fail.Exception):
-        small.rgb_around(np.array([10.0, 10.0, 40.0, 40.0]))
+@pytest.mark.parametrize("size, pixels, spared", [
+    ((720, 960), "yuv420p", True), ((960, 720), "yuvj420p", True), ((600, 1000), "yuv420p", True),
+    ((598, 1000), "yuv420p", False), ((400, 1280), "yuv420p", False), ((1280, 400), "yuv420p", False),
+    ((720, 960), "yuv444p", False), ((720, 960), "nv12", False)])
+def test_a_part_of_a_large_picture_spares_converting_the_whole(monkeypatch, size, pixels, spared):
+    picture, asked = Picture(frame_of(scene(*size), pixels)), []
+    whole = picture.rgb()
+    monkeypatch.setattr(Picture, "rgb", lambda self, scale=1.0: asked.append(scale) or whole)
+    part, corner = picture.rgb_around(np.array([301.0, 201.0, 340.0, 240.0]))
+    assert part.shape == (50, 50, 3) and corner.tolist() == [296, 196] and bool(asked) != spared
+    assert Picture(frame_of(scene(*size), pixels), 180).rgb_around(np.array([301.0, 201.0, 340.0, 240.0]))[0].size
+    assert len(asked) == 2 - spared  # what is turned is converted as a whole
 
 
 def test_a_box_outside_the_picture_is_an_empty_part():
@@ -130,7 +136,7 @@ def test_a_box_outside_the_picture_is_an_empty_part():
 @pytest.mark.parametrize("pixels", ["yuv420p", "rgb24", "yuv420p10le"])
 def test_copies_are_the_same_picture_in_other_memory(pixels):
     copied = FrameCopies()
-    for size in ((60, 90), (60, 90), (48, 64), (60, 90)):
+    for size in ((60, 90), (60, 90), (48, 90), (48, 64), (60, 64)):
         frame = frame_of(scene(*size), pixels)
         copy = copied(frame)
         assert (copy.width, copy.height, copy.format.name) == (size[1], size[0], pixels)
