@@ -15,6 +15,7 @@
 """Work ahead: the same items, errors at their place, nothing left behind."""
 
 import threading
+import time
 
 import pytest
 
@@ -65,3 +66,31 @@ def test_nothing_runs_before_it_is_asked_for():
     source = Source()
     ahead(source.items).close()
     assert source.made == 0
+
+
+@pytest.mark.parametrize("options, steps", [({}, 4), ({"steps": 2}, 2)])
+def test_as_many_steps_ahead_as_asked_for(options, steps):
+    source = Source()
+    taken = ahead(source.items, **options)
+    for count in (1, 2, 3):
+        next(taken)
+        deadline = time.monotonic() + 20
+        while source.made < count + steps and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(0.01)
+        assert source.made == count + steps
+    taken.close()
+
+
+def test_work_is_done_while_the_caller_is_busy():
+    """The second item is begun before it is asked for, so that it can wait for what the caller does meanwhile."""
+    met = threading.Event()
+
+    def items():
+        yield 1
+        yield met.wait(20)
+
+    taken = ahead(items())
+    assert next(taken) == 1
+    met.set()
+    assert next(taken) is True

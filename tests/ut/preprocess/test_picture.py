@@ -100,7 +100,7 @@ def test_a_part_has_the_numbers_of_the_whole(pixels, colours, reach, size):
     frame.color_range = getattr(av.video.reformatter.ColorRange, reach)
     picture, whole = Picture(frame), Picture(frame).rgb()
     height, width = size
-    for box in ([width / 3 + 0.5, height / 4 + 1, width / 3 + 40.2, height / 4 + 29], [-50, -20, 33.7, 25.1],
+    for box in ([width / 3 + 1.5, height / 4 + 1.7, width / 3 + 40.2, height / 4 + 29], [-50, -20, 33.7, 25.1],
                 [width - 41, height - 21.5, width + 9, height + 30], [-9, -9, width + 9, height + 9],
                 [width / 2 - 17, height / 2 - 9, width / 2, height / 2],
                 [width * 0.45, height * 0.45, width * 0.45 + 1, height * 0.45 + 1]):
@@ -120,8 +120,8 @@ def test_a_part_of_a_large_picture_spares_converting_the_whole(monkeypatch, size
     picture, asked = Picture(frame_of(scene(*size), pixels)), []
     whole = picture.rgb()
     monkeypatch.setattr(Picture, "rgb", lambda self, scale=1.0: asked.append(scale) or whole)
-    part, corner = picture.rgb_around(np.array([301.0, 201.0, 340.0, 240.0]))
-    assert part.shape == (50, 50, 3) and corner.tolist() == [296, 196] and bool(asked) != spared
+    part, corner = picture.rgb_around(np.array([301.5, 201.5, 341.5, 243.5]))
+    assert part.shape == (54, 52, 3) and corner.tolist() == [296, 196] and bool(asked) != spared
     assert Picture(frame_of(scene(*size), pixels), 180).rgb_around(np.array([301.0, 201.0, 340.0, 240.0]))[0].size
     assert len(asked) == 2 - spared  # what is turned is converted as a whole
 
