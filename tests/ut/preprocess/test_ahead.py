@@ -94,3 +94,22 @@ def test_work_is_done_while_the_caller_is_busy():
     assert next(taken) == 1
     met.set()
     assert next(taken) is True
+
+
+def test_work_that_nobody_waits_for_is_not_begun():
+    """Who leaves waits for the step that is running, and the steps behind it are taken back."""
+    running, go_on, made = threading.Event(), threading.Event(), []
+
+    def items():
+        for k in range(9):
+            made.append(k)
+            if k == 2:
+                running.set()
+                go_on.wait(20)
+            yield k
+
+    taken = ahead(items())
+    assert next(taken) == 0 and running.wait(20)
+    threading.Timer(0.05, go_on.set).start()
+    taken.close()
+    assert made == [0, 1, 2]

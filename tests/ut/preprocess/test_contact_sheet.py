@@ -108,6 +108,8 @@ def test_the_waveform_lies_on_the_clips_time_axis(clip, pulses, offset, up, down
     expected[:46, up] = True
     expected[45:68, down] = True
     np.testing.assert_array_equal(blue[:85], expected[:85])
+    below = contact_sheet(clip, -pulses, sample_rate=RATE, offset=offset)[WAVE + 16:TABLE, 4:-4]
+    assert (below[45:85, up] == BLUE).all() and (below[90:] == BACK[0]).all()
     marks = (area == INK).all(axis=2)
     assert not marks[:85].any() and (marks[85:] == marks[85]).all()
     np.testing.assert_array_equal(np.flatnonzero(marks[85]), (clip.timestamps / SPAN * 1004).astype(int))
@@ -168,6 +170,9 @@ def test_the_sheet_is_saved_with_all_that_it_was_asked_for(clip, pulses, tmp_pat
     save_contact_sheet(clip, target, "title", pulses, sample_rate=RATE, offset=0.25)
     np.testing.assert_array_equal(cv2.imread(str(target))[:, :, ::-1],
                                   contact_sheet(clip, pulses, sample_rate=RATE, offset=0.25, title="title"))
+    noise = np.random.default_rng(1).normal(size=30000).astype(np.float32)
+    save_contact_sheet(clip, target, waveform=noise)
+    np.testing.assert_array_equal(cv2.imread(str(target))[:, :, ::-1], contact_sheet(clip, noise))
     (tmp_path / "p.png").mkdir()
     for path, reason in ((tmp_path / "p.png", "Is a directory"), (target / "x.png", "File exists")):
         with pytest.raises(MediaError) as error:

@@ -77,7 +77,8 @@ def test_crops_that_make_no_jpeg(frames, said):
         encode_jpeg(frames, 90)
 
 
-def test_the_highest_jpeg():
+def test_the_lowest_and_the_highest_jpeg():
+    assert decode_jpeg(encode_jpeg(np.full((1, 1, 1, 3), 9, np.uint8), 95), 1).shape == (1, 1, 1, 3)
     assert decode_jpeg(encode_jpeg(np.zeros((655, 100, 100, 3), np.uint8), 50), 100).shape == (655, 100, 100, 3)
 
 

@@ -148,14 +148,14 @@ def test_a_clip_is_decoded_twice_only_where_its_frames_do_not_fit(tmp_path, writ
     assert (clips[0].detected == FRAME_STATES.index("detected")).all()  # what is sampled is looked at
 
 
-@pytest.fixture(scope="module")
-def tilted(tmp_path_factory, face_picture, write_streams):
+@pytest.fixture(scope="module", params=[(960, 720), (720, 960)], ids=["wide", "tall"])
+def tilted(request, tmp_path_factory, face_picture, write_streams):
     """Three large pictures of a face that is not level, moving and turning."""
-    path, frames = tmp_path_factory.mktemp("tilted") / "clip.mkv", []
+    path, frames, (width, height) = tmp_path_factory.mktemp("tilted") / "clip.mkv", [], request.param
     for k in range(3):
-        level = face_picture(960, 720, [(480 + 9 * k * k, 390 - 5 * k, 380)])
-        turn = cv2.getRotationMatrix2D((480, 390), 14 + 4 * k, 1.0)
-        frames.append(cv2.warpAffine(level, turn, (960, 720), borderMode=cv2.BORDER_REPLICATE))
+        level = face_picture(width, height, [(width / 2 + 9 * k * k, 0.54 * height - 5 * k, 0.53 * height)])
+        turn = cv2.getRotationMatrix2D((width / 2, 0.54 * height), 14 + 4 * k, 1.0)
+        frames.append(cv2.warpAffine(level, turn, (width, height), borderMode=cv2.BORDER_REPLICATE))
     write_streams(path, frames, [0, 0.1, 0.2])
     return path, [picture.rgb() for _, picture in read_frames(path)]
 
