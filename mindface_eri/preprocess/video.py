@@ -171,7 +171,7 @@ def scan(path: os.PathLike) -> Tuple[MediaInfo, np.ndarray]:
                 stamps.append(packet.pts)
         known = sorted(stamp for stamp in stamps if stamp is not None)
         if len(known) < len(stamps):  # some containers leave stamps to the decoder
-            known = known[:1] + [None] * (len(stamps) - 1)
+            known = [known[0] if known else None] + [None] * (len(stamps) - 1)
         clock = _Clock(info.fps)
         return info, np.array([clock.next(stamp, stream.time_base) for stamp in known])
 
