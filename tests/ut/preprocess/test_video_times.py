@@ -21,9 +21,22 @@ import av
 import numpy as np
 import pytest
 
+from mindface_eri.config import FaceConfig, PreprocessConfig
 from mindface_eri.errors import MediaError
 from mindface_eri.preprocess.audio import load_audio
+from mindface_eri.preprocess.clip import extract_clip
+from mindface_eri.preprocess.detectors import Detection, register_detector
 from mindface_eri.preprocess.video import frame_times, open_media, probe, read_frames, scan, video_stream
+
+
+@register_detector("anything")
+class Anything:
+    """Finds a face in every picture."""
+
+    colour, max_height = False, 4320
+
+    def find(self, image):
+        return [Detection(np.array([12, 8, 48, 44], np.float32), True)]
 
 
 def ramp(count, height=48, width=64):
@@ -73,7 +86,7 @@ def test_stamps_are_kept_unless_they_cannot_be(tmp_path, stamps, times):
 
 @pytest.mark.parametrize("name, codec, first, counted", [
     ("a.avi", "mpeg4", 0, 6), ("a.mjpeg", "mjpeg", 0, None), ("a.m4v", "mpeg4", 0, 6),
-    ("a.ts", "mpeg2video", None, None)])
+    ("a.ts", "mpeg2video", None, None), ("a.h264", "libx264", 0, None)])
 def test_containers_with_and_without_stamps(tmp_path, name, codec, first, counted):
     path = tmp_path / name
     with av.open(str(path), "w") as container:
@@ -89,6 +102,22 @@ def test_containers_with_and_without_stamps(tmp_path, name, codec, first, counte
     assert (found[0] > 0) if first is None else (found[0] == first)
     assert (info.fps, info.width, info.height, info.has_video, info.has_audio) == (25, 64, 48, True, False)
     assert (probe(path).fps, probe(path).frames) == (25, counted)
+
+
+@pytest.mark.parametrize("rate, suffix, fps", [(1000, "nut", 1000), (1001, "nut", 0), (5000, "mkv", 1000),
+                                               (Fraction(1, 10), "nut", 0.1), (Fraction(1, 11), "nut", 0),
+                                               (Fraction(1, 20), "mkv", 1)])
+def test_rates_that_no_camera_has_are_not_believed(tmp_path, rate, suffix, fps):
+    path = tmp_path / f"clip.{suffix}"
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("mpeg4", rate=rate)
+        track.width, track.height, track.pix_fmt = 64, 48, "yuv420p"
+        for picture in ramp(1):
+            container.mux(track.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(track.encode())
+    assert scan(path)[0].fps == probe(path).fps == fps
+    shown = extract_clip(path, PreprocessConfig(frames=2, face=FaceConfig(detector="anything")))
+    assert shown.fps == pytest.approx(fps or 25) and shown.duration == pytest.approx(1 / (fps or 25))
 
 
 def test_a_size_that_changes_is_brought_to_the_first_one(tmp_path):
@@ -164,7 +193,7 @@ def test_sound_and_picture_of_one_file_are_decoded_to_the_end(tmp_path, write_st
     (None, "mp4", "clip.mp4: no such file"),
     (b"\x00\x01\x02" * 300, "mp4", r"clip.mp4: cannot be read as video or sound \(.*[Ii]nvalid data.*\)"),
     (b"P6\n4 4\n255\n" + bytes(48), "ppm", r"clip.ppm: a single picture, text or play list \(.*\), not a clip"),
-])
+], ids=["empty", "missing", "noise", "picture"])
 def test_files_that_are_no_clips_are_named_with_the_reason(tmp_path, content, suffix, message):
     path = tmp_path / f"clip.{suffix}"
     if content is not None:
