@@ -188,6 +188,24 @@ def test_sound_and_picture_of_one_file_are_decoded_to_the_end(tmp_path, write_st
     assert [round(float(p.rgb().mean())) for p in pictures] == pytest.approx([20 + 10 * k for k in range(20)], abs=3)
 
 
+def test_pictures_that_an_edit_list_cuts_away_are_not_there(tmp_path):
+    """A clip cut without coding it anew: the pictures before its begin are in the file, for the decoder alone."""
+    packets = []
+    with av.open(str(tmp_path / "cut.mp4"), "w") as container:
+        track = container.add_stream("libx264", rate=25)
+        track.width, track.height, track.pix_fmt = 64, 48, "yuv420p"
+        for picture in ramp(8):
+            packets += track.encode(av.VideoFrame.from_ndarray(picture))
+        for packet in [*packets, *track.encode()]:
+            early = round(Fraction(3, 25) / packet.time_base)
+            packet.pts, packet.dts = packet.pts - early, packet.dts - early
+            container.mux(packet)
+    np.testing.assert_allclose(frame_times(tmp_path / "cut.mp4"), np.arange(5) / 25, atol=1e-9)
+    times, pictures = zip(*read_frames(tmp_path / "cut.mp4"))
+    np.testing.assert_allclose(times, np.arange(5) / 25, atol=1e-9)
+    assert [round(float(p.rgb().mean())) for p in pictures] == pytest.approx([50 + 10 * k for k in range(5)], abs=3)
+
+
 @pytest.mark.parametrize("content, suffix, message", [
     (b"", "mp4", r"clip.mp4: the file is empty \(0 bytes\); fetch or record it again"),
     (None, "mp4", "clip.mp4: no such file"),
