@@ -104,6 +104,28 @@ def test_containers_with_and_without_stamps(tmp_path, name, codec, first, counte
     assert (probe(path).fps, probe(path).frames) == (25, counted)
 
 
+def test_stamps_for_some_pictures_only_go_on_from_the_first(tmp_path):
+    """A transport stream whose packets hold two pictures each has stamps for every other one."""
+    packets = []
+    with av.open(str(tmp_path / "clip.ts"), "w") as container:
+        track = container.add_stream("libx264", rate=20)
+        track.width, track.height, track.pix_fmt = 64, 48, "yuv420p"
+        track.codec_context.gop_size, track.codec_context.max_b_frames = 1, 0
+        for k, picture in enumerate(ramp(6)):
+            frame = av.VideoFrame.from_ndarray(picture)
+            frame.pts, frame.time_base = 8 + k, Fraction(1, 20)
+            packets += track.encode(frame)
+        packets += track.encode()
+        for one, other in zip(packets[::2], packets[1::2]):
+            both = av.Packet(bytes(one) + bytes(other))
+            both.stream, both.pts, both.dts, both.time_base = track, one.pts, one.dts, one.time_base
+            container.mux(both)
+    with open_media(tmp_path / "clip.ts") as container:
+        assert [packet.pts is None for packet in container.demux(video=0) if packet.size] == [False, True] * 3
+    np.testing.assert_allclose(frame_times(tmp_path / "clip.ts"), 0.4 + np.arange(6) / 20, atol=1e-6)
+    np.testing.assert_allclose([t for t, _ in read_frames(tmp_path / "clip.ts")], 0.4 + np.arange(6) / 20, atol=1e-6)
+
+
 @pytest.mark.parametrize("rate, suffix, fps", [(1000, "nut", 1000), (1001, "nut", 0), (5000, "mkv", 1000),
                                                (Fraction(1, 10), "nut", 0.1), (Fraction(1, 11), "nut", 0),
                                                (Fraction(1, 20), "mkv", 1)])
