@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 from mindface_eri.errors import MediaError
-from mindface_eri.preprocess.video import Picture, frame_times, probe, read_frames, video_stream, write_video
+from mindface_eri.preprocess.video import Picture, frame_times, probe, read_frames, scan, video_stream, write_video
 
 
 def ramp(count, height=48, width=64):
@@ -102,21 +102,27 @@ def test_variable_frame_rate_keeps_time_stamps(tmp_path):
     np.testing.assert_allclose([t for t, _ in read_frames(tmp_path / "vfr.mp4")], np.array(stamps) / 1000, atol=2e-3)
 
 
-def test_rotation_metadata_is_honoured(tmp_path):
-    """A frame stored on its side, whose track header says so, comes out upright."""
+@pytest.mark.parametrize("rotation, matrix", [(0, (1, 0, 0, 1)), (90, (0, -1, 1, 0)), (180, (-1, 0, 0, -1)),
+                                              (270, (0, 1, -1, 0))])
+def test_rotation_metadata_is_honoured(tmp_path, rotation, matrix):
+    """A frame stored on its side or head, whose track header says so, comes out upright."""
     upright = np.zeros((64, 96, 3), np.uint8)
     upright[:32, :48] = 220  # bright top left
     path = tmp_path / "turned.mp4"
-    write_video(path, [np.ascontiguousarray(np.rot90(upright))] * 4, 10)
+    write_video(path, [np.ascontiguousarray(np.rot90(upright, -(rotation // 90)))] * 4, 10)
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 44  # the matrix of a version 0 track header
-    data[at:at + 36] = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+    a, b, c, d = (65536 * part for part in matrix)
+    data[at:at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
     info = probe(path)
-    assert (info.width, info.height) == (96, 64)
+    assert (info.width, info.height, info.rotation) == (96, 64, rotation)
+    stored, _ = scan(path)
+    assert (stored.width, stored.height, stored.rotation) == ((64, 96, 0) if rotation % 180 else (96, 64, 0))
     _, first = next(read_frames(path))
     assert (first.width, first.height) == (96, 64)
-    for image in (first.rgb().mean(axis=2), first.grey.astype(float), first.reduced_grey(0.5)):
+    part, _ = first.rgb_around(np.array([-9, -9, 200, 200]))
+    for image in (first.rgb().mean(axis=2), first.grey.astype(float), first.reduced_grey(0.5), part.mean(axis=2)):
         height, width = image.shape
         corners = [image[y, x] for y, x in ((2, 2), (2, width - 3), (height - 3, 2), (height - 3, width - 3))]
         assert corners[0] > 150 and max(corners[1:]) < 60
