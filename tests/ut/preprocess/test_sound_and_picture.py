@@ -22,7 +22,7 @@ from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
 from mindface_eri.preprocess.audio import load_audio
 from mindface_eri.preprocess.clip import extract_clip
 from mindface_eri.preprocess.preview import sound_of
-from mindface_eri.preprocess.video import frame_times
+from mindface_eri.preprocess.video import frame_times, probe
 
 RATE, HOP = 16000, 160  # an MFCC frame each 10 ms
 AUDIO = AudioConfig(sample_rate=RATE, coefficients=13, stack=3, n_fft=512, hop_length=HOP)
@@ -113,6 +113,7 @@ def test_a_late_sound_without_a_picture_that_can_be_decoded(tmp_path, write_stre
     assert loudest(clip) == (3, 1) and clip.duration == 1.0 and (clip.width, clip.height) == (0, 0)
     np.testing.assert_array_equal(clip.present, [0, 1])
     np.testing.assert_allclose(clip.timestamps, [0, 0.25, 0.5, 0.75, 1])
+    assert clip.fps == probe(path).fps > 0
     assert clip.quality == "no picture used; sound; the video stream holds no frame that can be decoded"
 
 
@@ -128,3 +129,19 @@ def test_crops_and_stacks_of_one_instant(tmp_path, write_streams, face_picture):
         frames=17, face=CONFIG.face, audio=AudioConfig(coefficients=13, stack=1, n_fft=512, hop_length=HOP)))
     light = longer.frames.mean(axis=(1, 2, 3))
     assert np.diff(light).argmax() + 1 == longer.mfcc[:, 0].argmax() == 10
+
+
+@pytest.mark.parametrize("rate", [8000, 32000])
+def test_another_sample_rate_hears_the_same_places(tmp_path, write_streams, rate):
+    """The file has 16000 samples a second; what is computed has as many as the config says."""
+    config = PreprocessConfig(frames=5, face=FaceConfig(detector="dlib"), audio=AudioConfig(
+        sample_rate=rate, coefficients=13, stack=3, n_fft=rate * 32 // 1000, hop_length=rate // 100))
+    burst = clicks(0.2)
+    burst[8000:8016] = 0.5 * np.sin(2 * np.pi * 2000 * np.arange(16) / RATE)  # about second 0.7
+    write_streams(tmp_path / "clip.mkv", pictures(), [0.45 + k / 20 for k in range(21)], burst, 0.2)
+    write_streams(tmp_path / "sound.mka", sound=burst, start=0.2)
+    clip, alone = extract_clip(tmp_path / "clip.mkv", config), extract_clip(tmp_path / "sound.mka", config)
+    assert loudest(clip) == (1, 1) and loudest(alone) == (2, 1) and alone.duration == 1.0
+    waveform, offset = sound_of(clip, tmp_path / "clip.mkv", None, rate)
+    assert len(waveform) == rate and offset == pytest.approx(-0.25, abs=1e-9)
+    assert np.abs(waveform).argmax() == pytest.approx(rate / 2, abs=rate / 1000)

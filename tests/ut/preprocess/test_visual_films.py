@@ -102,6 +102,14 @@ def test_a_face_counts_from_the_least_share_on(tmp_path, write_streams, lit, sha
     np.testing.assert_allclose(clip.timestamps, np.arange(16) / 20, atol=1e-6)
 
 
+def test_in_track_mode_sampled_frames_are_looked_at_whatever_the_stride(tmp_path, write_streams):
+    write_streams(tmp_path / "clip.mkv", flat(*[30] * 31), [k / 20 for k in range(31)], np.full(9000, 0.1))
+    for stride, looked in ((100, 4), (6, 7), (5, 7)):  # 0, 10, 20 and 30; 6, 16 and 26; 5, 15 and 25
+        face = replace(FACE, mode="track", track_stride=stride)
+        clip = extract_clip(tmp_path / "clip.mkv", PreprocessConfig(frames=4, face=face))
+        assert clip.note == f"no face in any of {looked} frames"
+
+
 @pytest.mark.parametrize("dlib, mtcnn, detector, share, calls", [
     (60, 193, "dlib", 1.0, 0), (178, 60, "mtcnn", 1.0, 1), (178, 193, None, 0.1875, 1), (182, 189, None, 0.1875, 1),
     (210, 199, None, 0.0, 1)])

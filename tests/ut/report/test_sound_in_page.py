@@ -93,6 +93,20 @@ def test_a_late_sound_alone_is_shown_from_its_begin(tmp_path, write_streams, lis
     assert listener.given[0][0][:, 0].argmax() == 2 and found.name == "sound"
 
 
+@pytest.mark.parametrize("rate", [8000, 32000])
+def test_another_sample_rate_changes_no_place(tmp_path, write_streams, listener, rate):
+    audio = dataclasses.replace(listener.preprocess.audio, sample_rate=rate, hop_length=rate // 100, n_fft=2048)
+    listener.preprocess = dataclasses.replace(listener.preprocess, audio=audio)
+    given = 0.5 * np.sin(2 * np.pi * 300 * np.arange(RATE) / RATE)
+    write_streams(tmp_path / "clip.mkv", [np.full((48, 64, 3), 9 + 9 * k, np.uint8) for k in range(21)],
+                  [0.2 + k / 20 for k in range(21)], given, 0.7)
+    found = analyse(tmp_path / "clip.mkv", listener)
+    assert found.sample_rate == rate and len(found.waveform) == round(1.05 * rate)
+    assert np.flatnonzero(np.abs(found.waveform) > 0.1)[0] == pytest.approx(rate / 2, abs=rate / 1000)
+    up, _ = chart_points(wave(found, 1.0))
+    assert np.flatnonzero(up[:, 1] < 40)[0] == pytest.approx(400, abs=1)
+
+
 @pytest.mark.parametrize("sound, heard", [(1.92, [0, 0, 1, 1, 1, 0, 0]), (0.02, [1, 0, 0, 0, 0, 0, 0])])
 def test_windows_hear_the_sound_of_their_own_instants(tmp_path, write_streams, listener, sound, heard):
     """Windows of 1 s each 0.5 s over 4 s; the sound is audible for 0.75 s, from or up to a known second."""
