@@ -110,6 +110,7 @@ def test_the_waveform_lies_on_the_clips_time_axis(clip, pulses, offset, up, down
     np.testing.assert_array_equal(blue[:85], expected[:85])
     below = contact_sheet(clip, -pulses, sample_rate=RATE, offset=offset)[WAVE + 16:TABLE, 4:-4]
     assert (below[45:85, up] == BLUE).all() and (below[90:] == BACK[0]).all()
+    assert (below[22:46, down] == BLUE).all() and (below[:22, down] == BEHIND).all()
     marks = (area == INK).all(axis=2)
     assert not marks[:85].any() and (marks[85:] == marks[85]).all()
     np.testing.assert_array_equal(np.flatnonzero(marks[85]), (clip.timestamps / SPAN * 1004).astype(int))
