@@ -15,6 +15,7 @@
 """A network, batches and records small enough that a training takes a second."""
 
 import dataclasses
+import itertools
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -57,6 +58,39 @@ class TinyNetwork(nn.Cell):
         return ops.sigmoid(self.out(self.dropout(ops.tanh(self.hidden(x)))))
 
 
+class NotedNetwork(TinyNetwork):
+    """The same with running statistics; `calls` has whether it, and its dropout, trained at each."""
+
+    def __init__(self, dropout):
+        super().__init__(dropout)
+        self.norm = nn.BatchNorm1d(6)
+        self.calls = []
+
+    def construct(self, x):
+        self.calls.append((self.training, self.dropout.training))
+        return super().construct(self.norm(x))
+
+
+class NotedStep:
+    """Stands for a TrainStep without its gradients, which need most of the time: each call shrinks the weights."""
+
+    def __init__(self, step):
+        self.real, self.rates, self.batches = step, [], []
+        self.losses = itertools.repeat(0.5)
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+    def __call__(self, *batch):
+        network = self.real.network
+        network.calls.append((network.training, network.dropout.training))
+        self.rates.append(float(self.real.apply_step.optimizer.learning_rate.asnumpy()))
+        self.batches.append([x.asnumpy() for x in batch])
+        for parameter in network.trainable_params():
+            parameter.set_data(ms.Tensor(parameter.asnumpy() * np.float32(0.8)))
+        return ms.Tensor(next(self.losses), ms.float32)
+
+
 class TinyBatches:
     """Inputs (N, 6) whose first columns tell the labels (N, 2)."""
 
@@ -67,6 +101,7 @@ class TinyBatches:
         self.y = {split: (1 / (1 + np.exp(-2 * x[:, :2]))).astype("f") for split, x in self.x.items()}
         self.ids = {split: [f"{i:05d}" for i in range(len(x))] for split, x in self.x.items()}
         self.stop_in = None  # an epoch in whose middle to break off
+        self.epochs = []  # those asked for
 
     def count(self, split):
         return len(self.x[split])
@@ -78,6 +113,7 @@ class TinyBatches:
         return Plan(4, 5)
 
     def train(self, epoch):
+        self.epochs.append(epoch)
         order = epoch_order(20, shuffle=True, seed=self.config.runtime.seed, epoch=epoch)
         for i, rows in enumerate(order.reshape(5, 4)):
             if epoch == self.stop_in and i == 3:
@@ -88,15 +124,17 @@ class TinyBatches:
         yield Inference(np.arange(self.count(split)), (self.x[split],))
 
 
-def build_tiny_loop(folder, *, dropout=0.0, epochs=3, seed=0, start=1, loss_scale="none", **train):
+def build_tiny_loop(folder, *, dropout=0.0, epochs=3, seed=0, start=1, loss_scale="none", network=TinyNetwork,
+                    context=Context("CPU", "graph"), notify=lambda text: None, progress=False,  # noqa: B008
+                    **train):
     """A `Loop` over the tiny network and batches; `start` seeds the network."""
     config = Config(model=ModelConfig(emotions=("Amusement", "Fear")),
                     train=TrainConfig(**{"epochs": epochs, "lr": 0.03, **train}),
-                    runtime=RuntimeConfig(seed=seed, loss_scale=loss_scale))
+                    runtime=RuntimeConfig(seed=seed, loss_scale=loss_scale, mode=context.mode))
     ms.set_seed(start)
-    network = TinyNetwork(dropout)
-    task = Task(network, network, TinyBatches(config))
-    return Loop(config, task, RunFolder(folder).make(), Context("CPU", "graph"), lambda text: None, False)
+    built = network(dropout)
+    task = Task(built, built, TinyBatches(config))
+    return Loop(config, task, RunFolder(folder).make(), context, notify, progress)
 
 
 @pytest.fixture
@@ -107,6 +145,23 @@ def tiny_loop():
 @pytest.fixture
 def tiny_network():
     return TinyNetwork
+
+
+@pytest.fixture
+def eager(graph_mode):
+    """PyNative mode: nothing compiles, and what Python sees can be noted."""
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
+@pytest.fixture
+def noted_loop(eager):
+    """`noted_loop(folder, **options)`: a `Loop` that notes what it does and computes next to nothing."""
+    def build(folder, **options):
+        loop = build_tiny_loop(folder, **{"network": NotedNetwork, "context": Context("CPU", "pynative"), **options})
+        loop.step = NotedStep(loop.step)
+        return loop
+
+    return build
 
 
 TINY_CONFIG = from_dict(Config, {

@@ -19,7 +19,7 @@ from mindspore import Parameter, Tensor
 
 from mindface_eri.config import TrainConfig
 from mindface_eri.errors import ConfigError
-from mindface_eri.runner.optim import CosineSchedule, PlateauSchedule, create_optimizer, create_schedule
+from mindface_eri.runner.optim import CosineSchedule, PlateauSchedule, create_optimizer, create_schedule, set_lr
 
 
 def test_lr_halves_after_ten_epochs_without_a_better_metric():
@@ -63,8 +63,46 @@ def test_a_schedule_goes_on_where_it_stopped(name):
     assert resumed.state() == whole.state()
 
 
-def test_a_warmup_longer_than_training_still_trains():
-    assert create_schedule(TrainConfig(schedule="cosine", epochs=1, warmup=5)).lr > 0
+@pytest.mark.parametrize("warmup", [2, 3, 50])
+def test_a_warmup_as_long_as_training_leaves_the_last_epoch_the_whole_rate(warmup):
+    schedule, rates = create_schedule(TrainConfig(lr=0.6, schedule="cosine", epochs=3, warmup=warmup)), []
+    for _ in range(3):
+        rates.append(schedule.lr)
+        schedule.update(0.5)
+    assert rates == pytest.approx([0.2, 0.4, 0.6])
+    assert schedule.lr == pytest.approx(0)  # and so it stays, were there more epochs
+    schedule.update(0.5)
+    assert schedule.lr == pytest.approx(0)
+
+
+def test_cosine_without_warmup_begins_at_the_peak():
+    schedule = create_schedule(TrainConfig(lr=0.6, schedule="cosine", epochs=1))
+    assert schedule.lr == 0.6
+    assert CosineSchedule(0.6, 4).lr == 0.6
+
+
+def test_plateau_takes_rate_factor_and_patience_from_the_recipe():
+    schedule, rates = create_schedule(TrainConfig(lr=0.8, lr_factor=0.25, lr_patience=2)), []
+    for metric in (0.5, 0.4, 0.5, 0.4, 0.6, 0.3, 0.3, 0.3, 0.3):
+        rates.append(schedule.lr)
+        schedule.update(metric)
+    assert rates == pytest.approx([0.8, 0.8, 0.8, 0.2, 0.2, 0.2, 0.2, 0.05, 0.05])
+    assert schedule.state() == {"lr": pytest.approx(0.0125), "best": 0.6, "epoch": 9, "since_best": 4}
+
+
+def test_one_epoch_of_patience_lowers_the_rate_at_once_but_not_after_a_best():
+    schedule, rates = PlateauSchedule(1.0, 0.5, 1), []
+    for metric in (0.1, 0.1, 0.2, 0.0):
+        schedule.update(metric)
+        rates.append(schedule.lr)
+    assert rates == [1, 0.5, 0.5, 0.25]
+
+
+def test_the_papers_schedule_is_the_default():
+    schedule = create_schedule(TrainConfig())
+    assert isinstance(schedule, PlateauSchedule)
+    assert (schedule.lr, schedule.factor, schedule.patience) == (1e-4, 0.5, 10)
+    assert vars(PlateauSchedule(1e-4)) == vars(schedule)
 
 
 def test_first_adam_step_by_hand():
@@ -80,6 +118,37 @@ def test_decay_is_decoupled_and_leaves_vectors_alone():
     optimizer = create_optimizer([matrix, vector], TrainConfig(lr=0.1, weight_decay=0.5))
     optimizer((Tensor([[0.0]], ms.float32), Tensor([0.0], ms.float32)))
     assert matrix.asnumpy()[0, 0] == pytest.approx(0.95) and vector.asnumpy()[0] == 1.0
+
+
+def test_adam_by_hand_over_three_steps_and_a_change_of_rate():
+    """Small gradients, so that epsilon counts: Adam of Kingma and Ba, with MindSpore's epsilon beside the root of v."""
+    gradients = np.array([[2e-7, -0.5], [1e-7, 0.25], [3e-7, 1.0]])
+    weight = Parameter(Tensor([1.0, -2.0], ms.float32), name="weight")
+    optimizer = create_optimizer(iter([weight]), TrainConfig(lr=0.1))
+    m, v, expected = np.zeros(2), np.zeros(2), np.array([1.0, -2.0])
+    for step, gradient in enumerate(gradients, 1):
+        rate = 0.1 if step < 3 else 0.025
+        set_lr(optimizer, rate)
+        optimizer((Tensor(gradient, ms.float32),))
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        expected -= rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step) * m / (np.sqrt(v) + 1e-8)
+    np.testing.assert_allclose(weight.asnumpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rate, expected", [(0.1, 0.85), (0.2, 0.7)])
+def test_decay_comes_before_the_update_and_follows_the_rate(rate, expected):
+    """1 - 0.1 * 0.5 - 0.1; after the update it would be 0.9 * 0.95 = 0.855."""
+    matrix = Parameter(Tensor([[1.0]], ms.float32), name="matrix")
+    optimizer = create_optimizer([matrix], TrainConfig(lr=0.1, weight_decay=0.5))
+    set_lr(optimizer, rate)
+    optimizer((Tensor([[7.0]], ms.float32),))
+    assert matrix.asnumpy()[0, 0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_without_decay_matrices_keep_their_size():
+    matrix = Parameter(Tensor([[1.0, -3.0]], ms.float32), name="matrix")
+    create_optimizer([matrix])((Tensor([[0.0, 0.0]], ms.float32),))
+    np.testing.assert_array_equal(matrix.asnumpy(), [[1, -3]])
 
 
 def test_nothing_to_train_is_said():
