@@ -50,6 +50,8 @@ from mindface_eri.runner.run_folder import RunFolder, describe_environment, diff
 from mindface_eri.runner.step import AveragedWeights, TrainStep
 from mindface_eri.runner.tasks import Task, complete, frozen_names, prepare_task
 
+_PREDICTIONS = "validation.predictions"  # where those of the state's epoch lie in the state
+
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -198,15 +200,12 @@ class Loop:
         state = {name: p.asnumpy() for name, p in self.step.state().items()}
         lent = {f"saved.{name}": value for name, value in weights.items()
                 if name in state and not np.array_equal(value, state[name])}  # averaged weights, where EMA is on
-        save_checkpoint(self.run.state, {**state, **lent}, {
+        save_checkpoint(self.run.state, {**state, **lent, _PREDICTIONS: predictions}, {
             "epoch": self.epoch, "best_epoch": self.best_epoch, "schedule": self.schedule.state(),
             "history": self.history, "config": to_dict(self.config), "frozen": self._frozen_hash()})
-        self._publish(weights)
-        if self.best_epoch == self.epoch:
-            write_predictions(self.run.predictions("val"), self.task.batches.ids["val"], self.config.model.emotions,
-                              predictions)
+        self._publish(weights, predictions)
 
-    def _publish(self, weights: Dict[str, np.ndarray]) -> None:
+    def _publish(self, weights: Dict[str, np.ndarray], predictions: Optional[np.ndarray]) -> None:
         row = self.history[-1]
         note = note_of(self.config.model, epoch=self.epoch, val_pearson=row["val_pearson"],
                        preprocess=to_dict(self.config.preprocess), **self.task.note)
@@ -214,11 +213,15 @@ class Loop:
         if self.best_epoch == self.epoch:
             save_checkpoint(self.run.checkpoint("best"), weights, note)
         write_metrics(self.run, self.history)
+        if self.best_epoch == self.epoch and predictions is not None:
+            write_predictions(self.run.predictions("val"), self.task.batches.ids["val"], self.config.model.emotions,
+                              predictions)
 
     def restore(self, saved: Dict[str, np.ndarray], state: dict) -> None:
         """Takes up a state that `_save` wrote, and repeats what a kill may have left undone after it."""
         lent = {name[len("saved."):]: value for name, value in saved.items() if name.startswith("saved.")}
-        values = {name: value for name, value in saved.items() if not name.startswith("saved.")}
+        values = {name: value for name, value in saved.items()
+                  if name != _PREDICTIONS and not name.startswith("saved.")}
         parameters = self.step.state()
         check_weights({name: p.shape for name, p in parameters.items()}, values, str(self.run.state),
                       of=state.get("config", {}).get("model", {}).get("name", ""))
@@ -232,8 +235,7 @@ class Loop:
         self.history = state["history"]
         if self.context.is_main:
             whole = {p.name: p.asnumpy() for p in self.task.network.get_parameters()}
-            self._publish({**whole, **lent})
-
+            self._publish({**whole, **lent}, saved.get(_PREDICTIONS))  # None: a state of before they lay in it
 
     def _frozen_hash(self) -> str:
         names = frozen_names(self.task)
