@@ -23,10 +23,10 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, Iterable, List, Optional
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Parameter, Tensor
 
 from mindface_eri.config import Config, save_config, to_dict
 from mindface_eri.datasets.predictions import write_predictions
@@ -173,7 +173,7 @@ class Loop:
         if not math.isfinite(loss):
             raise ERIError(f"the loss of epoch {self.epoch + 1} is {loss}; lower train.lr, set train.clip_norm, or, "
                            "with float16, runtime.loss_scale: dynamic")
-        average_over_ranks(_running_statistics(self.task.trained_part), self.context)
+        average_over_ranks(_running_statistics(self.step.state().values()), self.context)
         seconds = time.perf_counter() - start
         self.epoch += 1
         with AveragedWeights(self.step):
@@ -242,8 +242,9 @@ class Loop:
         return checkpoint_hash({p.name: p.asnumpy() for p in self.task.network.get_parameters() if p.name in names})
 
 
-def _running_statistics(network: nn.Cell) -> list:
-    return [p for p in network.get_parameters() if p.name.endswith(("moving_mean", "moving_variance"))]
+def _running_statistics(parameters: Iterable[Parameter]) -> List[Parameter]:
+    """Those of batch normalisation, and their averages where EMA is on."""
+    return [p for p in parameters if p.name.endswith(("moving_mean", "moving_variance"))]
 
 
 def _silent(_: str) -> None:
