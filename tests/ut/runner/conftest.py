@@ -31,12 +31,12 @@ from mindface_eri.datasets.pipeline import epoch_order
 from mindface_eri.datasets.preprocessing import preprocess_dataset
 from mindface_eri.datasets.records import open_records
 from mindface_eri.models.registry import build_network
+from mindface_eri.runner import trainer
 from mindface_eri.runner.batches import Inference, Plan
 from mindface_eri.runner.checkpoint import save_checkpoint
 from mindface_eri.runner.context import Context
 from mindface_eri.runner.run_folder import RunFolder, note_of
 from mindface_eri.runner.tasks import Task
-from mindface_eri.runner.trainer import Loop
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,7 @@ def build_tiny_loop(folder, *, dropout=0.0, epochs=3, seed=0, start=1, loss_scal
     ms.set_seed(start)
     built = network(dropout)
     task = Task(built, built, TinyBatches(config))
-    return Loop(config, task, RunFolder(folder).make(), context, notify, progress)
+    return trainer.Loop(config, task, RunFolder(folder).make(), context, notify, progress)
 
 
 @pytest.fixture
@@ -155,13 +155,33 @@ def eager(graph_mode):
 
 @pytest.fixture
 def noted_loop(eager):
-    """`noted_loop(folder, **options)`: a `Loop` that notes what it does and computes next to nothing."""
+    """`noted_loop(folder, **options)`: a `trainer.Loop` that notes what it does and computes next to nothing."""
     def build(folder, **options):
         loop = build_tiny_loop(folder, **{"network": NotedNetwork, "context": Context("CPU", "pynative"), **options})
         loop.step = NotedStep(loop.step)
         return loop
 
     return build
+
+
+@pytest.fixture
+def noted_training(monkeypatch, eager):
+    """Lets `train` train the network, batches and step of `noted_loop`; `tasks`, `steps` and `seeds` tell of each."""
+    noted, make_step = SimpleNamespace(tasks=[], steps=[], seeds=[]), trainer.TrainStep
+
+    def prepare(config, records, context, notify):
+        noted.seeds.append(ms.get_seed())
+        network = NotedNetwork(0.3)
+        noted.tasks.append(Task(network, network, TinyBatches(config)))
+        return noted.tasks[-1]
+
+    def step(*arguments):
+        noted.steps.append(NotedStep(make_step(*arguments)))
+        return noted.steps[-1]
+
+    monkeypatch.setattr(trainer, "prepare_task", prepare)
+    monkeypatch.setattr(trainer, "TrainStep", step)
+    return noted
 
 
 TINY_CONFIG = from_dict(Config, {
