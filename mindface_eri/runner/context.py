@@ -122,8 +122,9 @@ def seed_everything(seed: int) -> None:
     import mindspore as ms
     import numpy as np
 
+    seed %= 2**32  # NumPy takes no more, and MindSpore seeds NumPy too
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed)
     ms.set_seed(seed)
 
 
