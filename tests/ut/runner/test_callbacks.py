@@ -80,8 +80,11 @@ def test_the_loss_is_looked_at_every_twentieth_step_and_its_mean_is_of_all():
     assert meter.mean() == (losses.sum(dtype=np.float64) + 47) / 46
 
 
-def test_an_epoch_without_batches_has_a_loss_of_nothing():
-    assert LossMeter().mean() == 0
+def test_an_epoch_of_one_batch_has_its_loss_and_one_of_none_has_nothing():
+    meter = LossMeter()
+    assert meter.mean() == 0
+    meter.add(Tensor(np.float32(0.75)))
+    assert meter.mean() == 0.75
 
 
 def test_a_line_of_metrics():

@@ -14,11 +14,12 @@
 # ============================================================================
 """Where this process computes and how: environment, device, mode, threads, seeds, and the others that it joins."""
 
+import importlib.util
 import logging
 import os
 import random
+import sys
 import warnings
-from types import SimpleNamespace
 
 import mindspore as ms
 import numpy as np
@@ -114,15 +115,17 @@ def test_devices_that_can_be_used(monkeypatch, ascend_there, gpu_there, pieces, 
 
 @pytest.fixture
 def anew(monkeypatch):
-    """A process that has not computed yet; `devices` are those that were set."""
-    noted = SimpleNamespace(devices=[], available={"Ascend": False, "GPU": False, "CPU": True})
-    monkeypatch.setattr(context, "_device", None)
-    monkeypatch.setattr(context, "_joined", False)
-    monkeypatch.setattr(ms, "set_device", noted.devices.append)
-    monkeypatch.setattr(context, "available_devices", lambda: noted.available)
+    """The module as in a process that has not computed yet; `devices` are those that were set."""
+    spec = importlib.util.spec_from_file_location("context_anew", context.__file__)
+    fresh = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "context_anew", fresh)
+    spec.loader.exec_module(fresh)
+    fresh.devices, fresh.available = [], {"Ascend": False, "GPU": False, "CPU": True}
+    monkeypatch.setattr(ms, "set_device", fresh.devices.append)
+    monkeypatch.setattr(fresh, "available_devices", lambda: fresh.available)
     monkeypatch.setattr(gpu, "prepare", lambda: None)
     monkeypatch.setattr(gpu, "has_driver", lambda: False)
-    return noted
+    return fresh
 
 
 @pytest.mark.parametrize("wanted, available, taken", [
@@ -130,9 +133,9 @@ def anew(monkeypatch):
     ("GPU", ("Ascend", "GPU", "CPU"), "GPU"), ("CPU", ("Ascend", "GPU", "CPU"), "CPU"), ("CPU", (), "CPU")])
 def test_the_best_device_there_is_or_the_one_that_is_named(anew, wanted, available, taken):
     anew.available = {name: name in available for name in ("Ascend", "GPU", "CPU")}
-    assert setup(RuntimeConfig(device=wanted)) == Context(taken, "graph", 0, 1)
+    assert anew.setup(RuntimeConfig(device=wanted)) == anew.Context(taken, "graph", 0, 1)
     assert anew.devices == [taken]
-    setup(RuntimeConfig(device=wanted))
+    anew.setup(RuntimeConfig(device=wanted))
     assert anew.devices == [taken]  # once a process
 
 
@@ -140,13 +143,13 @@ def test_a_device_that_cannot_be_used_names_those_that_can(anew, monkeypatch):
     anew.available = {"Ascend": True, "GPU": False, "CPU": True}
     monkeypatch.setattr(gpu, "pieces", lambda: MISSING)
     with pytest.raises(ConfigError) as caught:
-        setup(RuntimeConfig(device="GPU"))
+        anew.setup(RuntimeConfig(device="GPU"))
     assert str(caught.value) == (
         "runtime.device is GPU, which cannot be used here (driver: not found; install it); usable: Ascend, CPU. "
         "`mindface-eri doctor --device GPU` says more")
     monkeypatch.setattr(gpu, "pieces", list)
     with pytest.raises(ConfigError, match=r"\(MindSpore does not say why\)"):
-        setup(RuntimeConfig(device="GPU"))
+        anew.setup(RuntimeConfig(device="GPU"))
 
 
 @pytest.mark.parametrize("driver, pieces, device, said", [
@@ -155,17 +158,17 @@ def test_a_device_that_cannot_be_used_names_those_that_can(anew, monkeypatch):
 def test_a_card_that_lies_idle_is_told(anew, monkeypatch, caplog, driver, pieces, device, said):
     monkeypatch.setattr(gpu, "has_driver", lambda: driver)
     monkeypatch.setattr(gpu, "pieces", lambda: pieces)
-    setup(RuntimeConfig(device=device))
+    anew.setup(RuntimeConfig(device=device))
     line = ("computing on CPU although an NVIDIA driver is here: driver: not found; install it (or say --device CPU)")
     assert [record.getMessage() for record in caplog.records if record.name == "mindface_eri"] == [line] * said
 
 
 def test_a_process_stays_on_its_device(anew, monkeypatch):
     anew.available = dict.fromkeys(("Ascend", "GPU", "CPU"), True)
-    setup(RuntimeConfig(device="GPU"))
+    anew.setup(RuntimeConfig(device="GPU"))
     with pytest.raises(ConfigError, match="runtime.device is CPU, but this process computes on GPU already; use a new "
                        "process for another device"):
-        setup(RuntimeConfig(device="CPU"))
+        anew.setup(RuntimeConfig(device="CPU"))
 
 
 def test_a_process_that_has_computed_stays_where_it_did(anew, monkeypatch):
@@ -175,8 +178,8 @@ def test_a_process_that_has_computed_stays_where_it_did(anew, monkeypatch):
     anew.available = dict.fromkeys(("Ascend", "GPU", "CPU"), True)
     monkeypatch.setattr(ms, "set_device", set_device)
     with pytest.raises(ConfigError, match="computes on CPU already"):
-        setup(RuntimeConfig(device="GPU"))
-    assert setup(RuntimeConfig(device="CPU")).device == "CPU"
+        anew.setup(RuntimeConfig(device="GPU"))
+    assert anew.setup(RuntimeConfig(device="CPU")).device == "CPU"
 
 
 @pytest.mark.parametrize("mode, constant", [("pynative", ms.PYNATIVE_MODE), ("graph", ms.GRAPH_MODE)])
@@ -231,11 +234,11 @@ def launched(anew, monkeypatch):
 def test_a_process_joins_the_others_where_a_launcher_started_several(launched, monkeypatch, variables, joins):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    made = setup(RuntimeConfig(device="CPU", seed=10))
-    assert made == (Context("CPU", "graph", 2, 4) if joins else Context("CPU", "graph", 0, 1))
+    made = launched.setup(RuntimeConfig(device="CPU", seed=10))
+    assert made == (launched.Context("CPU", "graph", 2, 4) if joins else launched.Context("CPU", "graph", 0, 1))
     assert made.is_main == (not joins)
     assert launched.calls == (["init", {"parallel_mode": ms.ParallelMode.DATA_PARALLEL, "gradients_mean": True}]
                               if joins else [])
     assert ms.get_seed() == (12 if joins else 10)
-    assert setup(RuntimeConfig(device="CPU")) == made
+    assert launched.setup(RuntimeConfig(device="CPU")) == made
     assert len(launched.calls) == 2 * joins  # once a process

@@ -154,6 +154,18 @@ def test_rates_count_the_clips_of_all(tmp_path, noted_loop, others, reducer, mon
     assert row["samples_per_second"] == 2 * 20 / 8
 
 
+def test_the_bar_counts_the_clips_of_all_and_of_epochs_done_before(tmp_path, noted_loop, others, reducer, monkeypatch,
+                                                                   capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    noted_loop(tmp_path, epochs=1, context=FIRST).run_all()
+    assert capsys.readouterr().err == ""
+    loop = noted_loop(tmp_path, epochs=3, context=FIRST, progress=True)
+    loop.restore(*read_checkpoint(loop.run.state))
+    loop.run_all()
+    shown = capsys.readouterr().err
+    assert shown.endswith("\n") and " 40/120 " in shown and " 120/120 " in shown and "epoch 3/3" in shown  # closed
+
+
 def test_only_rank_0_mends_what_a_kill_left(tmp_path, noted_loop, others, reducer):
     loop = noted_loop(tmp_path, epochs=1, context=FIRST)
     loop.run_all()

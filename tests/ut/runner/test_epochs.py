@@ -112,7 +112,7 @@ def test_lines_of_the_history(tmp_path, noted_loop, script, monkeypatch):
     script(0.25, 0.75)
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    loop = noted_loop(tmp_path, epochs=2)
+    loop = noted_loop(tmp_path, epochs=2, batch_size=3)
     batches, loop.step.losses = loop.task.batches, iter([0.1, 0.2, 0.3, 0.4, 0.5, *[0.25] * 5])
 
     def advance(items, seconds):
@@ -120,15 +120,16 @@ def test_lines_of_the_history(tmp_path, noted_loop, script, monkeypatch):
             now[0] += seconds
             yield item
 
-    train, inputs = batches.train, batches.inputs
+    train, inputs, sizes = batches.train, batches.inputs, []
     batches.train = lambda epoch: advance(train(epoch), 10)
-    batches.inputs = lambda split, size: advance(inputs(split, size), 1000)
+    batches.inputs = lambda split, size: sizes.append((split, size)) or advance(inputs(split, size), 1000)
     result = loop.run_all()
     first = {"epoch": 1, "loss": pytest.approx(0.3), "val_pearson": pytest.approx(0.25),
              "val_pearson_by_emotion": {"Amusement": pytest.approx(0.35), "Fear": pytest.approx(0.15)}, "lr": 0.03,
              "seconds": 50.0, "samples_per_second": 0.4}
     assert result.history[0] == first
     assert [json.loads(line) for line in loop.run.metrics.read_text().splitlines()] == result.history
+    assert sizes == [("val", 3)] * 2  # validation takes batches of the recipe's size
     assert [result.history[1][key] for key in ("epoch", "loss", "val_pearson")] == [2, 0.25, pytest.approx(0.75)]
 
 

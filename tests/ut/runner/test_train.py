@@ -90,16 +90,23 @@ def test_going_on_says_from_where_and_what_has_changed(recipe, run):
         run(recipe(epochs=4))
 
 
-def test_one_training_a_folder(recipe, run):
+@pytest.fixture
+def busy(run):
+    """Another process trains into the folder; `busy()` ends it."""
     run.path.mkdir()
     hold = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", hold, run.path / ".lock"], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as other:
         other.stdout.readline()
-        with pytest.raises(BusyError, match=r"run: another process \(a training\) is at work there"):
-            run(recipe())
-        other.communicate(b"\n")
+        yield lambda: other.communicate(b"\n")
+        other.kill()
+
+
+def test_one_training_a_folder(recipe, run, busy):
+    with pytest.raises(BusyError, match=r"run: another process \(a training\) is at work there"):
+        run(recipe())
     assert not (run.path / "checkpoints").exists()
+    busy()
     assert run(recipe()).epochs == 1
 
 
@@ -159,6 +166,10 @@ def test_a_second_process_begins_with_the_weights_of_the_first_and_writes_nothin
     assert not any(x.any() for x in second.sums[: len(shapes)])
     assert step.apply_step.reduce == 2
     np.testing.assert_allclose(task.network.out.bias.asnumpy(), [0.5 * 0.8**5] * 2, rtol=1e-6)  # five noted steps
+
+
+def test_the_lock_that_the_first_process_holds_is_no_hindrance(recipe, run, busy, second):
+    assert run(recipe()).epochs == 1
 
 
 def test_a_second_process_goes_on_in_silence(recipe, run, noted_training, monkeypatch, second):
