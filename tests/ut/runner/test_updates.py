@@ -78,8 +78,8 @@ def test_one_norm_over_all_gradients_is_bounded_and_a_smaller_one_left(clip_norm
 
 
 @pytest.mark.parametrize("loss_scale, accumulate, times", [
-    ("none", 1, 1), ("none", 4, 4), ("fixed", 1, 1024), ("fixed", 4, 4096), ("dynamic", 1, 65536),
-    ("dynamic", 2, 131072)])
+    ("none", 1, 1), ("none", 2, 2), ("none", 4, 4), ("fixed", 1, 1024), ("fixed", 4, 4096),
+    ("dynamic", 1, 65536), ("dynamic", 2, 131072)])
 def test_scale_and_sums_are_taken_out_before_the_norm_is_bounded(loss_scale, accumulate, times):
     step = make(loss_scale, accumulate=accumulate, clip_norm=6.5)
     apply(step, times=times)
