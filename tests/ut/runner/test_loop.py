@@ -88,27 +88,6 @@ def test_with_dropout_all_but_the_masks_is_reproduced(tmp_path, tiny_loop):
     assert taken_up.history[2]["loss"] == pytest.approx(whole.history[2]["loss"], rel=0.5)
 
 
-def test_a_kill_between_state_and_checkpoints_is_mended(tmp_path, tiny_loop):
-    loop = tiny_loop(tmp_path, epochs=2)
-    result = loop.run_all()
-    best = read_checkpoint(result.run.checkpoint("best"))[0] if result.best_epoch == 2 else None
-    last = read_checkpoint(result.run.checkpoint("last"))[0]
-    result.run.checkpoint("last").unlink()
-    result.run.metrics.write_text("")
-    resume(tiny_loop(tmp_path, epochs=2, start=5))
-    mended = read_checkpoint(result.run.checkpoint("last"))[0]
-    assert all(np.array_equal(mended[name], last[name]) for name in last)
-    assert best is None or all(np.array_equal(mended[name], best[name]) for name in best)
-    assert len(result.run.metrics.read_text().splitlines()) == 2
-
-
-def test_early_stop_counts_epochs_since_the_best(tmp_path, tiny_loop, monkeypatch):
-    metrics = iter([0.1, 0.5, 0.4, 0.4, 0.4, 0.9])
-    monkeypatch.setattr("mindface_eri.runner.trainer.pearson", lambda p, y: np.full(2, next(metrics)))
-    result = tiny_loop(tmp_path, epochs=20, early_stop=3).run_all()
-    assert (result.epochs, result.best_epoch, result.best_metric) == (5, 2, 0.5)
-
-
 def test_a_wider_network_does_not_take_up_the_state(tmp_path, tiny_loop):
     from mindface_eri.errors import CheckpointError
 
