@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from mindface_eri.config import AudioConfig, DataConfig
-from mindface_eri.datasets.transforms import FrameAugmenter, MfccAugmenter, TimeJitter, jitter_table
+from mindface_eri.datasets.transforms import ClipAugmenter, FrameAugmenter, MfccAugmenter, TimeJitter, jitter_table
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 AUDIO = AudioConfig(coefficients=16, stack=4)
@@ -110,3 +110,103 @@ def test_draws_depend_on_seed_epoch_and_clip_alone(make):
     assert first != [make(4)(data, 1, index).tobytes() for index in range(8)]
     assert len(set(first)) > 1
     np.testing.assert_array_equal(data, before)
+
+
+def clip():
+    """All that a clip may have; what belongs to no instant has as many entries as there are instants, in an order."""
+    return {"frames": np.random.default_rng(2).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8), "mfcc": MFCC.copy(),
+            "timestamps": np.arange(10, dtype=np.float32), "fau": np.arange(20, dtype=np.float32).reshape(10, 2),
+            "present": np.arange(10, dtype=np.float32), "labels": np.arange(10, dtype=np.float32) / 10,
+            "index": np.arange(10, dtype=np.int32)}
+
+
+@pytest.mark.parametrize("options, changed", [
+    ({}, set()),
+    ({"mfcc_time_mask_width": 5, "mfcc_feature_mask_width": 9}, set()),
+    ({"flip": 1.0}, {"frames"}),
+    ({"colour": 0.5}, {"frames"}),
+    ({"time_jitter": 0.4}, {"frames", "mfcc", "timestamps", "fau"}),
+    ({"mfcc_time_masks": 1, "mfcc_time_mask_width": 10}, {"mfcc"}),
+    ({"mfcc_feature_masks": 1, "mfcc_feature_mask_width": 16}, {"mfcc"}),
+])
+def test_each_setting_changes_its_own_columns_and_never_labels(options, changed):
+    augment, before = ClipAugmenter(DataConfig(**options), AUDIO, MEAN, seed=5), clip()
+    seen = set()
+    for index in range(6):
+        after = clip()
+        augment(after, 1, index)
+        seen |= {name for name in before if not np.array_equal(before[name], after[name])}
+        assert {name: value.dtype for name, value in after.items()} == {n: v.dtype for n, v in before.items()}
+    assert seen == changed
+
+
+def test_settings_together_are_one_after_the_other_with_the_same_seed_epoch_and_clip():
+    config = DataConfig(flip=0.5, colour=0.5, time_jitter=0.3, mfcc_time_masks=1, mfcc_feature_masks=1)
+    for index in range(4):
+        before, after = clip(), clip()
+        ClipAugmenter(config, AUDIO, MEAN, seed=6)(after, 2, index)
+        move = TimeJitter(config, 6)
+        np.testing.assert_array_equal(after["frames"], FrameAugmenter(config, 6)(
+            move(before["frames"], 2, index), 2, index))
+        np.testing.assert_array_equal(after["mfcc"], MfccAugmenter(config, AUDIO, MEAN, 6)(
+            move(before["mfcc"], 2, index), 2, index))
+        np.testing.assert_array_equal(after["timestamps"], move.instants(10, 2, index))
+    only_sound = {"mfcc": MFCC.copy(), "labels": np.arange(3.0)}
+    ClipAugmenter(config, AUDIO, MEAN, seed=6)(only_sound, 2, 3)
+    np.testing.assert_array_equal(only_sound["mfcc"], after["mfcc"])
+
+
+def test_draws_are_those_of_earlier_versions():
+    """A training taken up again after an update goes on with the same draws."""
+    jitter = TimeJitter(DataConfig(time_jitter=0.3), seed=7)
+    assert jitter.instants(12, 3, 5).tolist() == [3, 4, 4, 5, 6, 7, 8, 8, 9, 10, 11, 11]
+    knots = np.linspace(0, 1, 4) + 0.3 * np.random.default_rng((7, 3, 5, 2)).uniform(-1, 1, 4)
+    places = np.interp(np.linspace(0, 1, 12), np.linspace(0, 1, 4), np.sort(knots))
+    assert jitter.instants(12, 3, 5).tolist() == np.rint(np.clip(places, 0, 1) * 11).tolist()
+    rng = np.random.default_rng((7, 3, 5, 0))
+    flip, (brightness, contrast) = rng.random() < 0.7, rng.uniform(-1, 1, 2) * 0.4
+    out = FrameAugmenter(DataConfig(flip=0.7, colour=0.4), seed=7)(FRAMES, 3, 5)
+    np.testing.assert_array_equal(out, jitter_table(brightness, contrast)[FRAMES[:, :, ::-1] if flip else FRAMES])
+    rng, masked = np.random.default_rng((7, 3, 5, 1)), np.zeros((10, 4, 16), bool)
+    for axis, length, width in ((0, 10, 4), (0, 10, 4), (2, 16, 7)):
+        size = rng.integers(0, width + 1)
+        first = rng.integers(0, length - size + 1)
+        masked[(slice(None),) * axis + (slice(first, first + size),)] = True
+    config = DataConfig(mfcc_time_masks=2, mfcc_feature_masks=1, mfcc_feature_mask_width=7)
+    np.testing.assert_array_equal(MfccAugmenter(config, AUDIO, MEAN, seed=7)(MFCC, 3, 5),
+                                  np.where(masked.reshape(10, 64), MEAN, MFCC))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_as_many_clips_are_mirrored_as_flip_says(share):
+    augment = FrameAugmenter(DataConfig(flip=share), seed=4)
+    flipped = [not np.array_equal(augment(FRAMES[:1], 0, index), FRAMES[:1]) for index in range(400)]
+    assert np.mean(flipped) == pytest.approx(share, abs=0.05)
+
+
+def test_colour_sets_how_far_brightness_and_contrast_go():
+    levels, grey = np.arange(256, dtype=np.uint8), []
+    for index in range(200):
+        table = FrameAugmenter(DataConfig(colour=0.25), seed=4)(levels.reshape(1, 16, 16, 1), 0, index).reshape(-1)
+        grey.append((int(table[127]) - 127, (int(table[191]) - int(table[63])) / 128))
+    shifts, gains = np.array(grey).T
+    assert 14 < shifts.max() <= 16 and -16 <= shifts.min() < -14, "a quarter of 64 levels"
+    assert 1.115 < gains.max() <= 1.126 and 0.874 <= gains.min() < 0.885, "a quarter of one half"
+    assert abs(np.corrcoef(shifts, gains)[0, 1]) < 0.3
+
+
+@pytest.mark.parametrize("kind, length, axis", [("time", 10, 0), ("feature", 16, 2)])
+@pytest.mark.parametrize("count, width", [(1, 3), (2, 3), (1, 99)])
+def test_masks_are_as_many_and_as_wide_as_asked_and_reach_both_ends(kind, length, axis, count, width):
+    config = DataConfig(**{f"mfcc_{kind}_masks": count, f"mfcc_{kind}_mask_width": width})
+    covered, first, last = set(), 0, 0
+    for index in range(300):
+        out = MfccAugmenter(config, AUDIO, MEAN.astype(np.float64), seed=1)(MFCC, 0, index)
+        masked = (out != MFCC).reshape(10, 4, 16)
+        line = masked.any(axis=tuple({0, 1, 2} - {axis}))
+        assert out.dtype == np.float32 and np.array_equal(masked, np.broadcast_to(
+            line.reshape([-1 if a == axis else 1 for a in range(3)]), masked.shape))
+        np.testing.assert_array_equal(out, np.where(masked.reshape(10, 64), MEAN, MFCC))
+        covered.add(int(line.sum()))
+        first, last = first + line[0], last + line[-1]
+    assert covered == set(range(min(count * width, length) + 1)) and min(first, last) > 10
