@@ -115,7 +115,8 @@ def test_what_a_label_may_not_be_is_named_by_row_and_column(tmp_path, cells, mes
 
 
 def test_ids_lose_brackets_and_blanks_only(tmp_path):
-    manifest = read(tmp_path, "File_ID,Split,Joy\n [00000] ,Train,1\n[ 1 ], test ,1\n[2,VALID,1\n3],Dev,1\nx.mp4,val,1\n")
+    rows = " [00000] ,Train,1\n[ 1 ], test ,1\n[2,VALID,1\n3],Dev,1\nx.mp4,val,1\n"
+    manifest = read(tmp_path, f"File_ID,Split,Joy\n{rows}")
     assert [clip.id for clip in manifest.clips] == ["00000", "1", "[2", "3]", "x.mp4"]
     assert [clip.split for clip in manifest.clips] == ["train", "test", "val", "val", "val"]
     assert bare_id(" [ ] ") == "" and bare_id("a[1]") == "a[1]"
@@ -159,7 +160,7 @@ def test_muse_labels_may_have_their_id_anywhere(tmp_path):
 
 @pytest.mark.parametrize("partition, message", [
     ("id,part\n[1],train\n[1],test\n", r"partition\.csv, row 3, column 'id': id '1' stands there twice"),
-    ("id,part\n[1],trian\n", r"partition\.csv, row 2, column 'part': split 'trian' is unknown; expected one of train, v"),
+    ("id,part\n[1],trian\n", r"partition\.csv, row 2, column 'part': split 'trian' is unknown; expected one of train"),
     ("id,part\n[/],train\n", r"partition\.csv, row 2, column 'id': id '\[/\]' is not a plain"),
     ("id,part\n[2],train\n", r"labels\.csv, row 2, column 'File_ID': id '1' is not in partition\.csv; add it there"),
 ])

@@ -109,7 +109,7 @@ def test_several_files_of_one_stem_are_several_clips(tmp_path):
 def test_equal_stems_get_as_many_folders_in_front_as_tell_them_apart(tmp_path):
     touch(tmp_path, "p/x/1.mp4", "q/x/1.mp4", "q/y/2.mp4", "q/z/2.mp4", "3.mp4")
     assert sorted(clip[0] for clip in clips(tmp_path)) == ["3", "p_x_1", "q_x_1", "y_2", "z_2"]
-    assert dict((clip_id, video) for clip_id, video, _ in clips(tmp_path))["q_x_1"] == "q/x/1.mp4"
+    assert {clip_id: video for clip_id, video, _ in clips(tmp_path)}["q_x_1"] == "q/x/1.mp4"
 
 
 def test_two_clips_that_cannot_be_told_apart_are_refused(tmp_path):
