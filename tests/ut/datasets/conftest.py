@@ -14,11 +14,13 @@
 # ============================================================================
 """A tiny corpus of fake media, and records made of it once."""
 
+import math
 from pathlib import Path
 
 import pytest
 
 from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
+from mindface_eri.datasets.labels import ClipEntry, Manifest
 from mindface_eri.datasets.preprocessing import preprocess_dataset
 
 HERE = Path(__file__).parent
@@ -49,6 +51,17 @@ def tiny():
 @pytest.fixture(scope="session")
 def corpus_writer():
     return write_corpus
+
+
+@pytest.fixture(scope="session")
+def manifest_of():
+    """Makes a manifest of `count` clips c0, c1, ... without files; every fourth is a test clip with one label."""
+    def make(count, extra=(), emotions=("Joy", "Fear")):
+        splits = ("train", "val", "train", "test")
+        clips = [ClipEntry(f"c{i}", splits[i % 4], (i / 100, math.nan if i % 4 == 3 else 0.5),
+                           extra={name: f"{name}{i}" for name in extra}) for i in range(count)]
+        return Manifest(emotions, tuple(clips), tuple(extra), "labels.csv")
+    return make
 
 
 @pytest.fixture
