@@ -80,3 +80,39 @@ def test_ids_and_emotions_of_any_kind_come_back(tmp_path_factory, ids, emotions)
     table = read_predictions(path)
     assert (table.ids, table.emotions) == (tuple(ids), tuple(emotions))
     np.testing.assert_allclose(table.values, values, atol=5e-7)
+
+
+def test_the_file_letter_by_letter(tmp_path):
+    values = np.array([[0.1234565001, 1.0], [2e-7, 0.9999996], [float("nan"), -0.25]])
+    write_predictions(str(tmp_path / "deep" / "p.csv"), ["b", "a,b", "[c]"], ("Joy", "Awe"), values.tolist())
+    text = "File_ID,Joy,Awe\r\n[b],0.123457,1.000000\r\n\"[a,b]\",0.000000,1.000000\r\n[[c]],nan,-0.250000\r\n"
+    assert (tmp_path / "deep" / "p.csv").read_bytes() == text.encode()
+    table = read_predictions(tmp_path / "deep" / "p.csv")
+    assert table.ids == ("b", "a,b", "[c]") and np.isnan(table.values[2, 0]) and table.values.dtype == np.float64
+
+
+def test_columns_come_in_the_order_asked_and_rows_in_the_files(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("Joy,File_ID,Age,Awe,Note\n0.25,[2],30,0.5,\n1,[1],nan,0.75,x\n")
+    table = read_predictions(path)
+    assert (table.ids, table.emotions) == (("2", "1"), ("Joy", "Age", "Awe"))
+    np.testing.assert_array_equal(table.values, [[0.25, 30, 0.5], [1, np.nan, 0.75]])
+    table = read_predictions(path, ["Awe", "Joy"])
+    assert table.emotions == ("Awe", "Joy") and table.values.tolist() == [[0.5, 0.25], [0.75, 1.0]]
+    with pytest.raises(DataError, match="has no column Sad, Mad; its columns are Joy, File_ID, Age, Awe, Note"):
+        read_predictions(path, ["Sad", "Joy", "Mad"])
+    with pytest.raises(DataError, match="row 3, column 'Note': 'x' is not a number"):
+        read_predictions(path, ["Note"])
+
+
+def test_how_many_clips_are_doubled_is_said(tmp_path):
+    (tmp_path / "p.csv").write_text("File_ID,Joy\n3,1\n1,1\n[2],1\n[1],1\n2,1\n1,1\n")
+    with pytest.raises(DataError, match="names clip 1 more than once .2 such clips."):
+        read_predictions(tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (2, 1), (2, 3), (2,)])
+def test_each_id_and_emotion_needs_its_value(tmp_path, shape):
+    with pytest.raises(DataError, match="2 ids and 2 emotions do not fit values of"):
+        write_predictions(tmp_path / "p.csv", ["1", "2"], ["Fear", "Joy"], np.zeros(shape))
+    assert not list(tmp_path.iterdir())
