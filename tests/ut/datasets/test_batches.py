@@ -14,6 +14,7 @@
 # ============================================================================
 """What each argument of create_dataset does to the batches, by known numbers."""
 
+import atexit
 import logging
 import multiprocessing
 from dataclasses import replace
@@ -22,7 +23,8 @@ import numpy as np
 import pytest
 
 from mindface_eri.config import DataConfig
-from mindface_eri.datasets.batching import BatchSource
+from mindface_eri.datasets import batching
+from mindface_eri.datasets.batching import EXIT, BatchSource
 from mindface_eri.datasets.pipeline import COLUMNS, create_dataset, epoch_order
 from mindface_eri.datasets.records import open_records
 from mindface_eri.datasets.transforms import ClipAugmenter
@@ -187,3 +189,32 @@ def test_workers_and_prefetch_reach_the_pipeline(records, monkeypatch):
 def test_refusals_name_the_value(records, options, message):
     with pytest.raises(DataError, match=message):
         create_dataset(records, "train", **{"batch_size": 2, **options})
+
+
+def test_at_the_interpreters_end_nobody_asks_for_rows_any_more(monkeypatch):
+    registered = []
+    monkeypatch.setattr(atexit, "register", registered.append)
+    guard = type(EXIT)()
+    assert list(guard.guard(iter([1, 2, 3]))) == [1, 2, 3]
+    rows = guard.guard(iter([1, 2, 3]))
+    assert next(rows) == 1
+    guard.register()
+    guard.register()
+    close, = registered
+    close()
+    assert list(rows) == [] and list(guard.guard(iter([1]))) == []
+
+
+def test_a_closed_guard_ends_an_epoch_without_an_error(records, monkeypatch):
+    guard = type(EXIT)()
+    monkeypatch.setattr(batching, "EXIT", guard)
+    rows = np.arange(9)
+    source = BatchSource(records, rows, rows, ("index", "frames"), lambda epoch: rows, 2, 1, None, lambda *_: None)
+    assert len(source) == 5
+    epoch = iter(source)
+    first, second = next(epoch), next(epoch)
+    assert (first[0].tolist(), second[0].tolist()) == ([0, 1], [2, 3])
+    guard._close()
+    assert list(epoch) == []
+    monkeypatch.setattr(batching, "EXIT", type(EXIT)())
+    assert [batch[0].tolist() for batch in source] == [[0, 1], [2, 3], [4, 5], [6, 7], [8]]

@@ -19,6 +19,7 @@ import hashlib
 import json
 import math
 import os
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -125,16 +126,38 @@ def test_a_clip_larger_than_a_page_is_stored_and_one_too_large_refused(plan):
     assert read_part(plan.out, 1) is None
 
 
-def test_a_part_that_cannot_be_written_says_why_and_what_is_free(plan, monkeypatch):
+def test_a_clip_of_128_mb_is_not_refused_for_its_size(plan):
+    for position in range(3):
+        put(plan, position)
+    os.truncate(Work(plan.out, 0).clip(1), 128 << 20)  # a hole in place of what it held
+    with pytest.raises(zipfile.BadZipFile):
+        pack(plan, 0)
+
+
+@pytest.mark.parametrize("told, said", [
+    ("chatter\n[ERROR] no space left\nmore", "[ERROR] no space left"), (" plain \nmore", "plain"), ("", "unknown"),
+])
+def test_a_part_that_cannot_be_written_says_why_and_what_is_free(plan, monkeypatch, told, said):
     for position in range(3):
         put(plan, position)
 
     def fail(*_):
-        raise RuntimeError("chatter\n[ERROR] no space left\nmore")
+        raise RuntimeError(told)
 
     monkeypatch.setattr(parts, "_write_mindrecord", fail)
-    with pytest.raises(DataError, match=r"part-00000\.mindrecord: cannot be written \(.ERROR. no space left\); \d+ MB"):
+    with pytest.raises(DataError) as caught:
         pack(plan, 0)
+    assert f"part-00000.mindrecord: cannot be written ({said}); " in str(caught.value)
+    assert int(str(caught.value).split("; ")[1].split()[0]) > 0 and str(caught.value).endswith(" MB are free there")
+
+
+def test_what_a_killed_process_of_the_same_number_left_does_not_count(plan):
+    for position in range(3):
+        put(plan, position)
+    left = plan.out / "work" / f"pack-00000-{os.getpid()}"
+    left.mkdir()
+    (left / "part-00000.mindrecord").write_text("half")
+    assert len(pack(plan, 0)["rows"]) == 3 and not left.exists()
 
 
 def test_statistics_by_hand():

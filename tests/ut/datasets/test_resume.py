@@ -17,10 +17,13 @@
 import csv
 import json
 import logging
+import multiprocessing
 import os
+import time
 
 import pytest
 
+from mindface_eri.config import PreprocessConfig
 from mindface_eri.datasets import preprocessing
 from mindface_eri.datasets.labels import load_manifest
 from mindface_eri.datasets.parts import Work, read_part
@@ -100,6 +103,7 @@ def test_each_clip_is_asked_for_with_its_files_and_its_place(run, tmp_path, corp
     alone = tmp_path / "data/val/wav/00003.wav"
     alone.parent.mkdir()
     (tmp_path / "data/val/mp4/00003.mp4").rename(alone)
+    (tmp_path / "out/preview").mkdir(parents=True)  # of an earlier run
     run(workers=2, preview=2, clip_limit=7.5)
     assert Pool.last.made == (2, tiny, "fake_extractor:extract", 7.5)
     out, media = tmp_path / "out", tmp_path / "data"
@@ -195,14 +199,40 @@ def test_a_manifest_may_be_given_instead_of_a_folder(run, tmp_path, corpus_write
     summary = preprocess_dataset(None, tmp_path / "out", tiny, manifest=manifest, progress=False)
     assert summary.done == 3 and Pool.last.made[2] == preprocessing.DEFAULT_EXTRACTOR
     assert Pool.last.made[0] == 1 and Pool.last.made[3] == 3600.0
+    summary = preprocess_dataset(tmp_path / "data", tmp_path / "defaults", extractor="fake_extractor:extract")
+    assert summary.done == 3
+    assert Pool.last.made[1] == open_records(tmp_path / "defaults").preprocess == PreprocessConfig()
+
+
+@pytest.mark.parametrize("workers, cores, threads", [(1, 4, 1), (3, 2, 2), (2, 4, 2), (0, 4, 1)])
+def test_as_many_clips_at_once_as_workers_and_cores(run, tmp_path, corpus_writer, monkeypatch, workers, cores, threads):
+    if threads > os.cpu_count():
+        pytest.skip("MindData refuses more threads than there are cores")
+    corpus_writer(tmp_path / "data", range(6))
+    monkeypatch.setattr(multiprocessing, "cpu_count", lambda: cores)
+    extract, busy, most = Pool.__call__, [], []
+
+    def slowly(self, task):
+        busy.append(task)
+        most.append(len(busy))
+        time.sleep(0.03)
+        busy.pop()
+        return extract(self, task)
+
+    monkeypatch.setattr(Pool, "__call__", slowly)
+    assert run(workers=workers)[0].done == 6 and max(most) == threads
 
 
 def test_progress_is_shown_where_asked_and_begins_where_the_last_run_ended(run, tmp_path, corpus_writer, capfd):
     corpus_writer(tmp_path / "data", ["media", "odd", 2])
+    run(progress=True)
+    shown = capfd.readouterr().err
+    assert "preprocess: 100%" in shown and "3/3" in shown and "2 failed" in shown
+    run(progress=True)
+    shown = capfd.readouterr().err
+    assert "3/3" in shown and "failed" not in shown
     run(progress=False)
     assert "preprocess" not in capfd.readouterr().err
-    run(progress=True)
-    assert "preprocess: 100%" in capfd.readouterr().err
     (tmp_path / "data" / "data_info.csv").write_text("File_ID,Split,Joy\n0,Train,1\n")
     with pytest.raises(DataError, match=r"another label table \(3 clips, now 1"):
         run()

@@ -16,8 +16,11 @@
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -93,16 +96,32 @@ def test_a_crash_is_tried_once_more(pool, folder):
     assert pool(task(folder, "after"))[2].startswith("try 1 in "), "another process took its place"
 
 
-def test_a_clip_beyond_the_limit_is_given_up_at_once(folder, tiny, monkeypatch):
+def test_the_limit_is_of_one_clip_and_given_up_at_once(folder, tiny, monkeypatch):
     monkeypatch.syspath_prepend(str(folder))
-    worker = Worker(tiny, "odd_extractor:extract", 0.5)
-    assert worker(task(folder, "hang")) == ("failed", "timeout", "was not done after 0.5 s; --clip-limit gives more")
+    worker = Worker(tiny, "odd_extractor:extract", 0.6)
+    first = worker(task(folder, "calm"))[2].split()[-1]
+    os.kill(int(first), signal.SIGINT)  # Ctrl-C is for the main process
+    time.sleep(0.8)
+    assert worker(task(folder, "calm"))[2] == f"try 2 in {first}", "the first clip's limit does not go on"
+    assert worker(task(folder, "hang")) == ("failed", "timeout", "was not done after 0.6 s; --clip-limit gives more")
     assert (folder / "hang.tries").read_text() == "1"
     reply = worker(task(folder, "kill"))
     assert reply == ("failed", "crash", "the extracting process was killed by signal 9 (out of memory?): chatter "
                                         "(at both attempts)")
     worker.close()
     assert worker(task(folder, "kill")) == STOPPED and (folder / "kill.tries").read_text() == "2"
+
+
+def test_a_pool_that_is_closed_in_the_middle_of_a_clip_is_stopped(folder, tiny, monkeypatch):
+    monkeypatch.syspath_prepend(str(folder))
+    made = WorkerPool(1, tiny, "odd_extractor:extract", 60.0)
+    with ThreadPoolExecutor(1) as thread:
+        reply = thread.submit(made, task(folder, "hang long"))
+        while not (folder / "hang long.tries").exists():
+            time.sleep(0.02)
+        made.close()
+        assert reply.result(20) == STOPPED
+    assert (folder / "hang long.tries").read_text() == "1"
 
 
 def test_an_extractor_that_is_not_there_stops_the_run(tiny):
