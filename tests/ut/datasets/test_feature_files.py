@@ -17,6 +17,7 @@
 import csv
 import hashlib
 import json
+import os
 import shutil
 
 import numpy as np
@@ -133,11 +134,18 @@ def test_the_unit_is_guessed_from_the_clips_lengths_unless_said(records, tmp_pat
     assert made.values[3, 1, 0] == pytest.approx(min(1, (1000 if unit == "ms" else 1) / last), abs=1e-6)
 
 
-def test_the_unit_is_that_of_most_clips(records, tmp_path):
-    texts = dict.fromkeys(records.ids()[:3], "time,x\n0,0\n3000,1\n")
-    texts.update({records.ids()[3]: "time,x\n0,0\n3,1\n", records.ids()[4]: "time,x\nnever,0\n"})
-    summary = add_features(write(tmp_path / "x", texts), records, progress=False)
-    assert summary.layout.unit == "ms" and (summary.present, summary.failed, summary.missing) == (4, 1, 35)
+def test_the_unit_is_that_of_most_clips_that_tell(records, tmp_path, capfd):
+    ids = records.ids()
+    texts = {ids[0]: "time,x\nnever,0\n", **dict.fromkeys(ids[1:3], "time,x\n0,0\n3000,1\n"),
+             ids[4]: "time,x\n0,0\n3,1\n", **dict.fromkeys(ids[5:8], "time,x\n0,1\n"), ids[3]: "time,x\n0,0\n2500,1\n"}
+    left = features_folder(records) / f".x.{os.getpid()}"  # of a killed process of the same number
+    left.mkdir(parents=True)
+    (left / "half.npy").touch()
+    summary = add_features(write(tmp_path / "x", texts), records)
+    assert summary.layout.unit == "ms" and (summary.present, summary.failed, summary.missing) == (7, 1, 32)
+    shown = capfd.readouterr().err
+    assert "features: 100%" in shown and "40/40" in shown
+    assert not (summary.folder / "half.npy").exists()
 
 
 def test_columns_are_those_of_most_files(records, tmp_path):

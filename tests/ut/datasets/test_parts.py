@@ -16,6 +16,7 @@
 
 import csv
 import hashlib
+import importlib.metadata
 import json
 import math
 import os
@@ -213,3 +214,21 @@ def test_a_folder_says_all_of_its_clips_once_the_last_part_is_there(plan):
     reopen(plan)
     assert finish(plan) == digest, "whole again"
     assert set(ARRAYS) == {"frames", "mfcc", "present", "timestamps", "boxes", "detected"}
+
+
+def test_packages_that_are_not_there_are_left_out_of_the_versions(plan, monkeypatch):
+    found = importlib.metadata.version
+
+    def version(name):
+        if name == "mindspore":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    whole = replace(plan, block_size=7)
+    for position in range(7):
+        put(whole, position)
+    pack(whole, 0)
+    finish(whole)
+    versions = json.loads((plan.out / "dataset.json").read_text())["versions"]
+    assert "mindspore" not in versions and versions["numpy"] == np.__version__
