@@ -38,7 +38,8 @@ def extract(path, config, *, audio_path=None):
     tries = int(state.read_text()) + 1 if state.exists() else 1
     state.write_text(str(tries))
     if "told" in path:
-        raise MediaError(f"{os.environ['OMP_NUM_THREADS']} {config.frames} {'mindspore' in sys.modules} {audio_path}")
+        raise MediaError(f"{os.environ['OMP_NUM_THREADS']} {config.frames} {'mindspore' in sys.modules} {audio_path} "
+                         f"{os.environ.get('AT_START')}")
     if "once" in path and tries == 1 or "always" in path:
         print("first words\\nlast words", file=sys.stderr)
         sys.stderr.flush()
@@ -55,6 +56,7 @@ def extract(path, config, *, audio_path=None):
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("odd")
     (path / "odd_extractor.py").write_text(ODD)
+    (path / "sitecustomize.py").write_text("import os\nos.environ['AT_START'] = 'here'\n")  # Python imports it first
     return path
 
 
@@ -77,9 +79,9 @@ def task(folder, name, **changes):
             **changes}
 
 
-def test_a_worker_has_the_configuration_one_thread_and_no_mindspore(pool, folder):
-    assert pool(task(folder, "told")) == ("failed", "media", "1 7 False None")
-    assert pool(task(folder, "told", audio="a.wav")) == ("failed", "media", "1 7 False a.wav")
+def test_a_worker_has_the_configuration_the_path_one_thread_and_no_mindspore(pool, folder):
+    assert pool(task(folder, "told")) == ("failed", "media", "1 7 False None here")
+    assert pool(task(folder, "told", audio="a.wav")) == ("failed", "media", "1 7 False a.wav here")
 
 
 def test_a_process_is_kept_from_clip_to_clip(pool, folder):
