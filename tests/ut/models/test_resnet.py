@@ -1,0 +1,67 @@
+# Copyright 2026 The mindface_eri authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ============================================================================
+"""The stem alone: borders, freezing and recomputation."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from golden import GOLDEN_CONFIGS, golden_inputs, golden_weight, numbers
+from mindspore import Tensor
+
+from mindface_eri.models import ResNetStem, TemporalConvNet, create_model
+from mindface_eri.models.resnet import ZeroBorder
+
+
+def with_golden_weights(cell):
+    for name, parameter in cell.parameters_and_names():
+        parameter.set_data(Tensor(golden_weight(name, parameter.shape)))
+    return cell
+
+
+@pytest.mark.parametrize("height, width", [(3, 4), (4, 3), (5, 5)])
+def test_border_is_left_out_where_pooling_never_reaches_it(height, width, pynative):
+    x = numbers("border", (2, 3, height, width))
+    expected = np.pad(x, ((0, 0), (0, 0), (1, height % 2), (1, width % 2)))
+    np.testing.assert_array_equal(ZeroBorder()(Tensor(x)).asnumpy(), expected)
+
+
+def test_frozen_stem_answers_in_training_as_at_inference(pynative):
+    images = Tensor(numbers("images", (3, 3, 32, 32)))
+    answers = {}
+    for frozen in (True, False):
+        stem = with_golden_weights(ResNetStem(4, frozen=frozen))
+        before = {p.name: p.asnumpy().copy() for p in stem.get_parameters()}
+        answers[frozen] = [stem.set_train(train)(images).asnumpy() for train in (False, True)]
+        changed = {p.name for p in stem.get_parameters() if (p.asnumpy() != before[p.name]).any()}
+        assert changed == (set() if frozen else {name for name in before if "moving" in name})
+        assert bool(stem.trainable_params()) != frozen
+    np.testing.assert_allclose(answers[True][1], answers[True][0], atol=1e-6)
+    np.testing.assert_allclose(answers[False][0], answers[True][0], atol=1e-6)
+    assert np.abs(answers[False][1] - answers[False][0]).max() > 0.01
+
+
+@pytest.mark.parametrize("recompute, runs", [(False, 1), (True, 2)])
+def test_recompute_runs_the_stem_again_and_nothing_else(recompute, runs, monkeypatch, pynative):
+    counted = {}
+    for kind in (ResNetStem, TemporalConvNet):
+        def count(self, x, kind=kind, construct=kind.construct):
+            counted[kind] = counted.get(kind, 0) + 1
+            return construct(self, x)
+        monkeypatch.setattr(kind, "construct", count)
+    config = GOLDEN_CONFIGS["eri_visual"]
+    fields = {key: getattr(config, key) for key in ("frames", "crop_size", "stem_width", "width", "temporal_heads")}
+    network = create_model("eri_visual", recompute_stem=recompute, spatial_depth=1, temporal_depth=1, **fields)
+    ms.grad(network, None, network.stem.trainable_params())(Tensor(golden_inputs(config, clips=1)[0]))
+    assert counted == {ResNetStem: runs, TemporalConvNet: 1}
