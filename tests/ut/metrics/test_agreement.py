@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mindface_eri.metrics import bootstrap, ccc, mae, mse, pearson, resample
+from mindface_eri.errors import DataError
+from mindface_eri.metrics import bootstrap, ccc, intervals, mae, mse, pearson, resample
 
 # name -> how a pair of columns (rows, E) is bent; Pearson must not care, whatever the size of the numbers
 KINDS = {
@@ -126,3 +127,45 @@ def test_intervals_are_those_of_scipy():
 def test_without_labels_there_is_no_interval():
     low, high = bootstrap(np.random.default_rng(0).random((5, 2)), np.full((5, 2), np.nan), draws=10)
     assert np.isnan(low).all() and np.isnan(high).all()
+
+
+@pytest.mark.parametrize("metric, options, tail", [
+    (pearson, {}, 2.5), (ccc, {"draws": 70, "seed": 3, "confidence": 0.8}, 10), (mae, {"confidence": 0.5}, 25)])
+def test_bootstrap_is_the_percentiles_of_its_draws(metric, options, tail):
+    x, y = cases(30, "plain", seed=3, columns=4)
+    drawn = resample(x, y, metric, draws=options.get("draws", 1000), seed=options.get("seed", 0))
+    low, high = bootstrap(x, y, metric, **options)
+    np.testing.assert_allclose(low, np.percentile(drawn, tail, axis=0), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(high, np.percentile(drawn, 100 - tail, axis=0), rtol=0, atol=1e-12)
+
+
+def test_draws_are_paired_and_follow_the_seed():
+    x, y = cases(40, "plain", seed=4, columns=2)
+    drawn = resample(x, y)
+    assert drawn.shape == (1000, 3)
+    np.testing.assert_array_equal(resample(x, y, pearson, draws=1000, seed=0), drawn)
+    np.testing.assert_allclose(resample(3 * x - 1, y), drawn, atol=1e-9)  # the same clips whatever the predictions
+    assert (resample(x, y, seed=1) != drawn).mean() > 0.9
+
+
+def test_draws_without_a_value_are_left_out_of_intervals():
+    values = np.array([[np.nan, 1.0, np.nan], [3.0, 2.0, np.nan], [5.0, 4.0, np.nan]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_allclose(intervals(values, [0, 50, 100]), [[3, 1, np.nan], [4, 2, np.nan], [5, 4, np.nan]])
+
+
+@pytest.mark.parametrize("clips, options, message", [
+    (4, {"confidence": 0}, r"confidence is 0; it must lie within \(0, 1\)"), (4, {"confidence": 1}, "confidence is 1"),
+    (4, {"confidence": 95}, "confidence is 95"), (4, {"draws": 0}, "0 draws of 4 clips; need at least one of each"),
+    (0, {"draws": 5}, "5 draws of 0 clips"),
+])
+def test_bootstrap_refuses(clips, options, message):
+    with pytest.raises(DataError, match=message):
+        bootstrap(np.zeros((clips, 2)), np.zeros((clips, 2)), **options)
+
+
+def test_one_draw_of_many_clips_is_a_draw():
+    x, y = cases(400, "plain", seed=5, columns=2)
+    chosen = np.random.default_rng(0).integers(0, 400, 400)
+    np.testing.assert_allclose(resample(x, y, draws=1)[0, :-1], pearson(x[chosen], y[chosen]), atol=1e-9)

@@ -18,16 +18,12 @@ import sys
 from pathlib import Path
 
 import mindspore as ms
+import numpy as np
 import pytest
 from mindspore import nn
 
 sys.path.insert(0, str(Path(__file__).parent))  # for golden.py, which make_golden.py imports too
 from golden import golden_weight, marked_dropout  # noqa: E402
-
-
-@pytest.fixture
-def graph_mode():
-    ms.set_context(mode=ms.GRAPH_MODE)
 
 
 @pytest.fixture
@@ -43,6 +39,13 @@ def dropout_by_rule(monkeypatch, pynative):
     def construct(self, x):
         return x * ms.Tensor(marked_dropout(x.shape, self.p)).astype(x.dtype) if self.training and self.p else x
     monkeypatch.setattr(nn.Dropout, "construct", construct)
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """The numbers that make_golden.py wrote."""
+    with np.load(Path(__file__).with_name("golden.npz")) as kept:
+        return {key: kept[key] for key in kept.files}
 
 
 @pytest.fixture(scope="session")

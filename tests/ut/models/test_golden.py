@@ -14,8 +14,6 @@
 # ============================================================================
 """Outputs, gradients and statistics of all networks against numbers that PyTorch computed once (make_golden.py)."""
 
-from pathlib import Path
-
 import mindspore as ms
 import numpy as np
 import pytest
@@ -25,12 +23,6 @@ from mindspore import Tensor
 from mindface_eri.models import FeatureExtractor
 
 NAMES = list(GOLDEN_CONFIGS)
-
-
-@pytest.fixture(scope="module")
-def golden():
-    with np.load(Path(__file__).with_name("golden.npz")) as kept:
-        return {key: kept[key] for key in kept.files}
 
 
 def near(ours, theirs, relative, what):

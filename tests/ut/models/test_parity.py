@@ -15,6 +15,9 @@
 """Forward values and gradients against the independent PyTorch twin, weights copied across."""
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -174,6 +177,12 @@ def test_stem_in_training_equals_twin():
         if name.startswith("bn1.running"):
             ours = dict(cell.parameters_and_names())[our_name(name)]
             assert_close(ours.asnumpy(), buffer, 1e-4, name)
+
+
+def test_golden_numbers_are_still_the_twins():
+    made = subprocess.run([sys.executable, Path(__file__).with_name("make_golden.py")], capture_output=True, text=True,
+                          check=False)
+    assert made.returncode == 0 and "arrays agree" in made.stdout, made.stderr
 
 
 @pytest.mark.slow
