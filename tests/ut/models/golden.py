@@ -53,7 +53,7 @@ def golden_inputs(config, clips=4):
             "mfcc": 1 + 2 * numbers("mfcc", (clips, config.frames, config.mfcc_features)),
             "present": np.array([[1, 1, 1, 1], [1, 0, 1, 1], [0, 1, 0, 1], [1, 1, 1, 0]], np.float32)}
     made["frames"] = np.clip(made["frames"], 0, 255).astype(np.uint8)
-    made["present"] = made["present"][:, :len(config.modalities)]
+    made["present"] = made["present"][:clips, :len(config.modalities)]
     for name, width in zip(config.features, config.feature_widths):
         made[name] = 2 - numbers(name, (clips, config.frames, width))
     return [made[name] for name in config.inputs]
