@@ -168,6 +168,8 @@ def test_metric_keeps_what_it_was_given():
     np.testing.assert_allclose(metric.per_emotion(), pearson(predictions, labels))
     assert metric.eval() == pytest.approx(np.mean(pearson(predictions, labels)))
     assert isinstance(metric.eval(), float)
+    metric.update(predictions[:1] + 1, np.full((1, 2), np.nan, np.float32))  # a row without labels counts for nothing
+    np.testing.assert_allclose(metric.per_emotion(), pearson(predictions, labels))
     metric.clear()
     metric.update(Tensor(predictions), Tensor(labels))
     np.testing.assert_allclose(metric.per_emotion(), pearson(predictions, labels))
@@ -176,3 +178,6 @@ def test_metric_keeps_what_it_was_given():
     with pytest.raises(DataError, match=r"predictions \(2, 2\) and labels \(3, 2\) differ"):
         metric.update(predictions[:2], labels[:3])
     np.testing.assert_allclose(metric.per_emotion(), pearson(predictions, labels))  # refused batches leave nothing
+    metric.clear()
+    metric.update(predictions, labels * np.array([1, np.nan], np.float32))
+    assert np.isnan(metric.eval())  # an emotion without labels is not left out of the mean

@@ -77,8 +77,9 @@ def test_training_hides_and_inference_does_not(pynative):
     present, silent = (Tensor(np.array(rows, np.float32)) for rows in ([[1, 1], [1, 0], [0, 1]],
                                                                        [[0, 1], [1, 0], [0, 1]]))
     at_inference = head.set_train(False)(*features, present).asnumpy()
-    np.testing.assert_allclose(head.set_train()(*features, present).asnumpy(),
-                               head.set_train(False)(*features, silent).asnumpy(), atol=1e-6)
+    for kind in (ms.float32, ms.int32):
+        np.testing.assert_allclose(head.set_train()(*features, present.astype(kind)).asnumpy(),
+                                   head.set_train(False)(*features, silent).asnumpy(), atol=1e-6)
     assert np.abs(head(*features, silent).asnumpy() - at_inference)[0].max() > 1e-3
 
 

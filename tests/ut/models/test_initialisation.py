@@ -26,11 +26,15 @@ from mindspore import nn
 from mindface_eri.models import (
     RegressionHead,
     ResNetStem,
+    SelfAttention,
     SpatialEncoder,
     TemporalConvNet,
     TransformerEncoder,
     create_model,
 )
+from mindface_eri.models.layers import Linear, batch_norm, convolution
+from mindface_eri.models.resnet import BasicBlock
+from mindface_eri.models.transformer import EncoderBlock
 
 LARGE = {**TINY, "stem_width": 16, "width": 48, "mfcc_features": 64, "tcn_dilations": (1, 2),
          "emotions": tuple(f"e{i}" for i in range(40)), "features": ("fau",), "feature_widths": (30,)}
@@ -93,7 +97,7 @@ def test_constants_of_every_layer(name, golden_network):
     assert {cell.p for cell in cells if isinstance(cell, nn.Dropout)} == {0.25}
     visual, joined = "frames" in config.inputs, "present" in config.inputs
     temporal = len(config.modalities) if joined else 1
-    assert len(norms) == 4 * (visual + temporal) + joined
+    assert len(norms) == 2 * config.spatial_depth * visual + 2 * config.temporal_depth * temporal + joined
     assert len(batches) == 15 * visual
 
 
@@ -103,10 +107,13 @@ def test_defaults():
     assert len(encoder.blocks) == 3 and encoder.blocks[2].linear1.weight.shape == (32, 8)
     spatial, tcn, stem = SpatialEncoder(8, 5, 1, 2), TemporalConvNet(3, 8, 3, (1, 2)), ResNetStem()
     assert spatial.encoder.blocks[0].linear2.weight.shape == (8, 32) and spatial.position.shape == (1, 5, 8)
-    drops = {cell.p for cells in (encoder, spatial, tcn) for _, cell in cells.cells_and_names()
-             if isinstance(cell, nn.Dropout)}
+    alone = (encoder, spatial, tcn, SelfAttention(8, 2), EncoderBlock(8, 2, 9))
+    drops = {cell.p for whole in alone for _, cell in whole.cells_and_names() if isinstance(cell, nn.Dropout)}
     assert drops == {0.0}
     assert stem.out_channels == 256 and all(p.requires_grad for p in stem.get_parameters() if "moving" not in p.name)
+    assert {layer.use_batch_statistics for layer in (stem.bn1, BasicBlock(4, 4, 1).bn2, batch_norm(3))} == {None}
+    assert BasicBlock(4, 4, 1).downsample is None and BasicBlock(4, 4, 2).downsample is not None
+    assert convolution(3, 4, 3).stride == (1, 1) and Linear(3, 2).bias.shape == (2,)
     assert RegressionHead(8, 5).regression.weight.shape == (5, 8)
 
 

@@ -30,6 +30,7 @@ from mindface_eri.models import (
     TransformerEncoder,
     set_precision,
 )
+from mindface_eri.models.resnet import BasicBlock
 
 DUAL = GOLDEN_CONFIGS["eri_dual_branch"]
 
@@ -105,6 +106,8 @@ def test_half_precision_inside_the_bodies(pynative):
     assert found == {(kind, "16", "16") for kind in ("Linear", "ReLU", "Dropout", "SelfAttention", "EncoderBlock",
                                                      "SequentialCell", "TransformerEncoder")} | {
         ("LayerNorm", "16", "32")}
+    block = set_precision(BasicBlock(3, 3, 1), "O2").set_train(False)
+    assert block(Tensor(numbers("maps", (1, 3, 4, 4)).astype(np.float16))).dtype == ms.float16
 
 
 def test_softmax_is_float32_and_keeps_the_precision_of_what_it_weighs(pynative):
