@@ -15,6 +15,7 @@
 """Forward values and gradients against the independent PyTorch twin, weights copied across."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -180,9 +181,11 @@ def test_stem_in_training_equals_twin():
 
 
 def test_golden_numbers_are_still_the_twins():
+    """Without the variable that MindSpore wants: under it PyTorch's oneDNN gets a gradient of narrow stems wrong."""
+    environment = {name: value for name, value in os.environ.items() if name != "ONEDNN_MAX_CPU_ISA"}
     made = subprocess.run([sys.executable, Path(__file__).with_name("make_golden.py")], capture_output=True, text=True,
-                          check=False)
-    assert made.returncode == 0 and "arrays agree" in made.stdout, made.stderr
+                          check=False, env=environment)
+    assert made.returncode == 0 and "36 arrays agree" in made.stdout, made.stderr
 
 
 @pytest.mark.slow
