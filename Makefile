@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 TORCH ?= torch>=2.0,<3
 
-.PHONY: help demo test test-slow test-parity bench lint docs clean
+.PHONY: help demo test test-slow test-parity mutants bench lint docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,12 @@ test-slow: $(INSTALLED)  ## whole routes and long checks
 test-parity: $(INSTALLED)  ## the networks, gradients and converted weights against PyTorch, which this installs
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
 	$(PYTEST) -m "slow or not slow" tests/ut/models/test_parity.py tests/ut/deploy/test_convert.py tests/ut/benchmark/test_networks.py
+
+# ROOM: folders or files of the package, such as preprocess or runner/step; COUNT: faults in each, or TOTAL in all.
+mutants: $(INSTALLED)  ## small faults put into the package one at a time: which of them do the fast tests notice?
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
+	$(BIN)/python tests/mutants/run.py $(ROOM) --seed $(or $(SEED),1) $(if $(TOTAL),--total $(TOTAL),--count $(or $(COUNT),50)) \
+		$(if $(AT_LEAST),--at-least $(AT_LEAST)) $(if $(OUT),--out $(OUT))
 
 bench: $(INSTALLED)  ## every figure beside what one would use instead, PyTorch included, which this installs
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
