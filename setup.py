@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Installs mindface_eri. `pip install .` brings all that the route from a clip to MindIR needs."""
 
 import pathlib
@@ -36,7 +23,7 @@ REQUIREMENTS = [
     "matplotlib>=3.6,<4",
     "pillow>=9,<13",
 ]
-# What MindSpore's plugin for CUDA 11.6 links: the last libraries of the CUDA 11 line. runner/gpu.py opens them.
+# What MindSpore's plugin for CUDA 11.6 links: the last libraries of the CUDA 11 line. device/gpu.py opens them.
 CUDA_11 = [
     "nvidia-cublas-cu11>=11.11.3.6,<12",
     "nvidia-cuda-nvrtc-cu11>=11.8.89,<12",

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Emotional reaction intensity from a face and its voice, in MindSpore.
 
 The public names below are imported when first used, so that `import mindface_eri` costs nothing.
@@ -26,17 +13,17 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "load_config": "config", "save_config": "config",
     "extract_clip": "preprocess.clip",
-    "preprocess_dataset": "datasets.preprocessing", "open_records": "datasets.records",
-    "create_dataset": "datasets.pipeline", "synthesize": "datasets.synthetic", "fetch_samples": "datasets.samples",
+    "preprocess_dataset": "datasets.build.preprocessing", "open_records": "datasets.records",
+    "create_dataset": "datasets.pipeline", "synthesize": "synthetic.corpus", "fetch_samples": "datasets.samples",
     "create_model": "models.registry", "list_models": "models.registry",
     "create_loss": "loss", "register_loss": "loss", "register_detector": "preprocess.detectors",
     "create_optimizer": "runner.optim", "PearsonMetric": "metrics.metric",
-    "prepare_device": "runner.context", "train": "runner.trainer", "evaluate": "runner.evaluator",
-    "export": "deploy.exporter", "load_predictor": "deploy.runtime", "convert_weights": "deploy.convert",
+    "prepare_device": "device.context", "train": "runner.trainer", "evaluate": "evaluation.evaluator",
+    "export": "deploy.exporter", "load_predictor": "prediction.predictor", "convert_weights": "deploy.convert",
 }
 
 # What these modules hold works without MindSpore; before any other is imported, its device is made ready.
-_WITHOUT_MINDSPORE = ("config", "preprocess.clip", "runner.context")
+_WITHOUT_MINDSPORE = ("config", "preprocess.clip", "device.context")
 
 __all__ = ["__version__", *_PUBLIC]
 
@@ -44,7 +31,7 @@ __all__ = ["__version__", *_PUBLIC]
 def __getattr__(name: str):
     if name in _PUBLIC:
         if _PUBLIC[name] not in _WITHOUT_MINDSPORE:
-            importlib.import_module("mindface_eri.runner.context").prepare_device()
+            importlib.import_module("mindface_eri.device.context").prepare_device()
         return getattr(importlib.import_module(f"mindface_eri.{_PUBLIC[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """The console command `mindface-eri`: finds the command's module, parses, calls it, and turns errors into sentences.
 
 Exit status: 0 done, 1 the work (or some clips) failed, 2 wrong usage, 130 stopped from the keyboard.
@@ -132,7 +119,7 @@ def _quieten(verbose: bool) -> None:
 
 
 def _prepare_device(arguments: argparse.Namespace) -> None:
-    from mindface_eri.runner.context import prepare_device
+    from mindface_eri.device.context import prepare_device
 
     prepare_device(getattr(arguments, "device", None) or "auto")  # before the command imports MindSpore
 

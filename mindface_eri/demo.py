@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """The whole route on the generated corpus and on six real clips, so that a newcomer sees it work and what comes out."""
 
 from __future__ import annotations
@@ -44,8 +31,8 @@ def run_demo(out: os.PathLike, *, recipes: os.PathLike = "configs", clips: int =
     Raises:
         ConfigError: no recipes there.
     """
-    from mindface_eri.datasets.preprocessing import preprocess_dataset
-    from mindface_eri.datasets.synthetic import synthesize
+    from mindface_eri.datasets.build.preprocessing import preprocess_dataset
+    from mindface_eri.synthetic.corpus import synthesize
 
     out, recipes = Path(out), _find_recipes(Path(recipes))
     say = _Narrator(notify)
@@ -114,9 +101,9 @@ def _train(out: Path, recipes: Path, say: _Narrator) -> Dict[str, Path]:
 
 
 def _evaluate(runs: Dict[str, Path], records: Path, say: _Narrator) -> List[list]:
+    from mindface_eri.evaluation.evaluator import evaluate
+    from mindface_eri.evaluation.tables import format_table
     from mindface_eri.metrics import pearson
-    from mindface_eri.report.tables import format_table
-    from mindface_eri.runner.evaluator import evaluate
 
     say.step("evaluating on the validation split of the generated corpus")
     rows: List[list] = []
@@ -132,7 +119,7 @@ def _evaluate(runs: Dict[str, Path], records: Path, say: _Narrator) -> List[list
 
 def _export(run: Path, say: _Narrator) -> List[list]:
     from mindface_eri.deploy.exporter import export
-    from mindface_eri.report.tables import format_table
+    from mindface_eri.evaluation.tables import format_table
 
     say.step("exporting to MindIR, reloading it and comparing with the checkpoint")
     report = export(run, run / "export", formats=("mindir",))
@@ -142,9 +129,9 @@ def _export(run: Path, say: _Narrator) -> List[list]:
 
 
 def _predict(run: Path, samples: List[Path], out: Path, say: _Narrator) -> List[list]:
-    from mindface_eri.deploy.runtime import load_predictor
     from mindface_eri.files import write_text
-    from mindface_eri.report.answers import format_answers
+    from mindface_eri.prediction.answers import format_answers
+    from mindface_eri.prediction.predictor import load_predictor
 
     say.step("estimating the seven intensities of the real clips")
     predictor = load_predictor(run)
@@ -158,8 +145,8 @@ def _predict(run: Path, samples: List[Path], out: Path, say: _Narrator) -> List[
 def _draw(runs: Dict[str, Path], out: Path, say: _Narrator) -> None:
     """The first validation clip beside its labels, as a picture and as a page; and the figures of the fused run."""
     from mindface_eri.datasets.labels import load_manifest
-    from mindface_eri.deploy.runtime import load_predictor
-    from mindface_eri.report.analysis import analyse
+    from mindface_eri.prediction.analysis import analyse
+    from mindface_eri.prediction.predictor import load_predictor
     from mindface_eri.report.clip_figure import prediction_figure
     from mindface_eri.report.page import write_page
     from mindface_eri.report.provenance import provenance_of

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """What this machine can do: versions, devices, codecs and models, each missing piece with the command that mends it."""
 
 from __future__ import annotations
@@ -29,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Callable, List, Optional
 
-from mindface_eri.runner.hardware import Piece, obstacle
+from mindface_eri.device.hardware import Piece, obstacle
 
 _OK, _NOTE, _BAD = "ok", "note", "missing"
 _CARDS = ("GPU", "Ascend")
@@ -105,7 +92,7 @@ def _packages() -> List[Finding]:
 def print_devices() -> None:
     """Prints, as JSON, which devices MindSpore can use and what each needs. It leaves MindSpore imported."""
     os.environ["GLOG_v"] = "4"  # noqa: SIM112 - what MindSpore says of absent devices, the pieces say better
-    from mindface_eri.runner.context import available_devices, device_pieces
+    from mindface_eri.device.context import available_devices, device_pieces
 
     available = available_devices()
     pieces = {device: [dataclasses.asdict(piece) for piece in device_pieces(device)] for device in _CARDS}

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Clips to measure on, where the user brings none: drawn people, at the size and length of real footage."""
 
 from __future__ import annotations
@@ -22,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from mindface_eri.constants import EMOTIONS
-from mindface_eri.datasets.synthetic import Settings, render_clip
-from mindface_eri.datasets.voice import SAMPLE_RATE
 from mindface_eri.preprocess.writer import write_video
+from mindface_eri.synthetic.corpus import Settings, render_clip
+from mindface_eri.synthetic.voice import SAMPLE_RATE
 
 
 def drawn_clip(folder: os.PathLike, *, height: int = 720, seconds: float = 5.0, fps: int = 30) -> Path:

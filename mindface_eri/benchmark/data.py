@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Stored clips to batches in memory: our MindData pipeline beside torch's DataLoader, workers alike."""
 
 from __future__ import annotations
@@ -41,7 +28,7 @@ def benchmark_data(records: Sequence[Any] = (), *, clips: int = 256, batch_size:
             storage.
         clips: of an epoch; where fewer are stored they repeat.
     """
-    from mindface_eri.runner.context import setup
+    from mindface_eri.device.context import setup
 
     setup(RuntimeConfig())
     rows = []
@@ -112,8 +99,8 @@ def _copy(preprocess: PreprocessConfig, clips: int, batch_size: int) -> int:
 
 
 def _drawn_records(folder: Path, config: PreprocessConfig, clips: int, workers: int) -> List[Path]:
-    from mindface_eri.datasets.preprocessing import preprocess_dataset
-    from mindface_eri.datasets.synthetic import synthesize
+    from mindface_eri.datasets.build.preprocessing import preprocess_dataset
+    from mindface_eri.synthetic.corpus import synthesize
 
     synthesize(folder / "corpus", clips=clips, duration=(1.0, 1.0), fps=(10, 10), workers=workers, progress=False)
     for storage in ("jpeg", "raw"):

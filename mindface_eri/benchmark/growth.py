@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Cost per clip and memory as a corpus grows: both must stay flat. Every size runs in processes of its own.
 
 A note gives what the whole command took, start and compilation included, over all its processes.
@@ -83,7 +70,7 @@ def _row(what: str, size: int, seconds: float, process: Finished) -> Row:
 
 
 def _drawn(folder: Path, clips: int, workers: int) -> Path:
-    from mindface_eri.datasets.synthetic import synthesize
+    from mindface_eri.synthetic.corpus import synthesize
 
     synthesize(folder, clips=clips, duration=(0.5, 0.6), fps=(10, 10), size=(160, 120), workers=workers, progress=False)
     return folder

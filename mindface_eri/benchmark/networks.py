@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Time of inference beside the eager PyTorch twin, and the multiply-adds' own limit."""
 
 from __future__ import annotations
@@ -29,7 +16,7 @@ from mindface_eri.benchmark.machine import matmul_seconds
 from mindface_eri.config import Config, ModelConfig, RuntimeConfig, save_config
 from mindface_eri.deploy.backends import CellBackend, OnnxBackend
 from mindface_eri.deploy.sidecar import infer_preprocess
-from mindface_eri.deploy.summary import part_costs
+from mindface_eri.models.summary import part_costs
 
 
 def benchmark_infer(model: ModelConfig = ModelConfig(), *, repeats: int = 5, threads: int = 2) -> List[Row]:  # noqa: B008
@@ -39,7 +26,7 @@ def benchmark_infer(model: ModelConfig = ModelConfig(), *, repeats: int = 5, thr
         repeats: rounds; each runs every contestant once.
         threads: of onnxruntime and the twin. MindSpore takes its own (`OMP_NUM_THREADS`).
     """
-    from mindface_eri.runner.context import setup
+    from mindface_eri.device.context import setup
 
     setup(RuntimeConfig(threads=threads))
     inputs = clip_inputs(model, 1)
@@ -117,7 +104,7 @@ def twin_network(model: ModelConfig, threads: int) -> Optional[Callable[[Sequenc
     torch = find_torch(threads)
     if torch is None:
         return None
-    from mindface_eri.deploy import torch_twin
+    from mindface_eri.benchmark import torch_twin
 
     module = torch_twin.build_twin(model).eval()
 

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Raw corpus to fused model, the paper's three stages: our commands beside a plain PyTorch script, both end to end."""
 
 from __future__ import annotations
@@ -55,7 +42,7 @@ def benchmark_route(corpus: Optional[os.PathLike] = None, *, workers: int = 2, c
 
 
 def _drawn(folder: Path, clips: int, workers: int) -> Path:
-    from mindface_eri.datasets.synthetic import synthesize
+    from mindface_eri.synthetic.corpus import synthesize
 
     synthesize(folder, clips=clips, duration=(4.0, 6.0), fps=(25, 25), size=(640, 360), workers=workers, progress=False)
     return folder

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """The yardstick of the whole route: the paper's three stages as one plain PyTorch script, eager, on the CPU.
 
     python -m mindface_eri.benchmark.torch_route CORPUS OUT RECIPE.yaml WORKERS
@@ -39,8 +26,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from mindface_eri.benchmark.literal import literal_clip
+from mindface_eri.benchmark.torch_twin import AcousticNetwork, FusionHead, VisualNetwork
 from mindface_eri.config import Config, load_config
-from mindface_eri.deploy.torch_twin import AcousticNetwork, FusionHead, VisualNetwork
 
 Clips = List[Tuple[str, np.ndarray]]  # id and labels
 

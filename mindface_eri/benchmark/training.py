@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Time and memory of training steps, beside the eager PyTorch twin and the multiply-adds' own limit.
 
 Run as `python -m mindface_eri.benchmark.training PART BATCH RECIPE` this file takes two steps and ends: what its
@@ -47,7 +34,7 @@ def benchmark_train(parts: Sequence[Tuple[str, int]] = PARTS, *, model: ModelCon
     Args:
         parts: "acoustic", "visual", "fusion" or "end to end", each with its batch size.
     """
-    from mindface_eri.runner.context import setup
+    from mindface_eri.device.context import setup
 
     setup(RuntimeConfig(threads=threads))
     rows = []
@@ -103,7 +90,7 @@ def _twin_step(part: str, model: ModelConfig, inputs: Sequence[np.ndarray], labe
     torch = find_torch(threads)
     if torch is None:
         return None
-    from mindface_eri.deploy import torch_twin
+    from mindface_eri.benchmark import torch_twin
 
     module = (torch_twin.FusionHead(model) if part == "fusion"
               else torch_twin.build_twin(dataclasses.replace(model, name=_network_of(part)))).train()
@@ -120,7 +107,7 @@ def _twin_step(part: str, model: ModelConfig, inputs: Sequence[np.ndarray], labe
 
 
 def _take_steps(part: str, batch: int, recipe: Path) -> None:
-    from mindface_eri.runner.context import setup
+    from mindface_eri.device.context import setup
 
     setup(RuntimeConfig())
     model = load_config(recipe).model

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """mindface-eri compare"""
 
 from pathlib import Path
@@ -30,9 +17,9 @@ def add_arguments(parser):
 def run(arguments):
     """Prints both tables."""
     from mindface_eri.errors import ConfigError
-    from mindface_eri.report.compare import compare
-    from mindface_eri.report.runs import read_scored
-    from mindface_eri.report.tables import format_table
+    from mindface_eri.evaluation.compare import compare
+    from mindface_eri.evaluation.runs import read_scored
+    from mindface_eri.evaluation.tables import format_table
 
     if len(arguments.runs) < 2 or arguments.draws < 1:
         raise ConfigError("compare needs at least two runs, and --draws of at least 1")

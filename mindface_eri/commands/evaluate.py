@@ -1,24 +1,11 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """mindface-eri evaluate"""
 
 import sys
 from pathlib import Path
 
 from mindface_eri.commands.common import add_device
-from mindface_eri.report.answers import FORMATS, form_of, format_rows
+from mindface_eri.prediction.answers import FORMATS, form_of, format_rows
 
 
 def add_arguments(parser):
@@ -39,9 +26,9 @@ def add_arguments(parser):
 def run(arguments):
     """Prints the scores."""
     from mindface_eri.errors import ConfigError
+    from mindface_eri.evaluation.runs import evaluate_run, read_scored
+    from mindface_eri.evaluation.scores import HEADERS, group_rows, score
     from mindface_eri.files import write_text
-    from mindface_eri.report.runs import evaluate_run, read_scored
-    from mindface_eri.report.scores import HEADERS, group_rows, score
 
     if (arguments.run_folder is None) == (arguments.predictions is None):
         raise ConfigError("name a run folder, or --predictions and --labels")

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """mindface-eri export"""
 
 from pathlib import Path
@@ -29,7 +16,7 @@ def run(arguments):
     """Exports, checks and prints the differences."""
     from mindface_eri.deploy.exporter import export
     from mindface_eri.errors import ConfigError
-    from mindface_eri.report.tables import format_table
+    from mindface_eri.evaluation.tables import format_table
 
     if arguments.batch != "dynamic" and not (arguments.batch.isdigit() and int(arguments.batch) > 0):
         raise ConfigError(f"--batch {arguments.batch}: expected 'dynamic' or a number of clips, such as 16")

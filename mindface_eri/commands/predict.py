@@ -1,23 +1,10 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """mindface-eri predict"""
 
 import sys
 from pathlib import Path
 
-from mindface_eri.report.answers import FORMATS, form_of, format_answers
+from mindface_eri.prediction.answers import FORMATS, form_of, format_answers
 from mindface_eri.threads import cores
 
 
@@ -48,9 +35,9 @@ def add_arguments(parser):
 
 def run(arguments):
     """Predicts; status 1 when a clip failed."""
-    from mindface_eri.deploy.runtime import load_predictor
     from mindface_eri.files import write_text
-    from mindface_eri.report.predicting import find_jobs, predict_jobs
+    from mindface_eri.prediction.jobs import find_jobs, predict_jobs
+    from mindface_eri.prediction.predictor import load_predictor
 
     _check(arguments)
     jobs = find_jobs(arguments.paths)
@@ -107,7 +94,7 @@ def _check_features(arguments, model, folders):
 
 def _tell_missing(rows, folders):
     """Says for how many of the clips that were answered a set has no file: a wrong folder looks like that."""
-    from mindface_eri.deploy.runtime import features_file
+    from mindface_eri.prediction.predictor import features_file
 
     answered = [row["File_ID"] for row in rows if not row.get("error")]
     for name, folder in folders.items():

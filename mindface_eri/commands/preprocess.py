@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """mindface-eri preprocess"""
 
 import os
@@ -45,7 +32,7 @@ def add_arguments(parser):
 
 def run(arguments):
     """Preprocesses; status 1 when a clip failed."""
-    from mindface_eri.datasets.preprocessing import preprocess_dataset
+    from mindface_eri.datasets.build.preprocessing import preprocess_dataset
 
     config = read_config(arguments, preprocess__face__detector=arguments.detector,
                          preprocess__face__mode=arguments.mode, preprocess__face__follow=arguments.face)

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """mindface-eri reproduce"""
 
 import os
@@ -47,8 +34,8 @@ def run(arguments):
     from mindface_eri.datasets.feature_sets import list_feature_sets
     from mindface_eri.datasets.predictions import read_predictions
     from mindface_eri.errors import ConfigError
-    from mindface_eri.report.reproduction import write_reproduction
-    from mindface_eri.runner.protocol import Protocol, choose_recipes, find_group, run_protocol
+    from mindface_eri.reproduce.protocol import Protocol, choose_recipes, find_group, run_protocol
+    from mindface_eri.reproduce.reproduction import write_reproduction
 
     if arguments.seeds < 1 or arguments.draws < 1:
         raise ConfigError("--seeds and --draws must be at least 1")
@@ -68,7 +55,7 @@ def run(arguments):
 
 def _records(arguments, preprocess):
     """The records, made first where a data set is given."""
-    from mindface_eri.datasets.preprocessing import preprocess_dataset
+    from mindface_eri.datasets.build.preprocessing import preprocess_dataset
     from mindface_eri.datasets.records import open_records
     from mindface_eri.errors import ConfigError
 

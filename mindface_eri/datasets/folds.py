@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Folds: a view of records whose splits are cut anew, so that every labelled clip is held out once.
 
 The clips of some splits are pooled and cut into `data.folds` parts of like size, by group (a column such as Subject)
@@ -30,8 +17,8 @@ from typing import Dict, List, Sequence
 import numpy as np
 
 from mindface_eri.config import DataConfig, to_dict
+from mindface_eri.datasets.build.summary import mfcc_statistics
 from mindface_eri.datasets.records import Records
-from mindface_eri.datasets.summary import mfcc_statistics
 from mindface_eri.errors import DataError
 
 LEFT_OUT = ""  # the split of clips that stand in none

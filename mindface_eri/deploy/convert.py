@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """PyTorch weights to MindSpore checkpoints: the stem the paper starts from, or a whole network of ours.
 
 Files are read as tensors only (`weights_only`, or safetensors): nothing in them is executed.
@@ -62,7 +49,7 @@ def convert_weights(source: os.PathLike, target: os.PathLike, *, config: Optiona
     """Converts a PyTorch file to a MindSpore checkpoint.
 
     Understood: torchvision's ResNet-18, DAN's (`features.0` to `features.7`, heads ignored), both giving the stem
-    alone for `create_model("eri_visual", stem_checkpoint=target)`; and the networks of `deploy.torch_twin`, giving a
+    alone for `create_model("eri_visual", stem_checkpoint=target)`; and the networks of `benchmark.torch_twin`, giving a
     whole network, whose checkpoint can be evaluated, exported and predicted with. A `state_dict` or `model_state_dict`
     wrapping and a leading `module.` are taken off.
 

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Checkpoints out of the house: MindIR, ONNX and AIR files that are proven to give the checkpoint's numbers."""
 
 from __future__ import annotations
@@ -33,10 +20,10 @@ from mindface_eri.deploy.model_card import write_model_card
 from mindface_eri.deploy.onnx_graph import polish, traced_batch
 from mindface_eri.deploy.sidecar import preprocess_of, write_sidecar
 from mindface_eri.deploy.verify import check_inputs, run_in_fresh_process
+from mindface_eri.device.context import setup
 from mindface_eri.errors import ConfigError, ExportError
 from mindface_eri.files import file_hash, folder_lock
 from mindface_eri.runner.checkpoint import checkpoint_hash
-from mindface_eri.runner.context import setup
 from mindface_eri.runner.run_folder import TrainedModel, load_trained
 
 FORMATS = ("mindir", "onnx", "air")

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """MODEL_CARD.md beside exported files: what the model is, what it was trained on, how good it was, and what it is for.
 
 `export` fills the facts and replaces them at the next export; what people write around them stays.
@@ -29,12 +16,12 @@ from typing import Dict, List, Optional, Tuple
 from mindface_eri.config import Config
 from mindface_eri.deploy.sidecar import sidecar_path
 from mindface_eri.errors import ERIError
+from mindface_eri.evaluation.evaluator import resolve_records
+from mindface_eri.evaluation.runs import read_scored
+from mindface_eri.evaluation.scores import HEADERS, score_rows
+from mindface_eri.evaluation.tables import format_table
 from mindface_eri.files import write_text
-from mindface_eri.report.runs import read_scored
-from mindface_eri.report.scores import HEADERS, score_rows
-from mindface_eri.report.tables import format_table
 from mindface_eri.runner.checkpoint import checkpoint_hash
-from mindface_eri.runner.evaluator import resolve_records
 from mindface_eri.runner.run_folder import TrainedModel, run_config
 
 NAME = "MODEL_CARD.md"

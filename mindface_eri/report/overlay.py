@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """The video again, with the face's box, the landmarks and moving bars drawn over it, and its sound."""
 
 from __future__ import annotations
@@ -26,9 +13,9 @@ import numpy as np
 
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.errors import MediaError
+from mindface_eri.prediction.analysis import Analysis, analyse, duration_of, waveform_of
 from mindface_eri.preprocess.clip import Clip, extract_clip
 from mindface_eri.preprocess.video import frame_times, read_frames, write_video
-from mindface_eri.report.analysis import Analysis, analyse, duration_of, waveform_of
 from mindface_eri.report.style import COLOURS, STATE_COLOURS
 
 _HEIGHT = 720  # pixels; larger pictures are reduced

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """The page of one video: intensities, faces with attention, sound, timeline and provenance, in one file."""
 
 from __future__ import annotations
@@ -24,7 +11,7 @@ import numpy as np
 
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.files import write_text
-from mindface_eri.report.analysis import Analysis, worth_showing
+from mindface_eri.prediction.analysis import Analysis, worth_showing
 from mindface_eri.report.charts import ribbon, time_axis, time_row, timeline_rows, wave
 from mindface_eri.report.html import clock, escape, heat, jpeg, page
 

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """All figures of a run, written into a folder."""
 
 from __future__ import annotations
@@ -21,6 +8,8 @@ from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
 from mindface_eri.errors import DataError
+from mindface_eri.evaluation.runs import Scored, read_history, read_scored
+from mindface_eri.evaluation.scores import score_rows
 from mindface_eri.report.figures import (
     ablation_figure,
     confusion_figure,
@@ -28,8 +17,6 @@ from mindface_eri.report.figures import (
     learning_curves,
     scatter_figure,
 )
-from mindface_eri.report.runs import Scored, read_history, read_scored
-from mindface_eri.report.scores import score_rows
 from mindface_eri.report.style import save_figure
 
 

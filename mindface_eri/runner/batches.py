@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Where batches come from: records read by MindData, or cached features of the frozen branches.
 
 Both draw the same order for the same seed and epoch, whatever the number of processes (`epoch_order`). So a resumed run
@@ -27,8 +14,8 @@ import numpy as np
 from mindface_eri.config import Config
 from mindface_eri.datasets.pipeline import create_dataset, epoch_order
 from mindface_eri.datasets.records import Records
+from mindface_eri.device.context import Context
 from mindface_eri.errors import ConfigError, DataError
-from mindface_eri.runner.context import Context
 
 
 class Inference(NamedTuple):

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Features of a frozen branch, computed once for each split and kept in its run folder.
 
 A file's name carries a fingerprint of the weights and of the records, so features of other weights or other records
@@ -34,14 +21,14 @@ from mindspore import Tensor
 from mindface_eri.config import Config, to_dict
 from mindface_eri.datasets.feature_sets import open_feature_set
 from mindface_eri.datasets.records import Records
+from mindface_eri.device.context import Context, setup
+from mindface_eri.device.distribute import wait_for_all
 from mindface_eri.errors import CheckpointError, DataError
+from mindface_eri.evaluation.evaluator import RecordsLike, check_records, resolve_records
 from mindface_eri.files import folder_lock
 from mindface_eri.models.explain import FeatureExtractor
 from mindface_eri.runner.batches import RecordBatches
 from mindface_eri.runner.checkpoint import checkpoint_hash
-from mindface_eri.runner.context import Context, setup
-from mindface_eri.runner.distribute import wait_for_all
-from mindface_eri.runner.evaluator import RecordsLike, check_records, resolve_records
 from mindface_eri.runner.run_folder import TrainedModel, load_trained, run_config
 
 

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """What is trained on what: a branch alone, fusion on cached features, or everything end to end."""
 
 from __future__ import annotations
@@ -26,12 +13,12 @@ from mindspore import Tensor, nn
 from mindface_eri.config import Config
 from mindface_eri.datasets.feature_sets import open_feature_set
 from mindface_eri.datasets.records import Records
+from mindface_eri.device.context import Context
 from mindface_eri.errors import CheckpointError, ConfigError, DataError
 from mindface_eri.loss import check_loss
 from mindface_eri.models.dual_branch import MultiBranchNetwork
 from mindface_eri.models.registry import build_network
 from mindface_eri.runner.batches import FeatureBatches, RecordBatches
-from mindface_eri.runner.context import Context
 from mindface_eri.runner.features import branch_features, open_features
 from mindface_eri.runner.run_folder import TrainedModel, load_trained
 

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Training: epochs, validation, checkpoints and resuming (paper section 4.3)."""
 
 from __future__ import annotations
@@ -30,7 +17,10 @@ from mindspore import Parameter, Tensor
 
 from mindface_eri.config import Config, save_config, to_dict
 from mindface_eri.datasets.predictions import write_predictions
+from mindface_eri.device.context import Context, seed_everything, setup
+from mindface_eri.device.distribute import average_over_ranks, share_from_main, wait_for_all
 from mindface_eri.errors import CheckpointError, ConfigError, ERIError
+from mindface_eri.evaluation.evaluator import predict_split, resolve_records
 from mindface_eri.files import write_json
 from mindface_eri.metrics import pearson
 from mindface_eri.runner.callbacks import LossMeter, Progress, metrics_row, write_metrics
@@ -41,9 +31,6 @@ from mindface_eri.runner.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
-from mindface_eri.runner.context import Context, seed_everything, setup
-from mindface_eri.runner.distribute import average_over_ranks, share_from_main, wait_for_all
-from mindface_eri.runner.evaluator import predict_split, resolve_records
 from mindface_eri.runner.optim import create_schedule, set_lr
 from mindface_eri.runner.profile import pipeline_rate
 from mindface_eri.runner.run_folder import RunFolder, describe_environment, differences, note_of

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Small sound clips, and odd but whole ones, in many containers and codecs; the material of the media fuzzer."""
 
 from fractions import Fraction
@@ -19,7 +6,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from mindface_eri.datasets.synthetic import Settings, render_clip
+from mindface_eri.synthetic.corpus import Settings, render_clip
 
 RATE = 16000
 # suffix, picture codec, pixel format, sound codec; those that this FFmpeg cannot write are passed over

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Whatever stands in a text that people or other programs give, the answer is a result or a sentence."""
 
 import contextlib
@@ -33,14 +20,14 @@ from toy_model import PREPROCESS, RECIPE, write_model
 from mindface_eri.cli import main
 from mindface_eri.config import Config, PreprocessConfig, load_config, save_config, to_dict
 from mindface_eri.constants import EMOTIONS
+from mindface_eri.datasets.build.plan import make_plan
 from mindface_eri.datasets.labels import load_manifest
-from mindface_eri.datasets.plan import make_plan
 from mindface_eri.datasets.records import open_records
-from mindface_eri.datasets.synthetic import synthesize
-from mindface_eri.deploy.runtime import load_predictor
 from mindface_eri.errors import ERIError
-from mindface_eri.report.predicting import find_jobs
-from mindface_eri.report.runs import read_history, read_scored
+from mindface_eri.evaluation.runs import read_history, read_scored
+from mindface_eri.prediction.jobs import find_jobs
+from mindface_eri.prediction.predictor import load_predictor
+from mindface_eri.synthetic.corpus import synthesize
 
 LIMIT = 60  # processor seconds for one case; ten times as many by the clock, as a starved machine is no hang
 LONGEST = 2000  # letters of a message that people are to read

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """What the pages show is run, all of it, in the order shown, on toy clips and with toy sizes of the recipes.
 
 A page is run in a copy of the folder in which the README has been run. A block whose language is followed by a file
@@ -163,7 +150,7 @@ def stem_weights() -> None:
     if HAVE_TORCH:
         import torch
 
-        from mindface_eri.deploy.torch_twin import ResNetStem
+        from mindface_eri.benchmark.torch_twin import ResNetStem
 
         torch.save(ResNetStem(8).state_dict(), "dan_affecnet.pth")
 

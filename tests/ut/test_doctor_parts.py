@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Each part of the diagnosis: the machine, packages, the probe of devices, oneDNN, models and codecs."""
 
 import importlib.metadata
@@ -23,8 +10,8 @@ import pytest
 
 from mindface_eri import doctor
 from mindface_eri.cli import main
+from mindface_eri.device.hardware import Piece
 from mindface_eri.doctor import Finding, diagnose, summary
-from mindface_eri.runner.hardware import Piece
 
 
 @pytest.fixture
@@ -144,7 +131,7 @@ def test_mindspore_that_does_not_start_is_fatal(monkeypatch, stderr, reason):
 
 
 def test_the_probe_says_what_each_card_needs(monkeypatch, capsys):
-    from mindface_eri.runner import context
+    from mindface_eri.device import context
 
     monkeypatch.setenv("GLOG_v", "3")
     monkeypatch.setattr(context, "available_devices", lambda: {"CPU": True, "GPU": False, "Ascend": True})

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """The part of MindFace: names and links in their new place, and tests that pass there without this package."""
 
 import importlib.util
@@ -40,7 +27,7 @@ def layout():
 @pytest.mark.parametrize("before, after", [
     ("import mindface_eri\nmindface_eri.train()\n", "import mindface.eri\nmindface.eri.train()\n"),
     ("from mindface_eri import cli\n", "from mindface.eri import cli\n"),
-    ("from mindface_eri.deploy.runtime import x\n", "from mindface.eri.deploy.runtime import x\n"),
+    ("from mindface_eri.prediction.predictor import x\n", "from mindface.eri.prediction.predictor import x\n"),
     ("getattr(mindface_eri, name)\n", "getattr(mindface.eri, name)\n"),
     ('x = "mindface_eri.preprocess.clip:extract_clip"\n', 'x = "mindface.eri.preprocess.clip:extract_clip"\n'),
     ('f"mindface_eri.{name}"\n', 'f"mindface.eri.{name}"\n'),

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """The subjects that start commands: what they run, in which order, and what they make of what it took."""
 
 import dataclasses
@@ -29,8 +16,9 @@ from mindface_eri.benchmark.harness import Timing
 from mindface_eri.benchmark.processes import Finished, run_module
 from mindface_eri.benchmark.route import SMALL, benchmark_route
 from mindface_eri.config import PreprocessConfig, load_config
-from mindface_eri.datasets import preprocessing, synthetic
+from mindface_eri.datasets.build import preprocessing
 from mindface_eri.errors import DataError, ERIError
+from mindface_eri.synthetic import corpus as synthetic
 
 
 @pytest.fixture

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Data, route and growth on a corpus of a few clips; the times are not judged."""
 
 import csv
@@ -23,10 +10,10 @@ from mindface_eri.benchmark.data import benchmark_data
 from mindface_eri.benchmark.growth import TINY, benchmark_growth, subset
 from mindface_eri.benchmark.route import STAGES, benchmark_route
 from mindface_eri.config import TrainConfig
+from mindface_eri.datasets.build.preprocessing import preprocess_dataset
 from mindface_eri.datasets.labels import load_manifest
-from mindface_eri.datasets.preprocessing import preprocess_dataset
-from mindface_eri.datasets.synthetic import synthesize
 from mindface_eri.errors import DataError
+from mindface_eri.synthetic.corpus import synthesize
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Inference, training steps and the way from a clip to intensities, at toy size; the times are not judged."""
 
 import re
@@ -22,7 +9,7 @@ from mindface_eri.benchmark.networks import benchmark_infer, forward_multiply_ad
 from mindface_eri.benchmark.predict import benchmark_predict
 from mindface_eri.benchmark.training import benchmark_train
 from mindface_eri.config import AudioConfig, Config, FaceConfig, ModelConfig, PreprocessConfig
-from mindface_eri.deploy.summary import part_costs
+from mindface_eri.models.summary import part_costs
 
 TOY = ModelConfig(frames=4, crop_size=32, mfcc_features=128, stem_width=8, spatial_depth=1, spatial_heads=2, width=16,
                   tcn_dilations=(1, 2), temporal_depth=1, temporal_heads=2)

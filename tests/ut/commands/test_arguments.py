@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Every option of every command reaches the function it is meant for, and its default is the documented one."""
 
 from pathlib import Path
@@ -23,12 +10,12 @@ from mindface_eri import cli
 from mindface_eri.threads import cores
 
 P = Path
-SYNTHESIZE = "mindface_eri.datasets.synthetic.synthesize"
+SYNTHESIZE = "mindface_eri.synthetic.corpus.synthesize"
 DEMO = "mindface_eri.demo.run_demo"
 SAMPLES = "mindface_eri.datasets.samples.fetch_samples"
 CACHE = "mindface_eri.runner.features.extract_features"
 FIGURES = "mindface_eri.report.run_figures.write_run_figures"
-PREPROCESS = "mindface_eri.datasets.preprocessing.preprocess_dataset"
+PREPROCESS = "mindface_eri.datasets.build.preprocessing.preprocess_dataset"
 DONE = SimpleNamespace(done=5, reused=2, failed=0, seconds=1.5)
 
 

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """What the commands around data hand over, print and end with: add-features, preprocess, samples, submission."""
 
 from pathlib import Path
@@ -21,7 +8,7 @@ import pytest
 
 IMPORT = "mindface_eri.datasets.feature_import.add_features"
 OPEN = "mindface_eri.datasets.records.open_records"
-PREPROCESS = "mindface_eri.datasets.preprocessing.preprocess_dataset"
+PREPROCESS = "mindface_eri.datasets.build.preprocessing.preprocess_dataset"
 
 
 def imported(time_column="t", **counts):
@@ -71,7 +58,7 @@ def test_samples_are_named_with_their_attribution(stand_in, status, tmp_path):
 
 
 def test_a_corpus_is_announced_as_drawn(stand_in, status):
-    stand_in("mindface_eri.datasets.synthetic.synthesize")
+    stand_in("mindface_eri.synthetic.corpus.synthesize")
     assert status("synthesize", "o", "--clips", "7")[1].startswith("7 clips of drawn people in o; ")
 
 

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """What predict hands over, refuses, prints and ends with."""
 
 import json
@@ -23,9 +10,9 @@ import pytest
 from mindface_eri.commands import predict as command
 from mindface_eri.threads import cores
 
-JOBS = "mindface_eri.report.predicting.find_jobs"
-LOAD = "mindface_eri.deploy.runtime.load_predictor"
-ANSWER = "mindface_eri.report.predicting.predict_jobs"
+JOBS = "mindface_eri.prediction.jobs.find_jobs"
+LOAD = "mindface_eri.prediction.predictor.load_predictor"
+ANSWER = "mindface_eri.prediction.jobs.predict_jobs"
 WRITER = "mindface_eri.report.writer.Writer"
 ROW = {"File_ID": "a", "Fear": 0.25}
 WORDS = ["predict", "a.mp4", "b.mp4", "--model", "m"]

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """What reproduce makes of its options: records, recipes, the protocol and its report."""
 
 from pathlib import Path
@@ -22,12 +9,12 @@ import pytest
 from mindface_eri.errors import DataError
 from mindface_eri.threads import cores
 
-RUN = "mindface_eri.runner.protocol.run_protocol"
-REPORT = "mindface_eri.report.reproduction.write_reproduction"
+RUN = "mindface_eri.reproduce.protocol.run_protocol"
+REPORT = "mindface_eri.reproduce.reproduction.write_reproduction"
 OPEN = "mindface_eri.datasets.records.open_records"
 SETS = "mindface_eri.datasets.feature_sets.list_feature_sets"
 LABELS = "mindface_eri.datasets.predictions.read_predictions"
-PREPROCESS = "mindface_eri.datasets.preprocessing.preprocess_dataset"
+PREPROCESS = "mindface_eri.datasets.build.preprocessing.preprocess_dataset"
 TABLE = [{"split": "train", "Country": "U", "Speaker": "1"}]
 RECORDS = SimpleNamespace(emotions=("Joy", "Fear"), path=Path("d"), extra=("Country", "Speaker"), table=TABLE)
 

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """What evaluate and compare hand over, refuse and print."""
 
 import json
@@ -20,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindface_eri.report.runs import Scored
-from mindface_eri.report.scores import HEADERS
+from mindface_eri.evaluation.runs import Scored
+from mindface_eri.evaluation.scores import HEADERS
 
-RUN = "mindface_eri.report.runs.evaluate_run"
-READ = "mindface_eri.report.runs.read_scored"
-SCORE = "mindface_eri.report.scores.score"
+RUN = "mindface_eri.evaluation.runs.evaluate_run"
+READ = "mindface_eri.evaluation.runs.read_scored"
+SCORE = "mindface_eri.evaluation.scores.score"
 X, NAN = np.random.default_rng(4).random((6, 2)), float("nan")
 SCORED = Scored("the run", tuple("abcdef"), ("Joy", "Fear"), X, np.vstack([(X[:, ::-1] + 0.1 * X**2)[:5], [NAN, NAN]]),
                 {"Country": tuple("UUUVVV")}, ("1 of the clips have no label: left out",))
@@ -111,7 +98,7 @@ class Comparison:
 
 def test_runs_are_compared_as_asked(stand_in, status, tmp_path):
     read, result = stand_in(READ, SCORED), Comparison()
-    calls = stand_in("mindface_eri.report.compare.compare", result)
+    calls = stand_in("mindface_eri.evaluation.compare.compare", result)
     code, out, _ = status("compare", "a", "b")
     assert code == 0 and (calls[0]["draws"], len(calls[0]["runs"])) == (2000, 2)
     assert read == [{"path": Path(name), "split": "val", "labels": None} for name in "ab"]

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """The same seed gives the people, pictures and voices that `synthetic.VERSION` stands for.
 
 They were looked at and listened to once; `corpus_v2.png` shows the pictures, each pixel the mean of 8 x 8. Where a
@@ -26,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindface_eri.datasets import performance, synthetic
-from mindface_eri.datasets.drawing import Portrait, Pose
-from mindface_eri.datasets.expression import Expression
-from mindface_eri.datasets.people import draw_person
-from mindface_eri.datasets.voice import SAMPLE_RATE, speak
+from mindface_eri.synthetic import corpus as synthetic
+from mindface_eri.synthetic import performance
+from mindface_eri.synthetic.drawing import Portrait, Pose
+from mindface_eri.synthetic.expression import Expression
+from mindface_eri.synthetic.people import draw_person
+from mindface_eri.synthetic.voice import SAMPLE_RATE, speak
 
 HERE = Path(__file__).parent
 PICTURES, NUMBERS = (HERE / f"corpus_v{synthetic.VERSION}.{ending}" for ending in ("png", "json"))

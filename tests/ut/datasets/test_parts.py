@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Parts and what joins them: order, stale files, and every number that the folder says."""
 
 import csv
@@ -28,10 +15,10 @@ import pytest
 
 from mindface_eri import __version__
 from mindface_eri.datasets import parts
+from mindface_eri.datasets.build.plan import make_plan
+from mindface_eri.datasets.build.summary import COLUMNS, dataset_hash, finish, merged_statistics, reopen
 from mindface_eri.datasets.parts import ARRAYS, Work, read_part, read_rows, save_clip, save_failure, write_part
-from mindface_eri.datasets.plan import make_plan
 from mindface_eri.datasets.records import open_records
-from mindface_eri.datasets.summary import COLUMNS, dataset_hash, finish, merged_statistics, reopen
 from mindface_eri.errors import DataError
 
 

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 import csv
 import json
 import shutil
@@ -21,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mindface_eri.datasets.build.preprocessing import preprocess_dataset
+from mindface_eri.datasets.build.summary import mfcc_statistics
 from mindface_eri.datasets.parts import read_rows
-from mindface_eri.datasets.preprocessing import preprocess_dataset
 from mindface_eri.datasets.records import open_records
-from mindface_eri.datasets.summary import mfcc_statistics
 from mindface_eri.errors import DataError
 
 

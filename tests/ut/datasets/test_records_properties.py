@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Whatever a corpus holds comes back out of its records, whichever shards wrote it and wherever they were stopped."""
 
 import tempfile
@@ -24,12 +11,12 @@ from hypothesis import strategies as st
 
 from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
 from mindface_eri.constants import SPLITS
+from mindface_eri.datasets.build.plan import make_plan
+from mindface_eri.datasets.build.preprocessing import preprocess_dataset
+from mindface_eri.datasets.build.summary import COLUMNS
 from mindface_eri.datasets.labels import ClipEntry, Manifest
 from mindface_eri.datasets.parts import ARRAYS, Work, save_clip, save_failure
-from mindface_eri.datasets.plan import make_plan
-from mindface_eri.datasets.preprocessing import preprocess_dataset
 from mindface_eri.datasets.records import open_records
-from mindface_eri.datasets.summary import COLUMNS
 
 LETTERS = st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/\\:")
 NAMES = st.text(LETTERS, min_size=1, max_size=12).filter(lambda name: name.strip() == name and name not in (".", ".."))

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """A run of preprocessing taken up again: what is repeated, what is not, what is cleared away, what the summary says."""
 
 import csv
@@ -24,10 +11,10 @@ import time
 import pytest
 
 from mindface_eri.config import PreprocessConfig
-from mindface_eri.datasets import preprocessing
+from mindface_eri.datasets.build import preprocessing
+from mindface_eri.datasets.build.preprocessing import Summary, preprocess_dataset
 from mindface_eri.datasets.labels import load_manifest
 from mindface_eri.datasets.parts import Work, read_part
-from mindface_eri.datasets.preprocessing import Summary, preprocess_dataset
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import DataError
 
@@ -42,7 +29,7 @@ class Pool:
     def __call__(self, task):
         from fake_extractor import extract
 
-        from mindface_eri.datasets.extraction import extract_to_file
+        from mindface_eri.datasets.build.extraction import extract_to_file
 
         self.tasks.append(task)
         return extract_to_file(extract, self.made[1], {**task, "preview": None})

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """PyTorch weights to checkpoints: the names understood, the refusals, and the numbers after it."""
 
 import mindspore as ms
@@ -27,7 +14,7 @@ from mindface_eri.models import create_model
 from mindface_eri.runner.run_folder import load_network
 
 torch = pytest.importorskip("torch")
-from mindface_eri.deploy import torch_twin as twin  # noqa: E402
+from mindface_eri.benchmark import torch_twin as twin  # noqa: E402
 
 TINY = {"frames": 4, "crop_size": 32, "mfcc_features": 12, "stem_width": 8, "spatial_depth": 1, "spatial_heads": 2,
         "width": 16, "tcn_dilations": (1, 2), "temporal_depth": 1, "temporal_heads": 2}

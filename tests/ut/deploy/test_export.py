@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Exported files give the checkpoint's numbers, are refused where they do not, and run without MindSpore."""
 
 import dataclasses
@@ -24,10 +11,10 @@ import pytest
 
 from mindface_eri.config import AudioConfig, Config, FaceConfig, ModelConfig, PreprocessConfig, save_config
 from mindface_eri.deploy.exporter import compare, export
-from mindface_eri.deploy.runtime import load_predictor
 from mindface_eri.deploy.verify import check_inputs
 from mindface_eri.errors import CheckpointError, ConfigError, DataError, ExportError
 from mindface_eri.models import build_network
+from mindface_eri.prediction.predictor import load_predictor
 from mindface_eri.runner.checkpoint import save_checkpoint
 from mindface_eri.runner.run_folder import note_of
 
@@ -111,7 +98,7 @@ def test_compare_names_the_place():
 
 def test_onnx_predictor_does_not_import_mindspore(report):
     program = ("import sys, numpy as np\n"
-               "from mindface_eri.deploy.runtime import load_predictor\n"
+               "from mindface_eri.prediction.predictor import load_predictor\n"
                f"p = load_predictor({str(report.files[1].path)!r})\n"
                "y = p.predict_arrays(np.zeros((1, 4, 32, 32, 3), np.uint8), np.zeros((1, 4, 12)))\n"
                "assert y.shape == (1, 2) and 'mindspore' not in sys.modules, sorted(sys.modules)\n")

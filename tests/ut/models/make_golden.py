@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Writes golden.npz, the numbers of the networks' PyTorch twin that test_golden.py holds ours to without PyTorch.
 
     python tests/ut/models/make_golden.py          # compares the file with the twin as it is now
@@ -29,7 +16,7 @@ import torch
 from golden import GOLDEN_CONFIGS, digest, golden_inputs, golden_weight, marked_dropout, numbers
 from torch.nn import functional
 
-from mindface_eri.deploy import torch_twin as twin
+from mindface_eri.benchmark import torch_twin as twin
 from mindface_eri.deploy.convert import _relayout, our_name
 
 GOLDEN = Path(__file__).with_name("golden.npz")

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Forward values and gradients against the independent PyTorch twin, weights copied across."""
 
 import dataclasses
@@ -37,7 +24,7 @@ from mindface_eri.models import (
 )
 
 torch = pytest.importorskip("torch")
-from mindface_eri.deploy import torch_twin as twin  # noqa: E402
+from mindface_eri.benchmark import torch_twin as twin  # noqa: E402
 
 TINY = ModelConfig(frames=6, crop_size=32, mfcc_features=24, stem_width=8, spatial_depth=2, spatial_heads=2, width=16,
                    tcn_dilations=(1, 2), temporal_depth=2, temporal_heads=4, dropout=0.0, p_both=1.0,

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Every MindSpore operator and Cell of the networks, losses and training step is documented for Ascend, GPU and CPU."""
 
 import ast
@@ -21,7 +8,7 @@ import re
 import mindspore
 import pytest
 
-WHERE = ("models/*.py", "loss/*.py", "runner/step.py", "runner/optim.py", "runner/distribute.py")
+WHERE = ("models/*.py", "loss/*.py", "runner/step.py", "runner/optim.py", "device/distribute.py")
 # Not operators: containers, wrappers, function transforms, and the types themselves.
 NOT_OPERATORS = {"nn.Cell", "nn.Module", "nn.Optimizer", "ops.MultitypeFuncGraph", "ops.HyperMap", "ops.partial"}
 # Without CPU in its documentation; that it works there, the tests with two processes show.

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Clips, records, runs and a predictor with the attributes of the real ones, for tests of what is made of them."""
 
 from __future__ import annotations
@@ -29,10 +16,10 @@ from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
 from mindface_eri.constants import EMOTIONS
 from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.datasets.records import Records
+from mindface_eri.prediction.analysis import Analysis
 from mindface_eri.preprocess.audio import Audio
 from mindface_eri.preprocess.clip import Clip
 from mindface_eri.preprocess.video import write_video
-from mindface_eri.report.analysis import Analysis
 
 CONFIG = PreprocessConfig(frames=4, face=FaceConfig(size=32), audio=AudioConfig(coefficients=8, stack=2))
 
@@ -180,8 +167,9 @@ def _write_run(run, records, step, number):
 @pytest.fixture()
 def finish(tmp_path, monkeypatch):
     """Makes a protocol whose every step is done, in `out` of a folder of its own."""
-    from mindface_eri.report import ensemble, reproduction, runs
-    from mindface_eri.runner.protocol import Protocol, choose_recipes
+    from mindface_eri.evaluation import runs
+    from mindface_eri.reproduce import ensemble, reproduction
+    from mindface_eri.reproduce.protocol import Protocol, choose_recipes
 
     def make(records=None, **more):
         records = _records(tmp_path / "records") if records is None else records
@@ -206,7 +194,7 @@ def done(finish):
 @pytest.fixture()
 def media(monkeypatch):
     """What `analyse` finds in a file: a clip with so many seconds, and a sound that begins at `start`."""
-    from mindface_eri.report import analysis as module
+    from mindface_eri.prediction import analysis as module
 
     def put(seconds, *, waveform=None, start=0.0, begin=0.0, times=None, **more):
         asked = []

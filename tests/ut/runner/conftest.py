@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """A network, batches and records small enough that a training takes a second."""
 
 import dataclasses
@@ -26,15 +13,15 @@ import pytest
 from mindspore import nn, ops
 
 from mindface_eri.config import Config, ModelConfig, RuntimeConfig, TrainConfig, from_dict, save_config
+from mindface_eri.datasets.build.preprocessing import preprocess_dataset
 from mindface_eri.datasets.feature_import import add_features
 from mindface_eri.datasets.pipeline import epoch_order
-from mindface_eri.datasets.preprocessing import preprocess_dataset
 from mindface_eri.datasets.records import open_records
+from mindface_eri.device.context import Context
 from mindface_eri.models.registry import build_network
 from mindface_eri.runner import trainer
 from mindface_eri.runner.batches import Inference, Plan
 from mindface_eri.runner.checkpoint import save_checkpoint
-from mindface_eri.runner.context import Context
 from mindface_eri.runner.run_folder import RunFolder, note_of
 from mindface_eri.runner.tasks import Task
 

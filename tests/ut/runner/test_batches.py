@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Batches of records and of cached features: which clips, in which order, for which process, filled up how."""
 
 import dataclasses
@@ -21,6 +8,7 @@ import pytest
 
 from mindface_eri.config import Config, DataConfig, TrainConfig
 from mindface_eri.datasets.pipeline import epoch_order
+from mindface_eri.device.context import Context
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.runner import batches as module
 from mindface_eri.runner.batches import (
@@ -33,7 +21,6 @@ from mindface_eri.runner.batches import (
     plan_epoch,
     shard_order,
 )
-from mindface_eri.runner.context import Context
 
 ONE = Context("CPU", "graph")
 

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Branches over features of other programs: trained alone, and fused as a third branch."""
 
 import shutil
@@ -24,7 +11,7 @@ from mindface_eri.config import Config, from_dict
 from mindface_eri.datasets.feature_import import add_features
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import CheckpointError, ConfigError, DataError
-from mindface_eri.runner.evaluator import evaluate
+from mindface_eri.evaluation.evaluator import evaluate
 from mindface_eri.runner.features import extract_features
 from mindface_eri.runner.run_folder import load_trained
 from mindface_eri.runner.trainer import train

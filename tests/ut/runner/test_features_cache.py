@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Cached features of a branch: whose they are, of which clips, and when they are computed again."""
 
 import contextlib
@@ -26,10 +13,10 @@ from mindspore import Tensor
 
 from mindface_eri.datasets.feature_import import add_features
 from mindface_eri.datasets.records import open_records
+from mindface_eri.device.context import Context
 from mindface_eri.errors import CheckpointError, ConfigError, DataError
 from mindface_eri.files import folder_lock
 from mindface_eri.runner import features as module
-from mindface_eri.runner.context import Context
 from mindface_eri.runner.features import branch_features, extract_features, is_valid, open_features, records_hash
 from mindface_eri.runner.run_folder import load_trained
 

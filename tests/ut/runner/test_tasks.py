@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """What a recipe trains on what: the branches inside a fused network, its batches, its statistics, and its refusals."""
 
 import dataclasses
@@ -26,11 +13,11 @@ from mindspore import Tensor
 from mindface_eri.datasets.feature_import import add_features
 from mindface_eri.datasets.feature_sets import open_feature_set
 from mindface_eri.datasets.records import open_records
+from mindface_eri.device.context import Context
 from mindface_eri.errors import CheckpointError, ConfigError, DataError
 from mindface_eri.models.registry import build_network
 from mindface_eri.runner.batches import FeatureBatches, RecordBatches
 from mindface_eri.runner.checkpoint import read_checkpoint, save_checkpoint
-from mindface_eri.runner.context import Context
 from mindface_eri.runner.run_folder import load_trained
 from mindface_eri.runner.tasks import complete, frozen_names, prepare_task
 

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """`train`: what lies around its epochs - seeds, files, resuming, the lock, the messages, and the part of each rank."""
 
 import json
@@ -24,9 +11,9 @@ import pytest
 from mindspore import Tensor, nn, ops
 
 from mindface_eri.config import load_config, to_dict
+from mindface_eri.device.context import Context
 from mindface_eri.errors import BusyError, ConfigError
 from mindface_eri.runner import trainer
-from mindface_eri.runner.context import Context
 from mindface_eri.runner.run_folder import describe_environment, differences
 from mindface_eri.runner.trainer import train
 

@@ -1,17 +1,4 @@
-# Copyright 2026 The mindface_eri authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
-# ============================================================================
+# SPDX-License-Identifier: Apache-2.0
 """Whole trainings of the real networks, made tiny, on real records."""
 
 import functools
@@ -30,13 +17,13 @@ from mindspore.train import Model
 from mindface_eri.config import load_config, save_config
 from mindface_eri.datasets.pipeline import create_dataset
 from mindface_eri.errors import CheckpointError, ConfigError, DataError
+from mindface_eri.evaluation.evaluator import evaluate
+from mindface_eri.evaluation.runs import evaluate_run
 from mindface_eri.loss import create_loss
 from mindface_eri.metrics import PearsonMetric
 from mindface_eri.models.registry import create_model
-from mindface_eri.report.runs import evaluate_run
 from mindface_eri.runner import trainer
 from mindface_eri.runner.checkpoint import read_checkpoint
-from mindface_eri.runner.evaluator import evaluate
 from mindface_eri.runner.features import extract_features
 from mindface_eri.runner.optim import create_optimizer
 from mindface_eri.runner.profile import profile_line
@@ -206,7 +193,7 @@ def test_two_ranks_equal_one_process(tiny, tmp_path):
     script = tmp_path / "work.py"
     script.write_text("import sys\nfrom mindface_eri.cli import main\n"
                       "assert main(sys.argv[1:4] + [sys.argv[4], '--out', sys.argv[5]]) == 0\n"
-                      "from mindface_eri.runner.evaluator import evaluate\n"
+                      "from mindface_eri.evaluation.evaluator import evaluate\n"
                       "print('evaluated', repr(evaluate(sys.argv[5]).mean))\n")
     msrun = os.path.join(os.path.dirname(sys.executable), "msrun")
     port = str(20000 + os.getpid() % 20000)

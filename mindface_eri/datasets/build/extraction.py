@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One clip of a data set -> a file with what its record will hold, or the reason why there is none."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, Callable, Dict, Tuple
+
+import numpy as np
+
+from mindface_eri.config import PreprocessConfig
+from mindface_eri.constants import MODALITIES
+from mindface_eri.datasets.parts import save_clip
+from mindface_eri.errors import ConfigError, MediaError, MissingDependencyError
+
+# (state, stage, reason): "done", "failed" for a clip that cannot be used, "fatal" where no clip could.
+Reply = Tuple[str, str, str]
+
+
+def extract_to_file(extractor: Callable[..., Any], config: PreprocessConfig, task: Dict[str, Any]) -> Reply:
+    """Takes one clip apart and writes it; whatever goes wrong is told, not raised.
+
+    Args:
+        task: `video` and `audio` (path or None), `target` (file to write), `preview` (picture to draw, or None), `id`.
+    """
+    path = task["video"] or task["audio"]
+    try:
+        clip = extractor(path, config, audio_path=task["audio"] if task["video"] else None)
+        fault = _fault(clip, config)
+        if fault:
+            return "failed", "extract", fault
+        arrays = {"frames": _stored(clip.frames, config), "mfcc": clip.mfcc, "present": clip.present,
+                  "timestamps": clip.timestamps, "boxes": clip.boxes, "detected": clip.detected}
+    except MediaError as error:
+        return "failed", getattr(error, "stage", "media"), str(error)
+    except (MissingDependencyError, ConfigError) as error:
+        return "fatal", "dependency", str(error)
+    except Exception as error:  # one odd file must not stop the others
+        return "failed", "extract", f"{type(error).__name__}: {error}"
+    try:
+        save_clip(Path(task["target"]), arrays, _row(clip))
+    except OSError as error:
+        return "fatal", "storage", f"{task['target']}: cannot be written ({error.strerror})"
+    return "done", "", _preview(clip, task, config.audio.sample_rate)
+
+
+def _preview(clip: Any, task: Dict[str, Any], sample_rate: int) -> str:
+    if not task["preview"]:
+        return ""
+    try:
+        from mindface_eri.preprocess.preview import save_contact_sheet, sound_of
+
+        waveform, offset = sound_of(clip, task["video"], task["audio"], sample_rate)
+        save_contact_sheet(clip, task["preview"], task["id"], waveform, sample_rate=sample_rate, offset=offset)
+    except Exception as error:  # a picture for people; the clip itself is sound
+        return f"no contact sheet of {task['id']}: {type(error).__name__}: {error}"
+    return ""
+
+
+def _stored(frames: np.ndarray, config: PreprocessConfig) -> np.ndarray:
+    if config.storage == "raw":
+        return np.ascontiguousarray(frames).reshape(-1)
+    if not frames.any():
+        return _black(frames.shape, config.jpeg_quality)
+    from mindface_eri.preprocess.storage import encode_jpeg
+
+    return np.frombuffer(encode_jpeg(frames, config.jpeg_quality), np.uint8)
+
+
+@functools.lru_cache(maxsize=1)
+def _black(shape: Tuple[int, ...], quality: int) -> np.ndarray:
+    """The JPEG of a clip without a face; encoding it anew for each would double the time of a clip of sound alone."""
+    from mindface_eri.preprocess.storage import encode_jpeg
+
+    return np.frombuffer(encode_jpeg(np.zeros(shape, np.uint8), quality), np.uint8)
+
+
+def _fault(clip: Any, config: PreprocessConfig) -> str:
+    """Why an extracted clip cannot be stored; empty where it can."""
+    size = config.face.size
+    for name, shape in (("frames", (config.frames, size, size, 3)), ("mfcc", (config.frames, config.audio.features))):
+        if np.shape(getattr(clip, name)) != shape:
+            return f"{name} came out as {np.shape(getattr(clip, name))}, expected {shape}"
+    if not np.isfinite(clip.mfcc).all():
+        return "the MFCC hold values that are not finite"
+    if not np.any(clip.present):
+        return "neither a face nor sound was found"
+    return ""
+
+
+def _row(clip: Any) -> Dict[str, Any]:
+    """What clips.csv says of a clip."""
+    present = {f"present_{name}": int(value) for name, value in zip(MODALITIES, clip.present)}
+    return {**present, "detector": clip.detector, "found_share": round(float(clip.found_share), 4),
+            "others": int(clip.others), "duration": round(float(clip.duration), 4), "fps": round(float(clip.fps), 4),
+            "width": int(clip.width), "height": int(clip.height), "quality": clip.quality,
+            "content_hash": clip.content_hash()}

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Preprocessing of a whole data set: a MindData pipeline over the manifest, restartable, shared by many machines."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Tuple
+
+import numpy as np
+
+from mindface_eri.config import PreprocessConfig
+from mindface_eri.datasets.build.plan import Plan, make_plan, shard_lock
+from mindface_eri.datasets.build.summary import finish, reopen
+from mindface_eri.datasets.build.workers import DEFAULT_EXTRACTOR, WorkerPool
+from mindface_eri.datasets.labels import Manifest, load_manifest
+from mindface_eri.datasets.parts import Work, read_part, save_failure, write_part
+from mindface_eri.errors import DataError
+from mindface_eri.files import remove_leftovers
+from mindface_eri.preprocess.detectors import check_detector
+from mindface_eri.progress import progress_bar
+
+LOGGER = logging.getLogger(__name__)
+DONE, FAILED, FATAL = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run of `preprocess_dataset` did.
+
+    Attributes:
+        total: clips of this shard. done, failed: how many of them are in the records, and in failures.csv.
+        reused: of `done` and `failed`, those that an earlier run had dealt with.
+        complete: whether every shard is finished, so that the folder can be read.
+        hash: of the whole data set, when complete; the same for any number of workers, shards and restarts.
+    """
+
+    out: Path
+    total: int
+    done: int
+    failed: int
+    reused: int
+    seconds: float
+    complete: bool
+    hash: Optional[str]
+
+
+def preprocess_dataset(root: object, out: object, config: Optional[PreprocessConfig] = None, *, workers: int = 1,
+                       resume: bool = True, num_shards: int = 1, shard_index: int = 0, progress: bool = True,
+                       manifest: Optional[Manifest] = None, preview: int = 0, clip_limit: float = 3600.0,
+                       extractor: str = DEFAULT_EXTRACTOR) -> Summary:
+    """Takes all clips of a data set apart and writes the record folder (`open_records` describes it).
+
+    A clip that cannot be used goes to failures.csv and stops nothing. A run that was killed is taken up where it was:
+    clips in flight are repeated, nothing else; failures stay failures, so that a resumed run ends as an undisturbed one
+    (to try failed clips again after mending them, preprocess into a new folder).
+
+    Args:
+        root: label table, data set folder, or folder of unlabelled media (`load_manifest`); unused with `manifest`.
+        out: folder to write.
+        workers: processes that extract; at most the number of processor cores.
+        resume: go on in a folder that an earlier run began; without, such a folder is refused.
+        num_shards, shard_index: of how many runs that share the data set and `out` this is which one, from 0.
+        preview: contact sheets to draw, into `out`/preview, for the first clips of the manifest.
+        clip_limit: seconds after which a clip is given up.
+        extractor: `module:function` called as `extract_clip`.
+
+    Raises:
+        ConfigError: the detector is unknown.
+        DataError: the label table is broken; `out` holds other records; a disk is full; a package is missing.
+    """
+    began, out = time.monotonic(), Path(out)
+    config = config or PreprocessConfig()
+    check_detector(config.face.detector)
+    if not 0 <= shard_index < num_shards:
+        raise DataError(f"shard index {shard_index} is outside 0 to {num_shards - 1}")
+    manifest = manifest if manifest is not None else load_manifest(root)
+    plan = make_plan(out, manifest, config, resume=resume, num_shards=num_shards)
+    with shard_lock(out, shard_index, num_shards):
+        if num_shards == 1:  # else the others may be writing
+            remove_leftovers(out)
+            remove_leftovers(out / "records")
+        blocks = plan.shard(num_shards, shard_index)
+        states = {block: read_part(out, block) for block in blocks}
+        open_blocks = [block for block, part in states.items() if part is None]
+        if open_blocks:
+            reopen(plan)
+        total = sum(len(plan.positions(block)) for block in blocks)
+        pending = list(_pending(plan, open_blocks))
+        with progress_bar(total, "preprocess", initial=total - len(pending), show=progress) as bar:
+            pool = WorkerPool(workers, config, extractor, clip_limit)
+            _extract(plan, open_blocks, pending, pool, workers, preview, bar)
+        done, failed = _counts(plan, blocks)
+        digest = finish(plan)
+    return Summary(out, total, done, failed, total - len(pending), time.monotonic() - began, digest is not None, digest)
+
+
+def _pending(plan: Plan, blocks: List[int]) -> Iterator[Tuple[int, int]]:
+    """(block, position) of the clips that no earlier run dealt with."""
+    for block in blocks:
+        work = Work(plan.out, block)
+        work.folder.mkdir(parents=True, exist_ok=True)
+        for position in plan.positions(block):
+            if not work.has(position):
+                yield block, position
+
+
+class _Stage:
+    """The map function: a clip's position in, position and state out. It never raises, which would end the pipeline."""
+
+    def __init__(self, plan: Plan, pool: WorkerPool, preview: int) -> None:
+        self._plan, self._pool, self._preview = plan, pool, preview
+        self.trouble = ""
+
+    def __call__(self, position: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        try:
+            state = self._run(int(position))
+        except Exception as error:
+            self.trouble, state = f"{type(error).__name__}: {error}", FATAL
+        return np.int64(position), np.int32(state)
+
+    def _run(self, position: int) -> int:
+        clip = self._plan.manifest.clips[position]
+        work = Work(self._plan.out, self._plan.block_of(position))
+        if clip.video is None and clip.audio is None:
+            save_failure(work.failure(position), "missing", "no media file of this id was found below the label table")
+            return FAILED
+        sheet = self._plan.out / "preview" / f"{position:05d}_{clip.id}.png" if position < self._preview else None
+        paths = {"video": clip.video, "audio": clip.audio, "target": work.clip(position), "preview": sheet}
+        task = {name: None if path is None else str(path) for name, path in paths.items()}
+        state, stage, reason = self._pool({**task, "id": clip.id})
+        if state == "done":
+            if reason:
+                LOGGER.warning("%s", reason)
+            return DONE
+        if state == "failed":
+            save_failure(work.failure(position), stage, reason)
+            return FAILED
+        self.trouble = self.trouble or reason
+        return FATAL
+
+
+def _extract(plan: Plan, blocks: List[int], pending: List[Tuple[int, int]], pool: WorkerPool, workers: int,
+             preview: int, bar) -> None:
+    """Runs the pipeline; each block is packed as soon as its last clip is there."""
+    left: Dict[int, int] = dict.fromkeys(blocks, 0)
+    for block, _ in pending:
+        left[block] += 1
+    for block in [block for block, count in left.items() if count == 0]:
+        _pack(plan, block)
+    stage = _Stage(plan, pool, preview)
+    if preview:
+        (plan.out / "preview").mkdir(exist_ok=True)
+    failed = 0
+    try:
+        for position, state in _pipeline([position for _, position in pending], stage, workers):
+            if state == FATAL:
+                raise DataError(f"{plan.out}: preprocessing stopped: {stage.trouble}; after mending that, go on with "
+                                "--resume")
+            if state == FAILED:
+                failed += 1
+                bar.set_postfix_str(f"{failed} failed", refresh=False)
+            bar.update()
+            block = plan.block_of(position)
+            left[block] -= 1
+            if left[block] == 0:
+                _pack(plan, block)
+    finally:
+        pool.close()
+
+
+def _pipeline(positions: List[int], stage: _Stage, workers: int) -> Iterator[Tuple[int, int]]:
+    """(position, state) of each clip in order. MindData's map threads hand the work to the pool's processes."""
+    if not positions:
+        return
+    import multiprocessing
+
+    import mindspore.dataset as ds
+
+    threads = max(1, min(workers, multiprocessing.cpu_count()))  # MindData refuses more
+    source = ds.GeneratorDataset([np.int64(position) for position in positions], ["position"], shuffle=False,
+                                 num_parallel_workers=1, python_multiprocessing=False)
+    dataset = source.map(stage, ["position"], ["position", "state"], num_parallel_workers=threads,
+                         python_multiprocessing=False)
+    for position, state in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True):
+        yield int(position), int(state)
+
+
+def _pack(plan: Plan, block: int) -> None:
+    clips = [(position, clip.id, clip.split, clip.labels)
+             for position, clip in ((p, plan.manifest.clips[p]) for p in plan.positions(block))]
+    write_part(plan.out, block, clips)
+
+
+def _counts(plan: Plan, blocks: List[int]) -> Tuple[int, int]:
+    parts = [read_part(plan.out, block) for block in blocks]
+    return sum(len(part["rows"]) for part in parts), sum(len(part["failures"]) for part in parts)

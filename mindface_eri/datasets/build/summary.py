@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The last step of preprocessing: tables, statistics, and the data set's hash over all parts."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import shutil
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from mindface_eri import __version__
+from mindface_eri.config import to_dict
+from mindface_eri.constants import SPLITS
+from mindface_eri.datasets.build.plan import FORMAT, Plan
+from mindface_eri.datasets.parts import part_name, read_part, read_rows
+from mindface_eri.datasets.tables import write_table
+from mindface_eri.files import replacing, write_json
+
+COLUMNS = ("present_visual", "present_acoustic", "detector", "found_share", "others", "duration", "fps", "width",
+           "height", "quality", "content_hash")
+PACKAGES = ("mindspore", "numpy", "librosa", "av", "dlib-bin", "opencv-python-headless")
+
+
+def reopen(plan: Plan) -> None:
+    """Takes the mark of being whole away, before parts change."""
+    (plan.out / "dataset.json").unlink(missing_ok=True)
+
+
+def finish(plan: Plan) -> Optional[str]:
+    """Writes failures.csv and, when all parts are there, what joins them; dataset.json comes last and marks it whole.
+
+    Returns:
+        the data set's hash, over ids, splits, labels and contents, sorted, so that no order of work can show in it;
+        None while parts are missing.
+    """
+    parts = [read_part(plan.out, block) for block in range(plan.blocks)]
+    failures = [failure for part in parts if part for failure in part["failures"]]
+    write_table(plan.out / "failures.csv", ("id", "split", "stage", "reason"),
+                [[failure[name] for name in ("id", "split", "stage", "reason")] for failure in failures])
+    if not all(parts):
+        return None
+    if not (plan.out / "dataset.json").exists():
+        _join(plan, parts)
+    return json.loads((plan.out / "dataset.json").read_text(encoding="utf-8"))["hash"]
+
+
+def _join(plan: Plan, parts: List[dict]) -> None:
+    rows = [row for part in parts for row in part["rows"]]
+    entries = {clip.id: clip for clip in plan.manifest.clips}
+    labels = np.array([entries[row["id"]].labels for row in rows], np.float32).reshape(-1, len(plan.manifest.emotions))
+    kept = [name for name in plan.manifest.extra if name not in ("id", "split", *COLUMNS)]
+    write_table(plan.out / "clips.csv", ("id", "split", *kept, *COLUMNS),
+                [[row["id"], row["split"], *(entries[row["id"]].extra[name] for name in kept),
+                  *(row[name] for name in COLUMNS)] for row in rows])
+    files = [str(plan.out / "records" / part_name(block)) for block, part in enumerate(parts) if part["rows"]]
+    heard = [number for number, row in enumerate(rows) if row["split"] == "train" and row["present_acoustic"]]
+    mean, std = mfcc_statistics(files, heard, plan.config.audio.features)
+    with replacing(plan.out / "arrays.npz") as temporary:
+        np.savez(temporary, labels=labels, mfcc_mean=mean, mfcc_std=std)
+    head = {
+        "format": FORMAT, "emotions": list(plan.manifest.emotions),
+        "splits": {split: sum(row["split"] == split for row in rows) for split in SPLITS},
+        "failed": len(plan.manifest) - len(rows), "hash": dataset_hash(rows, labels),
+        "mfcc_statistics_clips": len(heard), "extra": kept,
+        "parts": [{"name": part_name(block), "rows": len(part["rows"]), "bytes": part["bytes"],
+                   "index_bytes": part["index_bytes"]} for block, part in enumerate(parts) if part["rows"]],
+        "preprocess": to_dict(plan.config), "versions": _versions(),
+    }
+    write_json(plan.out / "dataset.json", head)
+    shutil.rmtree(plan.out / "work", ignore_errors=True)
+
+
+def mfcc_statistics(files: Sequence[str], rows: Sequence[int], features: int) -> Tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each MFCC feature over all stacks of the given rows, both (M,) float32."""
+    return merged_statistics((record["mfcc"] for record in read_rows(files, ["mfcc"], rows)), features)
+
+
+def merged_statistics(clips: Iterable[np.ndarray], features: int) -> Tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each feature over all instants of clips (T, F), both (F,) float32.
+
+    Without clips they are 0 and 1; a feature that never changes has deviation 1. Clips are merged one by one in float64
+    (Chan's formula), in their order.
+    """
+    count, mean, squares = 0, np.zeros(features), np.zeros(features)
+    for clip in clips:
+        clip = clip.astype(np.float64)
+        ours, shift = len(clip), clip.mean(axis=0) - mean
+        squares += ((clip - clip.mean(axis=0)) ** 2).sum(axis=0) + shift ** 2 * count * ours / (count + ours)
+        mean += shift * ours / (count + ours)
+        count += ours
+    std = np.sqrt(squares / max(count, 1))
+    return mean.astype(np.float32), np.where(std < 1e-5, 1.0, std).astype(np.float32)
+
+
+def dataset_hash(rows: Sequence[dict], labels: np.ndarray) -> str:
+    """sha256 over `id`, `split`, labels (N, E) float32 and `content_hash` of all clips, whatever their order."""
+    lines = sorted(f"{row['id']}\t{row['split']}\t{label.tobytes().hex()}\t{row['content_hash']}"
+                   for row, label in zip(rows, labels))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _versions() -> Dict[str, str]:
+    found = {"mindface_eri": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

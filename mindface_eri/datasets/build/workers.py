@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Worker processes that take clips apart.
+
+MindData can run a map function in processes of its own, but when one of those dies - a decoder that crashes, the
+kernel that runs out of memory - MindData ends the main process with it, or waits for ever once its watchdog is off
+(measured on MindSpore 2.10). So the map function is a thread that speaks with a process of ours: one that dies costs
+its clip, is replaced, and everything else goes on. They are fresh interpreters, not forks: they never hold MindSpore.
+
+Run as `python -m mindface_eri.datasets.build.workers` this file is such a worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from typing import Any, BinaryIO, Dict, List, Optional
+
+from mindface_eri.config import PreprocessConfig
+from mindface_eri.datasets.build.extraction import Reply, extract_to_file
+from mindface_eri.threads import environment
+
+DEFAULT_EXTRACTOR = "mindface_eri.preprocess.clip:extract_clip"
+
+READY = "ready"
+STOPPED: Reply = ("fatal", "stopped", "the run was stopped")
+
+
+class Worker:
+    """A process that takes one clip at a time; started at its first clip, and again after a crash."""
+
+    def __init__(self, config: PreprocessConfig, extractor: str, limit: float) -> None:
+        self._hello = {"sys_path": sys.path, "extractor": extractor, "config": config}
+        self._limit = limit
+        self._process: Optional[subprocess.Popen] = None
+        self._chatter: Optional[BinaryIO] = None
+        self._closed = False
+        self._starting = False
+
+    def __call__(self, task: Dict[str, Any]) -> Reply:
+        """Extracts a clip; a clip that kills the process is tried a second time."""
+        reply = self._attempt(task)
+        if reply[1] != "crash":
+            return reply
+        state, stage, reason = self._attempt(task)
+        return state, stage, f"{reason} (at both attempts)" if stage == "crash" else reason
+
+    def close(self) -> None:
+        """Ends the process, also in the middle of a clip."""
+        self._closed = True
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _attempt(self, task: Dict[str, Any]) -> Reply:
+        if self._closed:
+            return STOPPED
+        if self._process is None:
+            self._start()
+        process, late = self._process, threading.Event()
+        timer = threading.Timer(self._limit, lambda: (late.set(), process.kill()))
+        timer.daemon = True
+        try:
+            if self._starting:
+                _send(process.stdin, self._hello)
+                self._starting = pickle.load(process.stdout) != READY
+            timer.start()  # only now a clip's time begins to run
+            _send(process.stdin, task)
+            return pickle.load(process.stdout)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            reason = self._bury()
+            if self._closed:
+                return STOPPED
+            if self._starting:
+                return "fatal", "start", reason
+            return ("failed", "timeout", f"was not done after {self._limit:g} s; --clip-limit gives more") \
+                if late.is_set() else ("failed", "crash", reason)
+        finally:
+            timer.cancel()
+
+    def _start(self) -> None:
+        """One thread a library: results must not depend on how sums are split, and N workers fill N cores."""
+        self._chatter = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        paths = os.pathsep.join(path for path in sys.path if path)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mindface_eri.datasets.build.workers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=self._chatter, env={**os.environ, **environment(1), "PYTHONPATH": paths})
+        self._starting = True  # until it says that it is ready
+
+    def _bury(self) -> str:
+        """Clears a dead process away; how it died and the last thing it said."""
+        process, self._process = self._process, None
+        try:
+            code = process.wait(5)
+        except subprocess.TimeoutExpired:  # it closed its pipes and lives on
+            process.kill()
+            code = process.wait()
+        self._chatter.seek(0)
+        lines = self._chatter.read()[-2000:].decode("utf-8", "replace").strip().splitlines()
+        for stream in (process.stdin, process.stdout, self._chatter):
+            with contextlib.suppress(OSError):  # what was not sent to it is lost with it
+                stream.close()
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        hint = " (out of memory?)" if code == -9 else ""
+        return f"the extracting process {how}{hint}" + (f": {lines[-1].strip()}" if lines else "")
+
+
+class WorkerPool:
+    """Workers lent to MindData's map threads."""
+
+    def __init__(self, workers: int, config: PreprocessConfig, extractor: str = DEFAULT_EXTRACTOR,
+                 limit: float = 3600.0) -> None:
+        self._all: List[Worker] = [Worker(config, extractor, limit) for _ in range(workers)]
+        self._free: queue.Queue[Worker] = queue.Queue()
+        for worker in self._all:
+            self._free.put(worker)
+
+    def __call__(self, task: Dict[str, Any]) -> Reply:
+        worker = self._free.get()
+        try:
+            return worker(task)
+        finally:
+            self._free.put(worker)
+
+    def close(self) -> None:
+        """Ends all processes."""
+        for worker in self._all:
+            worker.close()
+
+
+def _send(stream: BinaryIO, value: Any) -> None:
+    pickle.dump(value, stream)
+    stream.flush()
+
+
+def main() -> None:
+    """The worker: reads tasks from standard input until it ends, answers on what was standard output."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends its workers
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not mix with the answers
+    hello = pickle.load(sys.stdin.buffer)
+    sys.path[:] = hello["sys_path"]
+    module, _, name = hello["extractor"].partition(":")
+    extractor, missing = None, ""
+    try:
+        extractor = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        missing = f"{hello['extractor']} cannot be imported: {error}; `mindface-eri doctor` says what is missing"
+    _send(answers, READY)
+    while True:
+        try:
+            task = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        reply = ("fatal", "dependency", missing) if missing else extract_to_file(extractor, hello["config"], task)
+        _send(answers, reply)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Device, mode, seed, rank and threads: the only place that asks for them or sets them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Tuple
+
+from mindface_eri.config import RuntimeConfig
+from mindface_eri.device import ascend, gpu
+from mindface_eri.device.hardware import Piece, obstacle
+from mindface_eri.errors import ConfigError
+
+_DEVICES = ("Ascend", "GPU", "CPU")  # in the order in which `device: auto` prefers them
+_device: Optional[str] = None  # what this process computes on, once that is settled
+_joined = False  # whether this process has joined the others already
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where and how this process computes; made by `setup`."""
+
+    device: str  # Ascend, GPU or CPU
+    mode: str  # graph or pynative
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and prints: rank 0."""
+        return self.rank == 0
+
+
+def prepare_environment(verbose: bool = False) -> None:
+    """Quietens MindSpore and picks its fast CPU convolutions; call it before MindSpore is imported where possible.
+
+    Values that the user has set stand. The CPU wheel's oneDNN falls back to a reference kernel on AVX-512 processors,
+    two orders of magnitude slower; held to AVX2 it takes the fast one. It reads the variable at the first primitive.
+    """
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+    if not verbose:
+        os.environ.setdefault("GLOG_v", "3")  # errors only
+        warnings.filterwarnings("ignore", module=r"mindspore(\..*)?$")
+        if os.environ["GLOG_v"] == "3":  # noqa: SIM112 - MindSpore may be imported already
+            logging.getLogger(f"ME.mindspore.log.{os.getpid()}").setLevel(logging.ERROR)
+
+
+def prepare_device(device: str = "auto") -> None:
+    """Makes ready what MindSpore looks for while it is imported; call it before `import mindspore`.
+
+    Only a GPU needs it, so that with CPU or Ascend, or without an NVIDIA driver, nothing more than
+    `prepare_environment` is done. Commands and the names of `mindface_eri` call it themselves.
+    """
+    prepare_environment()
+    if device in ("auto", "GPU"):
+        gpu.prepare()
+
+
+def device_pieces(device: str) -> List[Piece]:
+    """What `device` needs, piece by piece, as far as it is found here; empty for CPU."""
+    return {"GPU": gpu, "Ascend": ascend}[device].pieces() if device != "CPU" else []
+
+
+def available_devices() -> Dict[str, bool]:
+    """Which kinds of device this MindSpore can use here, most preferred first."""
+    prepare_device()
+    import mindspore.device_context as devices
+
+    found = {}
+    for name in _DEVICES:
+        try:
+            found[name] = bool(getattr(devices, name.lower()).is_available())
+        except (AttributeError, RuntimeError):
+            found[name] = name == "CPU"
+    # MindSpore calls a GPU available once its plugin has loaded, before it has asked the driver for a card.
+    found["GPU"] = found["GPU"] and obstacle(gpu.pieces()) is None
+    return found
+
+
+def setup(runtime: RuntimeConfig, verbose: bool = False) -> Context:
+    """Applies `runtime` to this process and joins the other ranks where a launcher (`msrun`) started several.
+
+    Raises:
+        ConfigError: the device asked for is not available here.
+    """
+    prepare_environment(verbose)
+    prepare_device(runtime.device)
+    if runtime.threads:
+        os.environ.setdefault("OMP_NUM_THREADS", str(runtime.threads))
+    import mindspore as ms
+
+    device = _pick_device(runtime.device)
+    if runtime.device == "auto" and device == "CPU":
+        _warn_of_an_idle_card()
+    _set_device(device)
+    ms.set_context(mode=ms.GRAPH_MODE if runtime.mode == "graph" else ms.PYNATIVE_MODE)
+    rank, world_size = _join() if _launched_ranks() > 1 else (0, 1)
+    seed_everything(runtime.seed + rank)
+    return Context(device=device, mode=runtime.mode, rank=rank, world_size=world_size)
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds NumPy, Python, MindSpore's initialisers and MindData."""
+    import random
+
+    import mindspore as ms
+    import numpy as np
+
+    seed %= 2**32  # NumPy takes no more, and MindSpore seeds NumPy too
+    random.seed(seed)
+    np.random.seed(seed)
+    ms.set_seed(seed)
+
+
+def _pick_device(wanted: str) -> str:
+    if wanted == "CPU":
+        return wanted
+    available = available_devices()
+    if wanted == "auto":
+        return next(name for name in _DEVICES if available[name])
+    if not available[wanted]:
+        usable = ", ".join(name for name in _DEVICES if available[name])
+        missing = obstacle(device_pieces(wanted))
+        reason = f"{missing.name}: {missing.detail}; {missing.cure}" if missing else "MindSpore does not say why"
+        raise ConfigError(f"runtime.device is {wanted}, which cannot be used here ({reason}); usable: {usable}. "
+                          f"`mindface-eri doctor --device {wanted}` says more")
+    return wanted
+
+
+def _warn_of_an_idle_card() -> None:
+    missing = obstacle(gpu.pieces()) if gpu.has_driver() else None
+    if missing:
+        logging.getLogger("mindface_eri").warning(
+            "computing on CPU although an NVIDIA driver is here: %s: %s; %s (or say --device CPU)",
+            missing.name, missing.detail, missing.cure)
+
+
+def _set_device(device: str) -> None:
+    import mindspore as ms
+
+    global _device
+    if _device is None:
+        try:
+            ms.set_device(device)
+        except RuntimeError:  # MindSpore has computed in this process already
+            _device = ms.get_context("device_target")
+        else:
+            _device = device
+    if device != _device:  # MindSpore cannot change it any more
+        raise ConfigError(f"runtime.device is {device}, but this process computes on {_device} already; use a new "
+                          "process for another device")
+
+
+def _launched_ranks() -> int:
+    """How many processes the launcher's environment names; 1 without a launcher."""
+    for name in ("MS_WORKER_NUM", "RANK_SIZE"):
+        value = os.environ.get(name, "")
+        if value.isdigit():
+            return int(value)
+    return 1
+
+
+def _join() -> Tuple[int, int]:
+    import mindspore as ms
+    from mindspore import communication
+
+    global _joined
+    if not _joined:  # asking MindSpore whether it has joined ends the process where it has not
+        communication.init()
+        ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
+        _joined = True
+    return communication.get_rank(), communication.get_group_size()

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands between MindSpore and a kind of device, piece by piece; `gpu` and `ascend` look at the pieces."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One thing that a device needs. Without a cure it is there; with one it is missing or does not fit."""
+
+    name: str
+    detail: str
+    cure: str = ""
+
+
+def obstacle(pieces: List[Piece]) -> Optional[Piece]:
+    """The first piece that is missing; those after it can be missing because of it."""
+    return next((piece for piece in pieces if piece.cure), None)
+
+
+def plugin_folder() -> Optional[Path]:
+    """Where MindSpore keeps its device plugins, found without importing it; None where it is not installed."""
+    spec = importlib.util.find_spec("mindspore")
+    return Path(spec.origin).parent / "lib" / "plugin" if spec and spec.origin else None
+
+
+def load_error(library: str) -> str:
+    """Why MindSpore could not load a plugin, such as "libmindspore_gpu"; empty where nothing failed.
+
+    MindSpore loads its plugins while it is imported; before that there is nothing to say.
+    """
+    if "mindspore" not in sys.modules:
+        return ""
+    from mindspore._c_expression import MSContext
+
+    lines = MSContext.get_instance().load_plugin_error().splitlines()
+    return next((line.strip() for line in lines if library in line), "")

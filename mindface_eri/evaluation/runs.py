@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Predictions beside their labels, from tables or a run, and a run's learning curve. Reading needs no network."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from mindface_eri.config import load_config
+from mindface_eri.datasets.folds import fold_splits
+from mindface_eri.datasets.predictions import read_predictions
+from mindface_eri.datasets.records import Records, open_records
+from mindface_eri.datasets.tables import read_table
+from mindface_eri.errors import DataError
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Predictions of N clips and their labels."""
+
+    name: str
+    ids: Tuple[str, ...]
+    emotions: Tuple[str, ...]
+    predictions: np.ndarray  # (N, E)
+    labels: np.ndarray  # (N, E), NaN where unknown
+    columns: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)  # what else the label table says of each clip
+    notes: Tuple[str, ...] = ()  # what was left out, as sentences
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """(N,) which clips have a label."""
+        return ~np.isnan(self.labels).all(1)
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """A table of labels."""
+
+    source: str
+    ids: Sequence[str]
+    labels: np.ndarray  # (N, E)
+    columns: Mapping[str, Sequence[str]]  # further columns, N cells each
+
+    def match(self, name: str, ids: Sequence[str], emotions: Tuple[str, ...], predictions: np.ndarray) -> Scored:
+        """Predictions with the labels of their clips; clips without a prediction are left out and counted."""
+        row_of = {clip: row for row, clip in enumerate(self.ids)}
+        unknown = [clip for clip in ids if clip not in row_of]
+        if unknown:
+            raise DataError(f"{name}: clip {unknown[0]} has no labels in {self.source} ({len(unknown)} such clips)")
+        answered = ~np.isnan(predictions).all(1)
+        if not answered.any():
+            raise DataError(f"{name}: not one clip has a prediction; the cells are blank or nan (has training "
+                            "diverged?)")
+        ids = tuple(clip for clip, good in zip(ids, answered) if good)
+        rows = [row_of[clip] for clip in ids]
+        columns = {key: tuple(cells[row] for row in rows) for key, cells in self.columns.items()}
+        labels = self.labels[rows]
+        return Scored(name, ids, emotions, predictions[answered], labels, columns, self._notes(rows, labels))
+
+    def _notes(self, rows: Sequence[int], labels: np.ndarray) -> Tuple[str, ...]:
+        splits = next((cells for key, cells in self.columns.items() if key.lower() == "split"), [""] * len(self.ids))
+        here, predicted = {splits[row] for row in rows}, set(rows)
+        labelled = ~np.isnan(self.labels).all(1)
+        lost = sum(labelled[row] and splits[row] in here and row not in predicted for row in range(len(self.ids)))
+        blank = int(np.isnan(labels).all(1).sum())
+        notes = ((lost, "have a label and no prediction"), (blank, "have no label"))
+        return tuple(f"{count} of the clips {what}: left out" for count, what in notes if count)
+
+
+def read_scored(path: os.PathLike, split: str = "val", labels: Optional[os.PathLike] = None) -> Scored:
+    """Predictions and labels of a run folder, or of a table of predictions.
+
+    Args:
+        path: run folder (its predictions_<split>.csv is read), or a CSV of predictions.
+        labels: CSV of labels, or the data set's folder; without it, those of the records that the run was trained on.
+
+    Raises:
+        DataError: something is missing, or a clip has no row of labels.
+    """
+    path = Path(path)
+    table_path = path / f"predictions_{split}.csv" if path.is_dir() else path
+    if path.is_dir() and not table_path.is_file():
+        raise DataError(f"{path}: has no predictions_{split}.csv; write it with `mindface-eri evaluate {path} "
+                        f"--split {split}`")
+    table = read_predictions(table_path)
+    truth = _truth_of_table(labels, table.emotions) if labels is not None else _truth_of_run(path, table.emotions)
+    return truth.match(path.name if path.is_dir() else path.stem, table.ids, table.emotions, table.values)
+
+
+def evaluate_run(run: os.PathLike, records: Optional[os.PathLike] = None, split: str = "val", *,
+                 labels: Optional[os.PathLike] = None, device: Optional[str] = None) -> Scored:
+    """Lets a run predict a split, writes predictions_<split>.csv, and puts the labels beside it.
+
+    Args:
+        run: run folder or `.ckpt` file.
+        records: folder of records; without it, those the run was trained on. Its splits are cut anew where the run's
+            were (`data.folds`).
+        labels: CSV of labels that takes the place of the records' own.
+    """
+    from mindface_eri.evaluation.evaluator import evaluate  # brings MindSpore with it
+
+    result = evaluate(run, records, split, device=device)
+    truth = _truth_of_table(labels, result.emotions) if labels is not None else \
+        _truth_of_records(result.records, result.ids, [split] * len(result.ids))
+    return truth.match(str(result.path or run), result.ids, result.emotions, np.asarray(result.predictions, np.float64))
+
+
+def _truth_of_table(path: os.PathLike, emotions: Tuple[str, ...]) -> _Truth:
+    path = Path(path)
+    if path.is_dir():  # the data set's folder
+        path = next((path / name for name in ("data_info.csv", "labels.csv") if (path / name).is_file()), path)
+    values = read_predictions(path, emotions)
+    table = read_table(path)
+    return _Truth(str(path), values.ids, values.values,
+                  {name: [row[i] for _, row in table.rows] for i, name in enumerate(table.header)
+                   if name not in ("File_ID", *emotions)})
+
+
+def _truth_of_records(records: Records, ids: Sequence[str], splits: Sequence[str]) -> _Truth:
+    columns = {name: records.column(name, ids=ids) for name in records.extra}
+    return _Truth(str(records.path), ids, np.asarray(records.labels(ids=ids), np.float64), {"split": splits, **columns})
+
+
+def _truth_of_run(path: Path, emotions: Tuple[str, ...]) -> _Truth:
+    if not path.is_dir():
+        raise DataError(f"{path}: is a table of predictions, not a run folder; name its labels with --labels")
+    if not (path / "config.yaml").is_file():
+        raise DataError(f"{path}: has no config.yaml to find its records by; name the labels with --labels")
+    data = load_config(path / "config.yaml").data
+    folder = data.records
+    if folder is None or not Path(folder).is_dir():
+        raise DataError(f"{path}: its records ({folder}) are not there; name the labels with --labels")
+    records = open_records(folder)
+    if tuple(records.emotions) != tuple(emotions):
+        raise DataError(f"{path}: predicts {', '.join(emotions)} but its records have {', '.join(records.emotions)}; "
+                        "name the labels with --labels")
+    return _truth_of_records(records, records.ids(), fold_splits(records, data))
+
+
+def read_history(run: os.PathLike) -> List[dict]:
+    """The lines of a run's metrics.jsonl; a last line that a kill cut short is left out.
+
+    Raises:
+        DataError: there is no such file, or another line is not JSON.
+    """
+    path = Path(run) / "metrics.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); is {run} a run folder?") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: is not UTF-8 text; train again, or copy the run again") from None
+    history = []
+    for number, line in enumerate(lines, 1):
+        try:
+            history.append(json.loads(line))
+        except (ValueError, RecursionError):
+            if number < len(lines):
+                raise DataError(f"{path}: line {number} is not JSON") from None
+    return history

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a network costs, part by part: parameters, multiply-adds and activation memory.
+
+Counted from the sizes in the configuration, one rule a layer; biases, normalisations and activation functions are
+left out of the multiply-adds, as is usual. Memory counts the float32 outputs that training keeps for the backward
+pass; inference needs a fraction of it.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Sequence, Tuple
+
+from mindface_eri.config import ModelConfig
+from mindface_eri.models.resnet import grid_size
+
+_BYTES = 4  # of a float32
+Cost = Tuple[int, int]  # multiply-adds and kept values, for one clip
+
+
+def summarize(config: ModelConfig, batch_sizes: Sequence[int] = (1, 64)) -> Tuple[List[str], List[list]]:
+    """The table of a network's parts.
+
+    Args:
+        batch_sizes: a column of activation memory for each.
+
+    Returns:
+        Headers and rows: part, parameters, million multiply-adds a clip, MiB of activations at each batch size. The
+        last row is the sum.
+    """
+    parameters = count_parameters(config)
+    costs = part_costs(config)
+    rows = [[part, parameters[part], products / 1e6, *(values * _BYTES * size / 2**20 for size in batch_sizes)]
+            for part, (products, values) in costs.items()]
+    rows.append(["total", *(sum(row[i] for row in rows) for i in range(1, len(rows[0])))])
+    return ["part", "parameters", "M mult-adds a clip", *(f"MiB at batch {size}" for size in batch_sizes)], rows
+
+
+def count_parameters(config: ModelConfig) -> Dict[str, int]:
+    """Trainable parameters of each part, counted on the network itself."""
+    from mindface_eri.models import build_network
+
+    network = build_network(config, read_stem=False)
+    counted = dict.fromkeys(part_costs(config), 0)
+    for name, parameter in network.parameters_and_names():
+        if name.endswith(("moving_mean", "moving_variance", "mfcc_mean", "mfcc_std", "feature_mean", "feature_std")):
+            continue
+        part = next(part for part in counted if name.startswith(f"{part}."))
+        counted[part] += parameter.size
+    return counted
+
+
+def part_costs(config: ModelConfig) -> Dict[str, Cost]:
+    """Multiply-adds and kept values of each part, for one clip, in the order of the data's way."""
+    times, width, emotions = config.frames, config.width, len(config.emotions)
+    head = _sum(_linear(times, width, 1), (times * width, width), _linear(1, width, emotions))
+    joined, inputs = "present" in config.inputs, config.inputs
+    prefix = "{}." if joined else ""
+    costs: Dict[str, Cost] = {}
+    if "frames" in inputs:
+        visual = prefix.format("visual")
+        costs[visual + "stem"] = _scaled(times, _stem(config))
+        costs[visual + "spatial"] = _scaled(times, _spatial(config))
+        costs[visual + "temporal"] = _temporal(4 * config.stem_width, config)
+    if "mfcc" in inputs:
+        costs[prefix.format("acoustic") + "temporal"] = _temporal(config.mfcc_features, config)
+    for i, features in enumerate(config.feature_widths):
+        costs[prefix.format(f"feature_branches.{i}") + "temporal"] = _temporal(features, config)
+    if joined:
+        values = len(config.modalities) * width  # of one instant, side by side: once hidden, once normalised
+        costs["fusion"] = _sum((0, 2 * times * values), _linear(times, values, width), head)
+    else:
+        costs["head"] = head
+    return costs
+
+
+def _sum(*costs: Cost) -> Cost:
+    return sum(cost[0] for cost in costs), sum(cost[1] for cost in costs)
+
+
+def _scaled(factor: int, cost: Cost) -> Cost:
+    return factor * cost[0], factor * cost[1]
+
+
+def _linear(rows: int, inputs: int, outputs: int) -> Cost:
+    return rows * inputs * outputs, rows * outputs
+
+
+def _conv(side: int, inputs: int, outputs: int, kernel: int) -> Cost:
+    """A convolution with `side` x `side` outputs, its normalisation and its activation."""
+    values = side * side * outputs
+    return values * inputs * kernel * kernel, 3 * values
+
+
+def _stem(config: ModelConfig) -> Cost:
+    """One frame through ResNet-18's first three stages."""
+    width = config.stem_width
+    side = -(-config.crop_size // 2)
+    total = _conv(side, 3, width, 7)
+    side = -(-side // 2)
+    total = _sum(total, (0, side * side * width))  # pooling
+    inputs = width
+    for stage, outputs in enumerate((width, 2 * width, 4 * width)):
+        if stage:
+            side = -(-side // 2)
+            total = _sum(total, _conv(side, inputs, outputs, 1))  # the projected shortcut
+        total = _sum(total, _conv(side, inputs, outputs, 3), *[_conv(side, outputs, outputs, 3)] * 3)
+        inputs = outputs
+    return total
+
+
+def _encoder(tokens: int, width: int, depth: int, heads: int, ratio: float) -> Cost:
+    hidden = max(1, round(width * ratio))
+    scores = heads * tokens * tokens
+    attention = _sum(_linear(tokens, width, 3 * width), (scores * width // heads, 2 * scores),
+                     (scores * width // heads, tokens * width), _linear(tokens, width, width))
+    feed_forward = _sum(_linear(tokens, width, hidden), (0, tokens * hidden), _linear(tokens, hidden, width))
+    norms = (0, 4 * tokens * width)  # two residual sums and two normalisations
+    return _scaled(depth, _sum(attention, feed_forward, norms))
+
+
+def _spatial(config: ModelConfig) -> Cost:
+    """One frame's tokens through the spatial encoder and its pooling."""
+    tokens, channels = grid_size(config.crop_size) ** 2, 4 * config.stem_width
+    encoder = _encoder(tokens, channels, config.spatial_depth, config.spatial_heads, config.ffn_ratio)
+    return _sum((0, tokens * channels), encoder, _linear(tokens, channels, 1), (tokens * channels, channels))
+
+
+def _temporal(inputs: int, config: ModelConfig) -> Cost:
+    """One clip through the convolutions and the encoder over time."""
+    times, width = config.frames, config.width
+    total: Cost = (0, times * width)
+    for _ in config.tcn_dilations:
+        total = _sum(total, _linear(times, config.tcn_kernel * inputs, width), (0, times * width))
+        inputs = width
+    return _sum(total, _encoder(times, width, config.temporal_depth, config.temporal_heads, config.ffn_ratio))

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows as CSV, JSON or a table: what `predict` and `evaluate` give back. What failed is a row with its reason."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import List, Mapping, Sequence
+
+from mindface_eri.evaluation.tables import format_table
+
+FORMATS = ("table", "csv", "json")
+
+
+def format_answers(rows: Sequence[Mapping], emotions: Sequence[str], form: str) -> str:
+    """Rows of a predictor as text.
+
+    Args:
+        rows: mappings with File_ID and either a value for each emotion or `error`; those of a timeline also have
+            `start` and `end`, in seconds.
+        form: table, csv or json.
+    """
+    failed = any(row.get("error") for row in rows)
+    timed = [key for key in ("start", "end") if any(key in row for row in rows)]
+    return format_rows(rows, ["File_ID", *timed, *emotions, *(["error"] if failed else [])], form, digits=3)
+
+
+def format_rows(rows: Sequence[Mapping], headers: Sequence[str], form: str, *, digits: int = 4) -> str:
+    """Rows as text, the columns in the order of `headers`; what a row lacks is blank, or left out of JSON.
+
+    Args:
+        form: table, csv or json.
+        digits: decimals in a table; the other two keep six, or all.
+    """
+    if form == "json":
+        return json.dumps([{key: row[key] for key in headers if row.get(key) not in (None, "")} for row in rows],
+                          indent=2, ensure_ascii=False)
+    cells: List[list] = [[row.get(key) for key in headers] for row in rows]
+    if form == "table":
+        return format_table(headers, cells, digits=digits)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row in (headers, *cells):
+        writer.writerow([_guard(value) for value in row])
+    return text.getvalue().rstrip("\n")
+
+
+def form_of(path, chosen: str) -> str:
+    """The form that a file's ending asks for, else the chosen one."""
+    ending = path.suffix[1:].lower() if path is not None else ""
+    return ending if ending in FORMATS else chosen
+
+
+def _guard(value: object) -> object:
+    """A spreadsheet must not run the name of a file or an emotion as a formula."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return "'" + value if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

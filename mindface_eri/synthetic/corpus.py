@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generated corpus: drawn people with computed voices, in the layout of Hume-Reaction.
+
+It is a demonstration and a test instrument: the whole route can be tried with it, and its labels can be learned from
+what is drawn and heard. A model trained on it knows nothing about people.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Dict, Iterator, List, Sequence, Tuple
+
+import numpy as np
+
+from mindface_eri.constants import EMOTIONS
+from mindface_eri.datasets.tables import write_table
+from mindface_eri.errors import DataError, ERIError, MediaError
+from mindface_eri.files import folder_lock, replacing, write_json
+from mindface_eri.progress import progress_bar
+from mindface_eri.synthetic import performance
+from mindface_eri.synthetic.voice import SAMPLE_RATE
+
+NOTE = "People are drawn and voices computed: a model trained on this corpus knows nothing about people."
+SETTINGS_FILE = "corpus.json"
+VERSION = 2  # of what is drawn and spoken: raise it when the same seed no longer gives the same clips
+_SHARES = (("Train", 0.65), ("Val", 0.20), ("Test", 0.15))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides what the corpus holds."""
+
+    clips: int
+    seed: int
+    duration: Tuple[float, float]
+    fps: Tuple[int, int]
+    size: Tuple[int, int]
+    emotions: Tuple[str, ...]
+    version: int = VERSION
+
+
+def synthesize(out: os.PathLike, *, clips: int, seed: int = 0, duration: Tuple[float, float] = (2.0, 6.0),
+               fps: Tuple[int, int] = (15, 30), size: Tuple[int, int] = (320, 240),
+               emotions: Sequence[str] = EMOTIONS, workers: int = 1, progress: bool = True) -> Dict[str, object]:
+    """Writes a corpus of drawn, speaking people with known intensities.
+
+    A model trained on it knows nothing about people: it is for demonstrations and tests.
+    `out` receives `data_info.csv` (Test labels blank, as in Hume-Reaction), `test_labels.csv` (the Test rows with their
+    labels), `<split>/mp4/00000.mp4` with sound, `<split>/wav/00000.wav` and `corpus.json` (these arguments). The same
+    seed gives the same labels and pictures whatever the number of workers. An interrupted run is taken up again, a
+    finished one is reused. With several workers, a script must call this under `if __name__ == "__main__":`.
+
+    Args:
+        out: folder, new or left by a run with the same arguments.
+        clips: number of clips over the three splits, at least 3.
+        seed: 0 or more.
+        duration: shortest and longest clip, seconds.
+        fps: lowest and highest whole number of frames a second.
+        size: width and height of the pictures, pixels.
+        emotions: one to seven names of intensities.
+        workers: processes that draw.
+        progress: show a bar.
+
+    Returns:
+        `clips`, `written`, `reused`, `seconds` (of media), `splits` (clips of each), `note`.
+
+    Raises:
+        DataError: an argument is out of range, or `out` holds another corpus.
+        BusyError: another process draws into `out`.
+        MediaError: a clip cannot be written.
+    """
+    settings = Settings(int(clips), int(seed), tuple(map(float, duration)), tuple(map(int, fps)),
+                        tuple(map(int, size)), tuple(emotions))
+    _check(settings, workers)
+    root = Path(out)
+    with folder_lock(root / ".lock", "another synthesize"):
+        _claim(root, settings)
+        missing = [index for index in range(settings.clips) if not _finished(root, settings, index)]
+        _draw_all(root, settings, missing, workers, progress)
+        plans = [_plan(settings, index) for index in range(settings.clips)]
+        _write_tables(root, settings, plans)
+    names = [split_of(index, settings.clips) for index in range(settings.clips)]
+    return {"clips": settings.clips, "written": len(missing), "reused": settings.clips - len(missing),
+            "seconds": round(sum(plan.seconds for plan in plans), 1),
+            "splits": {name: names.count(name) for name, _ in _SHARES}, "note": NOTE}
+
+
+def split_of(index: int, clips: int) -> str:
+    """`Train`, `Val` or `Test`: consecutive blocks of 65, 20 and 15 percent, each of at least one clip."""
+    val = max(1, round(_SHARES[1][1] * clips))
+    test = max(1, round(_SHARES[2][1] * clips))
+    return "Train" if index < clips - val - test else "Val" if index < clips - test else "Test"
+
+
+def render_clip(settings: Settings, index: int) -> Tuple[Iterator[np.ndarray], np.ndarray, performance.Performance]:
+    """One clip of the corpus without any file.
+
+    Returns:
+        the frames, each (H, W, 3) uint8 RGB, drawn as they are asked for; the voice, (samples,) float32 at 16 kHz;
+        and what was performed.
+    """
+    plan = _plan(settings, index)
+    return performance.draw_frames(plan, settings.size), performance.make_waveform(plan), plan
+
+
+def _plan(settings: Settings, index: int) -> performance.Performance:
+    return performance.plan(settings.seed, index, len(settings.emotions), settings.duration, settings.fps)
+
+
+def _check(settings: Settings, workers: int) -> None:
+    low, high = settings.duration
+    slow, fast = settings.fps
+    count = len(settings.emotions)
+    problems = [
+        (settings.clips < 3, f"clips is {settings.clips}; the three splits need at least 3"),
+        (settings.seed < 0, f"seed is {settings.seed}; give 0 or more"),
+        (not 0.2 <= low <= high, f"duration is {low} to {high} s; give the shortest first, at least 0.2"),
+        (not 1 <= slow <= fast <= 120, f"fps is {slow} to {fast}; give the lowest first, within 1 to 120"),
+        (min(settings.size) < 64, f"size is {settings.size}; pictures need at least 64 x 64 pixels"),
+        (not 1 <= count <= performance.CHANNELS,
+         f"{count} emotions; the drawings have movements for 1 to {performance.CHANNELS}"),
+        (len(set(settings.emotions)) < count, f"emotions are named twice: {', '.join(settings.emotions)}"),
+        (workers < 1, f"workers is {workers}; give 1 or more"),
+    ]
+    for wrong, message in problems:
+        if wrong:
+            raise DataError(message)
+
+
+def _claim(root: Path, settings: Settings) -> None:
+    """Makes the folder this corpus's own, or refuses one that holds something else."""
+    record = root / SETTINGS_FILE
+    wanted = json.loads(json.dumps(asdict(settings)))
+    if record.exists():
+        try:
+            found = {k: v for k, v in json.loads(record.read_text(encoding="utf-8")).items() if k != "note"}
+        except (ValueError, AttributeError):
+            raise DataError(f"{record}: is not this corpus's settings; delete {root} to start anew") from None
+        differing = [k for k in wanted if found.get(k) != wanted[k]]
+        if differing:
+            was = ", ".join(f"{k} {found.get(k)} (now {wanted[k]})" for k in differing)
+            raise DataError(f"{root} holds a corpus made with other arguments: {was}; give the same ones, another "
+                            "folder, or delete this one")
+        return
+    taken = [name for name in ("data_info.csv", "train", "val", "test") if (root / name).exists()]
+    if taken:
+        raise DataError(f"{root} holds {', '.join(taken)} that this command did not write; give another folder")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        write_json(record, {**wanted, "note": NOTE})
+    except OSError as error:
+        raise DataError(f"{root}: cannot be written ({error.strerror})") from None
+
+
+def _paths(root: Path, settings: Settings, index: int) -> Tuple[Path, Path]:
+    folder = root / split_of(index, settings.clips).lower()
+    return folder / "mp4" / f"{index:05d}.mp4", folder / "wav" / f"{index:05d}.wav"
+
+
+def _finished(root: Path, settings: Settings, index: int) -> bool:
+    return all(path.is_file() for path in _paths(root, settings, index))
+
+
+def _draw_all(root: Path, settings: Settings, missing: List[int], workers: int, progress: bool) -> None:
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(progress_bar(len(missing), "drawing", show=progress and bool(missing)))
+        if min(workers, len(missing)) <= 1:
+            for index in missing:
+                _write_clip(root, settings, index)
+                bar.update()
+            return
+        # spawn: a fork would copy the threads' locks of whatever the caller has loaded
+        pool = ProcessPoolExecutor(min(workers, len(missing)), mp_context=multiprocessing.get_context("spawn"))
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        try:
+            for done in as_completed([pool.submit(_write_clip, root, settings, index) for index in missing]):
+                done.result()
+                bar.update()
+        except BrokenProcessPool:
+            raise ERIError("a drawing process ended early (out of memory, or a script that calls synthesize outside "
+                           "`if __name__ == \"__main__\":`); run again to go on, with fewer workers") from None
+
+
+def _write_clip(root: Path, settings: Settings, index: int) -> None:
+    """Draws one clip into its two files; each appears under its name only when it is complete."""
+    import soundfile
+
+    from mindface_eri.preprocess.video import write_video
+
+    mp4, wav = _paths(root, settings, index)
+    mp4.parent.mkdir(parents=True, exist_ok=True)
+    wav.parent.mkdir(parents=True, exist_ok=True)
+    for path in (mp4, wav):
+        for leftover in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):  # of a run that was killed at this clip
+            leftover.unlink()
+    frames, waveform, plan = render_clip(settings, index)
+    try:
+        with replacing(wav) as temporary:
+            soundfile.write(temporary, waveform, SAMPLE_RATE, subtype="PCM_16")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise MediaError(f"{wav}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
+    write_video(mp4, frames, plan.fps, waveform, SAMPLE_RATE)
+
+
+def _write_tables(root: Path, settings: Settings, plans: Sequence[performance.Performance]) -> None:
+    header = ["File_ID", "Split", *settings.emotions, "Age", "Country"]
+    rows, hidden = [], []
+    for index, plan in enumerate(plans):
+        split = split_of(index, settings.clips)
+        row = [f"[{index:05d}]", split, *(f"{v:.4f}" for v in plan.label), plan.person.age, plan.person.country]
+        if split == "Test":
+            hidden.append(row)
+            row = [*row[:2], *[""] * len(plan.label), *row[-2:]]
+        rows.append(row)
+    write_table(root / "test_labels.csv", header, hidden)
+    write_table(root / "data_info.csv", header, rows)

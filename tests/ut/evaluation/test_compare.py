@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The paired bootstrap, and reading runs back."""
+
+import json
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+
+from mindface_eri.cli import main
+from mindface_eri.datasets.predictions import write_predictions
+from mindface_eri.errors import DataError
+from mindface_eri.evaluation.compare import compare
+from mindface_eri.evaluation.runs import Scored, read_history, read_scored
+from mindface_eri.metrics import resample
+from mindface_eri.report.run_figures import write_run_figures
+
+IDS = tuple(f"c{i}" for i in range(80))
+
+
+def run(name, noise, *, seed=0, ids=IDS):
+    random = np.random.default_rng(seed)
+    labels = np.random.default_rng(9).uniform(size=(len(ids), 2))
+    values = labels + noise * random.normal(size=labels.shape)
+    return Scored(name, ids, ("Fear", "Joy"), values, labels)
+
+
+def test_a_clear_difference_is_significant_and_none_is_not():
+    result = compare([run("good", 0.1), run("bad", 2.0, seed=1), run("good", 0.1)], draws=300)
+    assert result.names == ("good (1)", "bad", "good (3)")
+    assert result.p_value[1, -1] == pytest.approx(2 / 301)
+    assert result.difference_high[1, -1] < 0
+    assert (result.p_value[2] == 1).all()
+    assert (result.difference_low[2] == 0).all()
+    np.testing.assert_allclose(result.values[:, -1], result.values[:, :-1].mean(1))
+
+
+def test_small_noise_is_found_by_pairing():
+    """Two runs that share their errors differ less than two independent ones, and pairing knows it."""
+    good = run("good", 0.5)
+    twin = Scored("twin", IDS, good.emotions, good.predictions + 0.02 * np.random.default_rng(5).normal(size=(80, 2)),
+                  good.labels)
+    other = run("other", 0.5, seed=6)
+    result = compare([good, twin, other], draws=300)
+    width = result.difference_high[:, -1] - result.difference_low[:, -1]
+    assert width[1] < 0.3 * width[2]
+
+
+def test_only_common_labelled_clips_count():
+    result = compare([run("a", 0.1, ids=IDS), Scored(*{**vars(run("b", 0.1)), "ids": ("x", *IDS[1:])}.values())],
+                     draws=10)
+    assert (result.clips, result.left_out) == (79, 2)
+
+
+def test_what_cannot_be_compared():
+    first = run("a", 0.1)
+    with pytest.raises(DataError, match="at least two"):
+        compare([first])
+    with pytest.raises(DataError, match="disagree on the labels"):
+        compare([first, Scored("b", IDS, first.emotions, first.predictions, first.labels[::-1])])
+    with pytest.raises(DataError, match="no labelled clip in common"):
+        compare([first, Scored("b", tuple(f"d{i}" for i in range(80)), first.emotions, first.predictions,
+                               first.labels)])
+    with pytest.raises(DataError, match="b predicts Joy"):
+        compare([first, Scored("b", IDS, ("Joy",), first.predictions[:, :1], first.labels[:, :1])])
+
+
+@pytest.fixture(scope="module")
+def three():
+    """Three runs on twelve clips, the second a little better than the first, and their draws worked out one by one."""
+    random = np.random.default_rng(20)
+    labels = random.uniform(size=(12, 2))
+    labels[4, 1] = np.nan
+    runs = [Scored(name, IDS[:12], ("Fear", "Joy"), np.nan_to_num(labels) + noise * random.normal(size=(12, 2)), labels)
+            for name, noise in (("base", 0.6), ("better", 0.45), ("worse", 0.9))]
+
+    def scores(rows):
+        table = []
+        for run in runs:
+            each = []
+            for e in range(2):
+                taken = [row for row in rows if not np.isnan(labels[row, e])]
+                each.append(np.corrcoef(run.predictions[taken, e], labels[taken, e])[0, 1])
+            table.append([*each, np.mean(each)])
+        return table
+
+    drawn = np.random.default_rng(3).integers(0, 12, (40, 12))  # the same clips for all runs
+    return runs, np.array(scores(range(12))), np.array([scores(rows) for rows in drawn])
+
+
+def test_limits_and_p_values_are_those_of_the_paired_draws(three):
+    runs, values, draws = three
+    found = compare(runs, draws=40, confidence=0.8, seed=3)
+    assert (found.clips, found.left_out, found.confidence, found.emotions) == (12, 0, 0.8, ("Fear", "Joy"))
+    np.testing.assert_allclose(found.values, values)
+    np.testing.assert_allclose([found.low, found.high], np.percentile(draws, [10, 90], axis=0))
+    gap = draws - draws[:, :1]
+    np.testing.assert_allclose([found.difference_low, found.difference_high], np.percentile(gap, [10, 90], axis=0),
+                               atol=1e-12)
+    smaller = np.minimum((gap < 1e-9).sum(0) + 1, (gap > -1e-9).sum(0) + 1)
+    np.testing.assert_allclose(found.p_value, np.minimum(2 * smaller / 41, 1))
+    assert len(np.unique(found.p_value)) > 3
+
+
+def test_the_rows_of_a_comparison(three):
+    found = compare(three[0], draws=40, seed=3)
+    values = found.values
+    assert found.confidence == 0.95
+    assert found.headers() == ["run", "mean Pearson", "low", "high", "minus base", "low", "high", "p"]
+    rows = found.rows()
+    assert rows[0] == ["base", values[0, 2], found.low[0, 2], found.high[0, 2], None, None, None, None]
+    assert rows[2] == ["worse", values[2, 2], found.low[2, 2], found.high[2, 2], values[2, 2] - values[0, 2],
+                       found.difference_low[2, 2], found.difference_high[2, 2], found.p_value[2, 2]]
+    assert found.emotion_headers() == ["emotion", "base", "better", "worse", "p of better", "p of worse"]
+    assert found.emotion_rows() == [[name, *values[:, e], *found.p_value[1:, e]]
+                                    for e, name in enumerate(("Fear", "Joy", "mean"))]
+
+
+def test_defaults_are_two_thousand_draws_of_seed_zero(three):
+    few = [Scored(run.name, run.ids, run.emotions, run.predictions, run.labels) for run in three[0][:2]]
+    found = compare(few)
+    drawn = [resample(run.predictions, run.labels, draws=2000, seed=0)[:, -1] for run in few]
+    assert (found.low[0, -1], found.high[0, -1]) == pytest.approx(tuple(np.percentile(drawn[0], [2.5, 97.5])))
+    above, below = sum(drawn[1] >= drawn[0]), sum(drawn[1] <= drawn[0])
+    assert found.p_value[1, -1] == pytest.approx(2 * (min(above, below) + 1) / 2001)
+
+
+def test_runs_that_list_their_clips_in_another_order_are_matched(three):
+    runs, values, _ = three
+    turned = Scored("turned", runs[1].ids[::-1], ("Fear", "Joy"), runs[1].predictions[::-1], runs[1].labels[::-1])
+    np.testing.assert_allclose(compare([runs[0], turned], draws=5).values, values[:2])
+    unlabelled = runs[0].labels.copy()
+    unlabelled[[0, 5]] = np.nan  # a clip is labelled where the first run says so, and left out only if not predicted
+    found = compare([Scored("a", *astuple(runs[0])[1:4], unlabelled), Scored("b", *astuple(runs[1])[1:4], unlabelled)],
+                    draws=5)
+    assert (found.clips, found.left_out) == (10, 0)
+
+
+def test_labels_may_differ_by_their_rounding_only(three):
+    first, second = three[0][:2]
+    for change, refused in ((5e-7, False), (2e-5, True)):
+        other = Scored("b", second.ids, second.emotions, second.predictions, second.labels + change)
+        if refused:
+            with pytest.raises(DataError, match="b and base disagree on the labels of the same clips; give both the "
+                                                "same --labels"):
+                compare([first, other], draws=5)
+        else:
+            assert compare([first, other], draws=5).clips == 12
+    with pytest.raises(DataError, match="2 runs and 0 draws; at least two runs and one draw are needed"):
+        compare([first, second], draws=0)
+
+
+@pytest.fixture()
+def folder(tmp_path):
+    """A run folder with predictions and metrics, and labels beside it."""
+    for name, noise in (("one", 0.1), ("two", 0.6)):
+        data = run(name, noise, seed=3)
+        (tmp_path / name).mkdir()
+        write_predictions(tmp_path / name / "predictions_val.csv", IDS, data.emotions, np.clip(data.predictions, 0, 1))
+        (tmp_path / name / "metrics.jsonl").write_text(
+            json.dumps({"epoch": 1, "loss": 0.1, "val_pearson": 0.2, "lr": 1e-4}) + "\n{\"epoch\": 2, \"lo")
+    write_predictions(tmp_path / "labels.csv", IDS, data.emotions, data.labels)
+    return tmp_path
+
+
+def test_the_commands(folder, capsys):
+    labels = ["--labels", str(folder / "labels.csv")]
+    assert main(["compare", str(folder / "one"), str(folder / "two"), *labels, "--draws", "50"]) == 0
+    shown = capsys.readouterr().out
+    assert "80 clips" in shown
+    assert "p of two" in shown
+    assert main(["compare", str(folder / "one"), *labels]) == 2
+    assert main(["figures", str(folder / "one"), *labels, "--format", "svg"]) == 0
+    assert sorted(p.name for p in (folder / "one" / "figures").iterdir()) == [
+        "confusion_val.svg", "counts_val.svg", "learning_curves.svg", "pearson_val.svg", "scatter_val.svg"]
+
+
+def test_figures_say_what_they_left_out(folder):
+    written, left_out = write_run_figures(folder / "one", folder / "out", formats=("svg",))
+    assert [p.name for p in written] == ["learning_curves.svg"]
+    assert "name the labels with --labels" in left_out[0]
+    assert "predictions_test.csv" in write_run_figures(folder / "one", folder / "out", split="test",
+                                                       formats=("svg",))[1][0]
+
+
+def test_reading_back(folder):
+    assert [row["epoch"] for row in read_history(folder / "one")] == [1]  # the second line was cut short by a kill
+    (folder / "one" / "metrics.jsonl").write_text("x\n{}\n")
+    with pytest.raises(DataError, match="line 1 is not JSON"):
+        read_history(folder / "one")
+    with pytest.raises(DataError, match="name its labels"):
+        read_scored(folder / "one" / "predictions_val.csv")
+    write_predictions(folder / "few.csv", IDS[1:], ("Fear", "Joy"), np.zeros((79, 2)))
+    with pytest.raises(DataError, match="clip c0 has no labels"):
+        read_scored(folder / "one", labels=folder / "few.csv")
