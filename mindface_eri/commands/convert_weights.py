@@ -9,7 +9,7 @@ from mindface_eri.commands.common import add_config, read_config
 def add_arguments(parser):
     """Adds this command's arguments."""
     parser.add_argument("source", type=Path, help=".pth or .safetensors: torchvision's or DAN's ResNet-18, or a whole "
-                                                  "network of deploy.torch_twin")
+                                                  "network of benchmark.torch_twin")
     parser.add_argument("target", type=Path, help=".ckpt to write")
     add_config(parser)  # the sizes of a whole network
 

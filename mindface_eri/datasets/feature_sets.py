@@ -18,8 +18,8 @@ from typing import Any, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from mindface_eri.datasets.build.summary import merged_statistics
 from mindface_eri.datasets.records import Records
+from mindface_eri.datasets.statistics import merged_statistics
 from mindface_eri.errors import DataError
 
 FORMAT = 1

@@ -17,8 +17,8 @@ from typing import Dict, List, Sequence
 import numpy as np
 
 from mindface_eri.config import DataConfig, to_dict
-from mindface_eri.datasets.build.summary import mfcc_statistics
 from mindface_eri.datasets.records import Records
+from mindface_eri.datasets.statistics import mfcc_statistics
 from mindface_eri.errors import DataError
 
 LEFT_OUT = ""  # the split of clips that stand in none

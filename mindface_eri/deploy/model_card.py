@@ -16,12 +16,12 @@ from typing import Dict, List, Optional, Tuple
 from mindface_eri.config import Config
 from mindface_eri.deploy.sidecar import sidecar_path
 from mindface_eri.errors import ERIError
-from mindface_eri.evaluation.evaluator import resolve_records
 from mindface_eri.evaluation.runs import read_scored
 from mindface_eri.evaluation.scores import HEADERS, score_rows
 from mindface_eri.evaluation.tables import format_table
 from mindface_eri.files import write_text
 from mindface_eri.runner.checkpoint import checkpoint_hash
+from mindface_eri.runner.inference import resolve_records
 from mindface_eri.runner.run_folder import TrainedModel, run_config
 
 NAME = "MODEL_CARD.md"

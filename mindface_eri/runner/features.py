@@ -24,11 +24,11 @@ from mindface_eri.datasets.records import Records
 from mindface_eri.device.context import Context, setup
 from mindface_eri.device.distribute import wait_for_all
 from mindface_eri.errors import CheckpointError, DataError
-from mindface_eri.evaluation.evaluator import RecordsLike, check_records, resolve_records
 from mindface_eri.files import folder_lock
 from mindface_eri.models.explain import FeatureExtractor
 from mindface_eri.runner.batches import RecordBatches
 from mindface_eri.runner.checkpoint import checkpoint_hash
+from mindface_eri.runner.inference import RecordsLike, check_records, resolve_records
 from mindface_eri.runner.run_folder import TrainedModel, load_trained, run_config
 
 

@@ -20,7 +20,6 @@ from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.device.context import Context, seed_everything, setup
 from mindface_eri.device.distribute import average_over_ranks, share_from_main, wait_for_all
 from mindface_eri.errors import CheckpointError, ConfigError, ERIError
-from mindface_eri.evaluation.evaluator import predict_split, resolve_records
 from mindface_eri.files import write_json
 from mindface_eri.metrics import pearson
 from mindface_eri.runner.callbacks import LossMeter, Progress, metrics_row, write_metrics
@@ -31,6 +30,7 @@ from mindface_eri.runner.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
+from mindface_eri.runner.inference import predict_split, resolve_records
 from mindface_eri.runner.optim import create_schedule, set_lr
 from mindface_eri.runner.profile import pipeline_rate
 from mindface_eri.runner.run_folder import RunFolder, describe_environment, differences, note_of

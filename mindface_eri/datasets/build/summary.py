@@ -8,7 +8,7 @@ import importlib.metadata
 import json
 import platform
 import shutil
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from mindface_eri import __version__
 from mindface_eri.config import to_dict
 from mindface_eri.constants import SPLITS
 from mindface_eri.datasets.build.plan import FORMAT, Plan
-from mindface_eri.datasets.parts import part_name, read_part, read_rows
+from mindface_eri.datasets.parts import part_name, read_part
+from mindface_eri.datasets.statistics import mfcc_statistics
 from mindface_eri.datasets.tables import write_table
 from mindface_eri.files import replacing, write_json
 
@@ -72,28 +73,6 @@ def _join(plan: Plan, parts: List[dict]) -> None:
     }
     write_json(plan.out / "dataset.json", head)
     shutil.rmtree(plan.out / "work", ignore_errors=True)
-
-
-def mfcc_statistics(files: Sequence[str], rows: Sequence[int], features: int) -> Tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each MFCC feature over all stacks of the given rows, both (M,) float32."""
-    return merged_statistics((record["mfcc"] for record in read_rows(files, ["mfcc"], rows)), features)
-
-
-def merged_statistics(clips: Iterable[np.ndarray], features: int) -> Tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each feature over all instants of clips (T, F), both (F,) float32.
-
-    Without clips they are 0 and 1; a feature that never changes has deviation 1. Clips are merged one by one in float64
-    (Chan's formula), in their order.
-    """
-    count, mean, squares = 0, np.zeros(features), np.zeros(features)
-    for clip in clips:
-        clip = clip.astype(np.float64)
-        ours, shift = len(clip), clip.mean(axis=0) - mean
-        squares += ((clip - clip.mean(axis=0)) ** 2).sum(axis=0) + shift ** 2 * count * ours / (count + ours)
-        mean += shift * ours / (count + ours)
-        count += ours
-    std = np.sqrt(squares / max(count, 1))
-    return mean.astype(np.float32), np.where(std < 1e-5, 1.0, std).astype(np.float32)
 
 
 def dataset_hash(rows: Sequence[dict], labels: np.ndarray) -> str:

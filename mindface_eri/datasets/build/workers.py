@@ -89,8 +89,9 @@ class Worker:
         self._chatter = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         paths = os.pathsep.join(path for path in sys.path if path)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mindface_eri.datasets.build.workers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self._chatter, env={**os.environ, **environment(1), "PYTHONPATH": paths})
+            [sys.executable, "-m", "mindface_eri.datasets.build.workers"], stderr=self._chatter,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, **environment(1), "PYTHONPATH": paths})
         self._starting = True  # until it says that it is ready
 
     def _bury(self) -> str:
