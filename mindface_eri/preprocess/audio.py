@@ -17,7 +17,7 @@ import numpy as np
 
 from mindface_eri.config import AudioConfig
 from mindface_eri.errors import MediaError, MissingDependencyError
-from mindface_eri.preprocess.video import decoded, open_media
+from mindface_eri.preprocess.video import decoded, open_media, sound_stream
 
 _CHUNK = 128  # MFCC frames computed at a time: what they need stays in the processor's cache
 _GAP = 0.1  # seconds; sound missing for longer inside the track is filled with silence
@@ -42,19 +42,16 @@ def load_audio(path: os.PathLike, sample_rate: int) -> Audio:
         MediaError: the file cannot be opened, has no sound track, or no sample of it can be decoded.
     """
     with open_media(path) as container:
-        stream = next((s for s in container.streams.audio if getattr(s.codec_context, "sample_rate", 0)), None)
+        stream = sound_stream(container)
         if stream is None:
             raise MediaError(f"{path}: there is no sound track")
-        track = _Track(sample_rate)
+        track = SoundTrack(sample_rate)
         for frame in decoded(container, stream):
             track.add(frame)
-        waveform = track.finish()
-    if not len(waveform):
-        raise MediaError(f"{path}: the sound track holds no sample that can be decoded")
-    return Audio(waveform, track.start or 0.0)
+    return track.audio(path)
 
 
-class _Track:
+class SoundTrack:
     """Collects decoded frames, resampled, averaged over channels, at the places their time stamps say."""
 
     def __init__(self, sample_rate: int) -> None:
@@ -66,6 +63,7 @@ class _Track:
         self.start: Optional[float] = None
 
     def add(self, frame) -> None:
+        """Takes the next decoded frame of the track."""
         import av
 
         seconds = float(frame.pts * frame.time_base) if frame.pts is not None and frame.time_base else None
@@ -84,9 +82,14 @@ class _Track:
         frame.pts = None
         self._keep(self._resampler.resample(frame))
 
-    def finish(self) -> np.ndarray:
+    def audio(self, path: os.PathLike) -> Audio:
+        """All of it; `path` is named where there is not one sample (a `MediaError`)."""
         self._drain()
-        return np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
+        waveform = np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
+        self._pieces = []
+        if not len(waveform):
+            raise MediaError(f"{path}: the sound track holds no sample that can be decoded")
+        return Audio(waveform, self.start or 0.0)
 
     def _drain(self) -> None:
         if self._resampler is not None:

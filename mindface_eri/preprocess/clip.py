@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
-from typing import Optional, Tuple, Union
+from dataclasses import dataclass, field, replace
+from typing import Callable, Optional, Tuple, Union
 
 import numpy as np
 
 from mindface_eri.config import Config, PreprocessConfig
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.errors import MediaError
-from mindface_eri.preprocess.audio import Audio, load_audio, mfcc_stacks
+from mindface_eri.preprocess.audio import Audio, SoundTrack, load_audio, mfcc_stacks
+from mindface_eri.preprocess.envelope import Envelope, envelope_of
+from mindface_eri.preprocess.track import Track
 from mindface_eri.preprocess.video import MediaInfo, scan
 from mindface_eri.preprocess.visual import Visual, extract_faces
 
@@ -37,6 +39,8 @@ class Clip:
     width: int
     height: int
     note: str = ""  # what went wrong with a modality that is absent
+    envelope: Envelope = field(default_factory=Envelope.silent)  # peaks of the sound over time; records leave it out
+    track: Track = field(default_factory=lambda: Track.empty(np.zeros(0)))  # the face in every frame; likewise
 
     @property
     def quality(self) -> str:
@@ -51,6 +55,13 @@ class Clip:
         sound = "sound" if self.present[1] else "no sound"
         return "; ".join(part for part in (face, sound, self.note) if part)
 
+    def every(self, step: int) -> Clip:
+        """The clip with every `step`-th of its instants, from the first."""
+        names = ("frames", "mfcc", "timestamps", "boxes", "landmarks", "detected")
+        thin = replace(self, **{name: getattr(self, name)[::step] for name in names})
+        shows = bool(self.present[0]) and bool(thin.detected.any())
+        return replace(thin, present=np.array([shows, self.present[1]], np.float32))
+
     def content_hash(self) -> str:
         """sha256, in hexadecimal, over the arrays' bytes, types and shapes."""
         digest = hashlib.sha256()
@@ -62,14 +73,15 @@ class Clip:
 
 
 def extract_clip(path: os.PathLike, config: Union[PreprocessConfig, Config, None] = None, *,
-                 audio_path: Optional[os.PathLike] = None) -> Clip:
-    """Takes a clip apart as in the paper's section 4.2.
+                 audio_path: Optional[os.PathLike] = None, instants: Optional[Callable[[float], int]] = None) -> Clip:
+    """Takes a clip apart as in the paper's section 3.1: a first pass reads time stamps and sound, a second the picture.
 
     Args:
         path: video with or without sound, or sound alone; whatever FFmpeg reads.
         config: defaults to the paper's.
         audio_path: a sound file that wins over the clip's own track; its first sample belongs to the first frame. If it
             cannot be read the sound is absent: the clip's own track does not silently take its place.
+        instants: how many instants to sample of a clip that is so many seconds long; by default `config.frames`.
 
     Returns:
         A `Clip`. A modality that cannot be had is zeros, `present` 0 and a word in `quality`.
@@ -79,37 +91,48 @@ def extract_clip(path: os.PathLike, config: Union[PreprocessConfig, Config, None
         MissingDependencyError: a package that is needed is not installed.
     """
     config = PreprocessConfig() if config is None else getattr(config, "preprocess", config)
+    own = SoundTrack(config.audio.sample_rate) if audio_path is None else None
     try:
-        (info, planned), trouble = scan(path), ""
+        (info, planned), trouble = scan(path, own and own.add), ""
     except MediaError as error:
         if audio_path is None:
             raise
         info, planned, trouble = MediaInfo(0.0, False, False), np.zeros(0), str(error)
-    visual, no_face = _visual(path, info, planned, config)
+    sound, silence = _sound(path, audio_path, info, own, config)
+    count = config.frames if instants is None else instants(_seconds(planned, sound, config))
+    visual, no_face = _visual(path, info, planned, config, count)
     no_face = trouble or no_face
-    sound, silence = _sound(audio_path if audio_path is not None else path, info.has_audio or audio_path is not None,
-                            config, separate=audio_path is not None)
     if (visual is None or not visual.present) and sound is None:
         raise MediaError(f"{path}: nothing to work on: picture: {no_face or visual.note}; sound: {silence}")
-    return _assemble(info, visual, sound, config, "; ".join(filter(None, (no_face, silence))))
+    return _assemble(info, visual, sound, config, count, "; ".join(filter(None, (no_face, silence))))
 
 
-def _visual(path: os.PathLike, info: MediaInfo, planned: np.ndarray,
-            config: PreprocessConfig) -> Tuple[Optional[Visual], str]:
+def _seconds(planned: np.ndarray, sound: Optional[Audio], config: PreprocessConfig) -> float:
+    """From the first to the last picture, or of sound where there is no picture."""
+    if len(planned) > 1:
+        return float(planned[-1] - planned[0])
+    return len(sound.waveform) / config.audio.sample_rate if sound is not None else 0.0
+
+
+def _visual(path: os.PathLike, info: MediaInfo, planned: np.ndarray, config: PreprocessConfig,
+            count: int) -> Tuple[Optional[Visual], str]:
     if not info.has_video:
         return None, "no video stream"
     try:
-        visual = extract_faces(path, info, planned, config)
+        visual = extract_faces(path, info, planned, config, count)
     except MediaError as error:
         return None, _reason(error, path)
     return visual, visual.note
 
 
-def _sound(path: os.PathLike, exists: bool, config: PreprocessConfig, separate: bool) -> Tuple[Optional[Audio], str]:
-    if not exists:
+def _sound(path: os.PathLike, audio_path: Optional[os.PathLike], info: MediaInfo, own: Optional[SoundTrack],
+           config: PreprocessConfig) -> Tuple[Optional[Audio], str]:
+    """The sound, and why there is none. A separate file's start is no place on the picture's clock: nan."""
+    separate = audio_path is not None
+    if not separate and not info.has_audio:
         return None, "no sound track"
     try:
-        audio = load_audio(path, config.audio.sample_rate)
+        audio = load_audio(audio_path, config.audio.sample_rate) if separate else own.audio(path)
     except MediaError as error:
         return None, str(error) if separate else _reason(error, path)
     peak = float(np.abs(audio.waveform).max())
@@ -122,22 +145,23 @@ def _reason(error: MediaError, path: os.PathLike) -> str:
     return str(error).replace(f"{path}: ", "", 1)
 
 
-def _assemble(info: MediaInfo, visual: Optional[Visual], sound: Optional[Audio], config: PreprocessConfig,
+def _assemble(info: MediaInfo, visual: Optional[Visual], sound: Optional[Audio], config: PreprocessConfig, count: int,
               note: str) -> Clip:
-    count, size = config.frames, config.face.size
-    length = len(sound.waveform) / config.audio.sample_rate if sound is not None else 0.0
+    rate, size = config.audio.sample_rate, config.face.size
+    length = len(sound.waveform) / rate if sound is not None else 0.0
     if visual is None:
         visual = Visual.empty(np.linspace(0.0, length, count), size)
         duration, begin = length, sound.start
     else:
         duration, begin = visual.duration, visual.start
-    mfcc = np.zeros((count, config.audio.features), np.float32)
+    mfcc, envelope = np.zeros((count, config.audio.features), np.float32), Envelope.silent()
     if sound is not None:
         offset = sound.start - begin if np.isfinite(sound.start) and np.isfinite(begin) else 0.0
         mfcc = mfcc_stacks(sound.waveform, visual.timestamps, config.audio, offset)
+        envelope = envelope_of(sound.waveform, rate, offset, float(duration))
     return Clip(frames=visual.frames, mfcc=mfcc,
                 present=np.array([visual.present, sound is not None], np.float32),
                 timestamps=visual.timestamps.astype(np.float32), boxes=visual.boxes, landmarks=visual.landmarks,
                 detected=visual.states, detector=visual.detector, found_share=visual.found_share,
                 others=visual.others, duration=float(duration), fps=float(visual.fps or info.fps), width=visual.width,
-                height=visual.height, note=note)
+                height=visual.height, note=note, envelope=envelope, track=visual.track)

@@ -5,16 +5,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Optional, Tuple
 
 import numpy as np
 
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.errors import MediaError
 from mindface_eri.files import write_bytes
-from mindface_eri.preprocess.audio import load_audio
 from mindface_eri.preprocess.clip import Clip
-from mindface_eri.preprocess.video import frame_times
 
 STATE_COLOURS = {"detected": (46, 160, 67), "interpolated": (240, 180, 0), "held": (230, 110, 20),
                  "none": (200, 40, 40)}
@@ -23,38 +20,21 @@ _SHOWN = 32  # MFCC coefficients in the picture; the higher ones look like noise
 _BACK, _INK, _SOFT = (250, 250, 250), (30, 30, 30), (130, 130, 130)
 
 
-def contact_sheet(clip: Clip, waveform: Optional[np.ndarray] = None, *, sample_rate: int = 16000, offset: float = 0.0,
-                  title: str = "") -> np.ndarray:
-    """(H, W, 3) uint8 RGB: the crops over time, framed in the colour of their state; waveform and MFCC below.
+def contact_sheet(clip: Clip, title: str = "") -> np.ndarray:
+    """(H, W, 3) uint8 RGB: the crops over time, framed in the colour of their state; the sound and its MFCC below.
 
     Args:
-        waveform: (samples,) float32, optional; `offset` is the second of the clip at which it begins.
         title: one line above; the clip's quality line follows it.
     """
     width = _COLUMNS * (_CELL + 2 * _BORDER + _GAP) + _GAP
     parts = [_header(clip, title, width), _crops(clip, width)]
-    if waveform is not None and len(waveform):
-        parts.append(_wave(np.asarray(waveform, np.float32), sample_rate, offset, clip, width))
+    if len(clip.envelope):
+        parts.append(_wave(clip, width))
     parts.append(_mfcc(clip, width))
     return np.concatenate(parts)
 
 
-def sound_of(clip: Clip, video: Optional[os.PathLike], audio: Optional[os.PathLike],
-             sample_rate: int) -> Tuple[Optional[np.ndarray], float]:
-    """Waveform of the sound that the clip uses, and the second of the clip at which it begins; (None, 0) without sound.
-
-    Args:
-        video, audio: the files that `extract_clip` was given; a separate sound file begins with the first frame.
-    """
-    if not clip.present[1]:
-        return None, 0.0
-    sound = load_audio(audio or video, sample_rate)
-    times = frame_times(video) if video and not audio else np.zeros(0)
-    return sound.waveform, float(sound.start - times[0]) if len(times) else 0.0
-
-
-def save_contact_sheet(clip: Clip, path_png: os.PathLike, title: str = "", waveform: Optional[np.ndarray] = None, *,
-                       sample_rate: int = 16000, offset: float = 0.0) -> None:
+def save_contact_sheet(clip: Clip, path_png: os.PathLike, title: str = "") -> None:
     """Writes `contact_sheet` as PNG, whole or not at all.
 
     Raises:
@@ -62,7 +42,7 @@ def save_contact_sheet(clip: Clip, path_png: os.PathLike, title: str = "", wavef
     """
     import cv2
 
-    sheet = contact_sheet(clip, waveform, sample_rate=sample_rate, offset=offset, title=title)
+    sheet = contact_sheet(clip, title)
     done, data = cv2.imencode(".png", np.ascontiguousarray(sheet[:, :, ::-1]))
     target = Path(path_png)
     try:
@@ -114,21 +94,20 @@ def _span(clip: Clip) -> float:
     return max(float(clip.timestamps[-1]), clip.duration, 1e-3)
 
 
-def _wave(waveform: np.ndarray, rate: int, offset: float, clip: Clip, width: int) -> np.ndarray:
-    """The waveform's envelope on the clip's time axis; marks where the crops are taken."""
+def _wave(clip: Clip, width: int) -> np.ndarray:
+    """The sound's envelope on the clip's time axis; marks where the crops are taken."""
     height, inner = 90, width - 2 * _GAP
     canvas = np.full((height + 18, width, 3), _BACK, np.uint8)
     canvas[16:16 + height, _GAP:-_GAP] = (238, 240, 244)
-    peak = max(float(np.abs(waveform).max()), 1e-9)
-    edges = ((np.arange(inner + 1) / inner * _span(clip) - offset) * rate).astype(np.int64)
-    for column in range(inner):
-        part = waveform[max(edges[column], 0):max(edges[column + 1], edges[column] + 1, 0)]
-        if len(part):
-            low, high = (int(16 + height / 2 * (1 - v / peak)) for v in (part.max(), part.min()))
-            canvas[max(low, 16):min(high + 1, 16 + height), _GAP + column] = (60, 90, 160)
+    low, high = clip.envelope.scaled()
+    place = (np.arange(inner) + 0.5) / inner * _span(clip) / clip.envelope.seconds * len(low)
+    for column in np.flatnonzero(place < len(low)):
+        span = int(place[column])
+        top, bottom = (int(16 + height / 2 * (1 - v)) for v in (high[span], low[span]))
+        canvas[max(top, 16):min(bottom + 1, 16 + height), _GAP + column] = (60, 90, 160)
     for second in clip.timestamps:
         canvas[16 + height - 5:16 + height, _GAP + min(int(second / _span(clip) * inner), inner - 1)] = _INK
-    _text(canvas, f"waveform, peak {peak:.3f}, sampled instants marked", _GAP + 2, 12, _SOFT, 0.38)
+    _text(canvas, f"waveform, peak {clip.envelope.peak:.3f}, sampled instants marked", _GAP + 2, 12, _SOFT, 0.38)
     return canvas
 
 

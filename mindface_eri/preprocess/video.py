@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from mindface_eri.errors import MediaError, MissingDependencyError
 from mindface_eri.preprocess.ahead import ahead
+from mindface_eri.preprocess.clock import Clock
 from mindface_eri.preprocess.picture import FrameCopies, Picture
 from mindface_eri.preprocess.writer import write_video
 from mindface_eri.threads import spare_core
@@ -27,7 +28,6 @@ _STILL = ("image2", "gif_pipe", "tty", "hls", "concat", "lavfi")  # demuxers of 
 _MAX_SIDE = 16384  # pixels; damaged headers claim more than any camera gives
 _ATTACHED_PICTURE = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC
 _MAX_FAILURES = 20  # read errors in a row after which a file counts as ended
-_MAX_GAP = 60.0  # seconds between two frames; a longer jump is a damaged time stamp
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,11 @@ def video_stream(container):
     return None
 
 
+def sound_stream(container):
+    """The first sound track that FFmpeg can decode, or None."""
+    return next((s for s in container.streams.audio if getattr(s.codec_context, "sample_rate", 0)), None)
+
+
 def probe(path: os.PathLike) -> MediaInfo:
     """What the container says, from its header and first frame.
 
@@ -94,7 +99,7 @@ def probe(path: os.PathLike) -> MediaInfo:
     with open_media(path) as container:
         video = video_stream(container)
         duration = float(container.duration or 0) / 1e6
-        has_audio = any(_sound(stream) for stream in container.streams.audio)
+        has_audio = sound_stream(container) is not None
         if video is None:
             return MediaInfo(max(duration, 0.0), False, has_audio)
         rotation, width, height = 0, video.width, video.height
@@ -125,7 +130,7 @@ def _read_frames(path: os.PathLike) -> Iterator[Tuple[float, Picture]]:
         stream = video_stream(container)
         if stream is None:
             raise MediaError(f"{path}: there is no video stream")
-        clock = _Clock(_rate(stream))
+        clock = Clock(_rate(stream))
         size, copied = None, FrameCopies()
         for frame in decoded(container, stream):
             seconds, rotation = clock.next(frame.pts, frame.time_base or stream.time_base), _rotation(frame)
@@ -143,60 +148,69 @@ def frame_times(path: os.PathLike) -> np.ndarray:
     return scan(path)[1]
 
 
-def scan(path: os.PathLike) -> Tuple[MediaInfo, np.ndarray]:
-    """`MediaInfo` as far as it is known without decoding (size as stored, rotation 0), and `frame_times`."""
+def scan(path: os.PathLike, hear: Optional[Callable] = None) -> Tuple[MediaInfo, np.ndarray]:
+    """`MediaInfo` as far as it is known without decoding pictures (size as stored, rotation 0), and `frame_times`.
+
+    Args:
+        hear: receives each decoded frame of the sound track, so that one pass over the file serves both.
+    """
     with open_media(path) as container:
-        stream = video_stream(container)
-        has_audio = any(_sound(track) for track in container.streams.audio)
+        stream, sound = video_stream(container), sound_stream(container)
         duration = max(float(container.duration or 0) / 1e6, 0.0)
-        if stream is None:
-            return MediaInfo(duration, False, has_audio), np.zeros(0)
-        info = MediaInfo(duration, True, has_audio, stream.width, stream.height, _rate(stream))
-        stamps: List[Optional[int]] = []
-        for packet in packets_of(container, stream):
-            if packet.size and not getattr(packet, "is_discard", False):
+        info, stamps = MediaInfo(duration, False, sound is not None), []
+        if stream is not None:
+            info = MediaInfo(duration, True, sound is not None, stream.width, stream.height, _rate(stream))
+        heard = sound if hear is not None else None
+        if heard is not None:
+            heard.codec_context.thread_count = 1
+        for packet in packets_of(container, *(s for s in (stream, heard) if s is not None)):
+            if packet.stream is heard:
+                _hear(packet, hear)
+            elif packet.size and not getattr(packet, "is_discard", False):
                 stamps.append(packet.pts)
-        known = sorted(stamp for stamp in stamps if stamp is not None)
-        if len(known) < len(stamps):  # some containers leave stamps to the decoder
-            known = [known[0] if known else None] + [None] * (len(stamps) - 1)
-        clock = _Clock(info.fps)
-        return info, np.array([clock.next(stamp, stream.time_base) for stamp in known])
+        if heard is not None:
+            _hear_rest(heard, hear)
+        return info, _times(stamps, info.fps, stream.time_base) if stream is not None else np.zeros(0)
 
 
-class _Clock:
-    """Time stamps made strictly increasing; missing and damaged ones are replaced by the frame rate's step."""
-
-    def __init__(self, rate: float) -> None:
-        self._step = 1.0 / (rate or 25.0)
-        self._last: Optional[float] = None
-        self._shift = 0.0
-
-    def next(self, stamp: Optional[int], base) -> float:
-        expected = self._last + self._step if self._last is not None else 0.0
-        if stamp is None or base is None:
-            seconds = expected
-        else:
-            seconds = float(stamp * base) + self._shift
-            if self._last is not None and not self._last < seconds <= self._last + _MAX_GAP:
-                if seconds > self._last or self._last - seconds > _MAX_GAP:
-                    self._shift += expected - seconds  # the clock jumped: go on from here
-                seconds = expected
-        self._last = seconds
-        return seconds
+def _times(stamps: List[Optional[int]], rate: float, base) -> np.ndarray:
+    known = sorted(stamp for stamp in stamps if stamp is not None)
+    if len(known) < len(stamps):  # some containers leave stamps to the decoder
+        known = [known[0] if known else None] + [None] * (len(stamps) - 1)
+    clock = Clock(rate)
+    return np.array([clock.next(stamp, base) for stamp in known])
 
 
-def packets_of(container, stream) -> Iterator:
-    """Packets until the end of the file or of what can be read of it; damaged stretches are skipped."""
+def _hear(packet, hear: Callable) -> None:
     import av
 
-    packets, failures = container.demux(stream), 0
+    with suppress(av.error.FFmpegError, EOFError):  # a packet that cannot be decoded is skipped
+        for frame in packet.decode():
+            hear(frame)
+
+
+def _hear_rest(stream, hear: Callable) -> None:
+    import av
+
+    with suppress(av.error.FFmpegError, EOFError):  # what the decoder still holds where reading ended in an error
+        for frame in stream.codec_context.decode(None):
+            hear(frame)
+
+
+def packets_of(container, *streams) -> Iterator:
+    """Packets of some streams until the end of the file or of what can be read of it; damaged stretches are skipped."""
+    import av
+
+    if not streams:  # FFmpeg would give those of all
+        return
+    packets, failures = container.demux(*streams), 0
     while failures < _MAX_FAILURES:
         try:
             packet = next(packets, None)
         except EOFError:
             return
         except (av.error.FFmpegError, IndexError):  # IndexError: PyAV meets a stream that the header did not announce
-            packets, failures = container.demux(stream), failures + 1
+            packets, failures = container.demux(*streams), failures + 1
             continue
         if packet is None:
             return
@@ -230,7 +244,3 @@ def _rate(stream) -> float:
 
 def _rotation(frame) -> int:
     return round((getattr(frame, "rotation", 0) or 0) / 90) * 90 % 360
-
-
-def _sound(stream) -> bool:
-    return bool(getattr(stream.codec_context, "sample_rate", 0))

@@ -9,8 +9,8 @@ and those that a damaged file's packets did not announce truly, are fetched by a
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import Dict, Iterator, List, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from mindface_eri.config import FaceConfig, PreprocessConfig
 from mindface_eri.preprocess.faces import follow_face
 from mindface_eri.preprocess.geometry import NONE, aligned_box, crop, face_boxes, fill_gaps, smooth
 from mindface_eri.preprocess.picture import Picture
+from mindface_eri.preprocess.track import Track
 from mindface_eri.preprocess.video import MediaInfo, read_frames
 
 _BUDGET = 400_000_000  # bytes of decoded frames kept in memory
@@ -41,6 +42,7 @@ class Visual:
     width: int = 0  # of the upright frame
     height: int = 0
     note: str = ""
+    track: Track = field(default_factory=lambda: Track.empty(np.zeros(0)))  # over all decoded frames
 
     @property
     def present(self) -> bool:
@@ -56,8 +58,9 @@ class Visual:
                    0.0)
 
 
-def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, config: PreprocessConfig) -> Visual:
-    """Samples `config.frames` frames linearly over time and crops the followed face in each.
+def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, config: PreprocessConfig,
+                  count: int) -> Visual:
+    """Samples `count` frames linearly over time and crops the followed face in each.
 
     Args:
         info, planned: from `video.scan`.
@@ -66,18 +69,18 @@ def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, confi
         MediaError: no frame can be decoded.
     """
     face = config.face
-    reader = _Reader(path, planned, config.frames)
+    reader = _Reader(path, planned, count, config.frames)
     track = follow_face(reader, face, "dlib" if face.detector == "auto" else face.detector, info.fps, reader.wants)
     if face.detector == "auto" and track.share < max(face.min_share, 1e-9):
-        again = _Reader(path, planned, config.frames)
+        again = _Reader(path, planned, count, config.frames)
         other = follow_face(again, face, "mtcnn", info.fps, again.wants)
         track = other if other.share > track.share else track
     times = np.array(reader.times)
-    picks = sample(times, config.frames)
+    picks = sample(times, count, config.frames)
     step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0 / (info.fps or 25.0)
     shown = {"start": float(times[0]), "duration": float(times[-1] - times[0]) + step, "fps": 1.0 / step,
              "width": reader.size[0], "height": reader.size[1]}
-    empty = Visual.empty(times[picks] - times[0], face.size)
+    empty = replace(Visual.empty(times[picks] - times[0], face.size), track=Track.empty(times - times[0]))
     if track.share < max(face.min_share, 1e-9):
         looked = int((track.found | track.missed).sum())
         note = (f"a face in {int(track.found.sum())} of {looked} frames, need {face.min_share:.0%}"
@@ -86,15 +89,25 @@ def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, confi
     filled, states = fill_gaps(track.landmarks, track.found, track.missed, face)
     smoothed = smooth(filled, states, face.smoothing)
     placed = [_place(smoothed[i], states[i], face) for i in picks]
+    shows = states != NONE
+    whole = Track(times - times[0], face_boxes(smoothed, face.margin) * shows[:, None],
+                  smoothed * shows[:, None, None], states)
     crops = _crop_all(path, reader, picks, placed, states[picks], face.size)
     return replace(empty, frames=crops, boxes=np.stack([box for box, _ in placed]), states=states[picks],
-                   landmarks=smoothed[picks] * (states[picks] != NONE)[:, None, None], detector=track.detector,
-                   found_share=track.share, others=track.others, **shown)
+                   landmarks=whole.landmarks[picks], detector=track.detector, found_share=track.share,
+                   others=track.others, track=whole, **shown)
 
 
-def sample(times: np.ndarray, count: int) -> np.ndarray:
-    """(count,) frame numbers nearest to `count` instants spread linearly from the first to the last frame time."""
+def sample(times: np.ndarray, count: int, coarse: Optional[int] = None) -> np.ndarray:
+    """(count,) frame numbers nearest to `count` instants spread linearly from the first to the last frame time.
+
+    Args:
+        coarse: where this many instants lie among them, their frames are those that they have when sampled alone,
+            whatever floating point says of an instant half-way between two frames.
+    """
     wanted = np.linspace(times[0], times[-1], count)
+    if coarse is not None and coarse > 1 and (count - 1) % (coarse - 1) == 0:
+        wanted[::(count - 1) // (coarse - 1)] = np.linspace(times[0], times[-1], coarse)
     right = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
     right = np.minimum(right, len(times) - 1)
     left = np.maximum(right - 1, 0)
@@ -104,10 +117,10 @@ def sample(times: np.ndarray, count: int) -> np.ndarray:
 class _Reader:
     """Iterates over (frame number, seconds, Picture), and keeps the pictures that will be cropped."""
 
-    def __init__(self, path: os.PathLike, planned: np.ndarray, count: int) -> None:
+    def __init__(self, path: os.PathLike, planned: np.ndarray, count: int, coarse: int) -> None:
         self._path = path
         self.size = (0, 0)  # width and height
-        self._wanted = planned[np.unique(sample(planned, count))] if len(planned) else planned
+        self._wanted = planned[np.unique(sample(planned, count, coarse))] if len(planned) else planned
         self.times: List[float] = []
         self.kept: Dict[int, Picture] = {}
         # Padding and the decoder's own pool double what is counted here; hundreds of samples (a timeline) go with much

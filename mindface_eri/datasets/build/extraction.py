@@ -42,17 +42,16 @@ def extract_to_file(extractor: Callable[..., Any], config: PreprocessConfig, tas
         save_clip(Path(task["target"]), arrays, _row(clip))
     except OSError as error:
         return "fatal", "storage", f"{task['target']}: cannot be written ({error.strerror})"
-    return "done", "", _preview(clip, task, config.audio.sample_rate)
+    return "done", "", _preview(clip, task)
 
 
-def _preview(clip: Any, task: Dict[str, Any], sample_rate: int) -> str:
+def _preview(clip: Any, task: Dict[str, Any]) -> str:
     if not task["preview"]:
         return ""
     try:
-        from mindface_eri.preprocess.preview import save_contact_sheet, sound_of
+        from mindface_eri.preprocess.preview import save_contact_sheet
 
-        waveform, offset = sound_of(clip, task["video"], task["audio"], sample_rate)
-        save_contact_sheet(clip, task["preview"], task["id"], waveform, sample_rate=sample_rate, offset=offset)
+        save_contact_sheet(clip, task["preview"], task["id"])
     except Exception as error:  # a picture for people; the clip itself is sound
         return f"no contact sheet of {task['id']}: {type(error).__name__}: {error}"
     return ""
