@@ -135,7 +135,7 @@ def _predict(run: Path, samples: List[Path], out: Path, say: _Narrator) -> List[
 
     say.step("estimating the seven intensities of the real clips")
     predictor = load_predictor(run)
-    rows = predictor.predict(samples)
+    rows = [row for prediction in predictor.predict(samples) for row in prediction.rows()]
     say.say(format_answers(rows, predictor.emotions, "table"))
     say.say(WARNING)
     write_text(out / "samples.csv", format_answers(rows, predictor.emotions, "csv") + "\n")
@@ -145,7 +145,6 @@ def _predict(run: Path, samples: List[Path], out: Path, say: _Narrator) -> List[
 def _draw(runs: Dict[str, Path], out: Path, say: _Narrator) -> None:
     """The first validation clip beside its labels, as a picture and as a page; and the figures of the fused run."""
     from mindface_eri.datasets.labels import load_manifest
-    from mindface_eri.prediction.analysis import analyse
     from mindface_eri.prediction.predictor import load_predictor
     from mindface_eri.report.clip_figure import prediction_figure
     from mindface_eri.report.page import write_page
@@ -156,11 +155,10 @@ def _draw(runs: Dict[str, Path], out: Path, say: _Narrator) -> None:
     say.step("drawing what came out")
     clip = next(c for c in load_manifest(out / "corpus").clips if c.split == "val")
     predictor = load_predictor(runs["fusion"])
-    analysis = analyse(clip.video, predictor, audio_path=clip.audio)
-    figure = prediction_figure(analysis.clip, analysis.intensities, analysis.emotions, clip.labels,
-                               waveform=analysis.waveform, temporal=analysis.temporal)
+    prediction = next(predictor.predict([(clip.video, clip.audio)], attention=True))
+    figure = prediction_figure(prediction, clip.labels)
     for path in save_figure(figure, out / "prediction", formats=("png",)):
         say.say(f"  {path}")
-    say.say(f"  {write_page(out / 'prediction.html', analysis, provenance_of(runs['fusion'], predictor))}")
+    say.say(f"  {write_page(out / 'prediction.html', prediction, provenance_of(runs['fusion'], predictor))}")
     written, _ = write_run_figures(runs["fusion"], out / "figures", formats=("png",))
     say.say(f"  {len(written)} figures in {out / 'figures'}")

@@ -4,6 +4,7 @@
 import sys
 from pathlib import Path
 
+from mindface_eri.commands.common import add_device
 from mindface_eri.prediction.answers import FORMATS, form_of, format_answers
 from mindface_eri.threads import cores
 
@@ -31,42 +32,51 @@ def add_arguments(parser):
     parser.add_argument("--batch-size", type=int, default=1,
                         help="clips or windows predicted together; more than one pays on GPU and Ascend only")
     parser.add_argument("--workers", type=int, default=1, help="processes that take clips apart")
+    add_device(parser)
 
 
 def run(arguments):
     """Predicts; status 1 when a clip failed."""
     from mindface_eri.files import write_text
-    from mindface_eri.prediction.jobs import find_jobs, predict_jobs
+    from mindface_eri.prediction.jobs import find_jobs
     from mindface_eri.prediction.predictor import load_predictor
 
     _check(arguments)
     jobs = find_jobs(arguments.paths)
-    predictor = load_predictor(arguments.model)
+    predictor = load_predictor(arguments.model, device=arguments.device or "auto")
     folders = dict(pair.partition("=")[::2] for pair in arguments.features)
-    _check_features(arguments, predictor.model, folders)
-    look = None
-    if arguments.report or arguments.overlay or arguments.figure:
-        from mindface_eri.report.writer import Writer
-
-        look = Writer(jobs, predictor, arguments.model, report=arguments.report, overlay=arguments.overlay,
-                      figure=arguments.figure)
-    if predictor.model.features:
-        rows = predictor.predict([(job.source, job.separate_sound) for job in jobs], folders)
-        _tell_missing(rows, folders)
-    else:
-        rows = predict_jobs(jobs, predictor, window=arguments.window, hop=arguments.hop, whole=arguments.whole,
-                        batch_size=arguments.batch_size, workers=min(arguments.workers, 4 * cores()), look=look,
-                        notify=_Progress(len(jobs)))
+    _check_features(predictor.model, folders)
+    writer = _writer(arguments, jobs, predictor)
+    rows, progress = [], _Progress(len(jobs))
+    for prediction in predictor.predict(
+            jobs, window=arguments.window, hop=arguments.hop, whole=arguments.whole, batch_size=arguments.batch_size,
+            workers=min(arguments.workers, 4 * cores()), attention=writer is not None and writer.attention,
+            moving=writer is not None and writer.moving, features=folders):
+        rows += prediction.rows()
+        if writer is not None:
+            writer(prediction)
+        progress()
+    _tell_missing(rows, folders)
     text = format_answers(rows, predictor.emotions, form_of(arguments.out, arguments.format))
     if arguments.out is None:
         print(text)
     else:
         print(f"{len(rows)} rows in {write_text(arguments.out, text + chr(10))}")
-    for path in look.finish() if look is not None else ():
+    for path in writer.finish() if writer is not None else ():
         print(f"wrote {path}", file=sys.stderr)
-    for reason in look.failures if look is not None else ():
+    failures = writer.failures if writer is not None else []
+    for reason in failures:
         print(f"mindface-eri predict: {reason}", file=sys.stderr)
-    return int(any(row.get("error") and "start" not in row for row in rows) or bool(look is not None and look.failures))
+    return int(any(row.get("error") and "start" not in row for row in rows) or bool(failures))
+
+
+def _writer(arguments, jobs, predictor):
+    if not (arguments.report or arguments.overlay or arguments.figure):
+        return None
+    from mindface_eri.report.writer import Writer
+
+    return Writer([job.name for job in jobs], predictor, arguments.model, report=arguments.report,
+                  overlay=arguments.overlay, figure=arguments.figure)
 
 
 def _check(arguments):
@@ -79,24 +89,20 @@ def _check(arguments):
         raise ConfigError("--whole asks for one row a video, --window and --hop for a timeline; give one or the other")
 
 
-def _check_features(arguments, model, folders):
+def _check_features(model, folders):
     from mindface_eri.errors import ConfigError
 
     unknown = [name for name in folders if name not in model.features]
     if unknown:
         raise ConfigError(f"--features {unknown[0]}: {model.name} takes "
                           f"{', '.join(model.features) or 'no other features than those of the clip'}")
-    asked = [name for name in ("report", "overlay", "figure", "window", "hop") if getattr(arguments, name)]
-    if model.features and asked:
-        raise ConfigError(f"--{asked[0]}: {model.name} takes features of other programs, for which there are rows "
-                          "only, one a clip: leave it out, or use a model of the clip alone")
 
 
 def _tell_missing(rows, folders):
     """Says for how many of the clips that were answered a set has no file: a wrong folder looks like that."""
-    from mindface_eri.prediction.predictor import features_file
+    from mindface_eri.prediction.inputs import features_file
 
-    answered = [row["File_ID"] for row in rows if not row.get("error")]
+    answered = {row["File_ID"] for row in rows if not row.get("error")}
     for name, folder in folders.items():
         missing = sum(features_file(folder, clip) is None for clip in answered)
         if missing:
@@ -112,7 +118,7 @@ class _Progress:
 
         self.bar = tqdm(total=total, unit="clip", disable=total < 2 or not sys.stderr.isatty(), leave=False)
 
-    def __call__(self, job, error):
+    def __call__(self):
         self.bar.update()
         if self.bar.n >= self.bar.total:
             self.bar.close()

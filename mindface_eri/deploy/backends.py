@@ -9,8 +9,8 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from mindface_eri.config import ModelConfig, RuntimeConfig
-from mindface_eri.errors import CheckpointError, MissingDependencyError
+from mindface_eri.config import ModelConfig
+from mindface_eri.errors import CheckpointError, ConfigError, MissingDependencyError
 
 
 def input_shapes(model: ModelConfig, batch: Optional[int]) -> List[Tuple[tuple, type]]:
@@ -24,33 +24,38 @@ def input_shapes(model: ModelConfig, batch: Optional[int]) -> List[Tuple[tuple, 
 
 
 class CellBackend:
-    """A network of this process."""
+    """A network of this process, compiled as a graph whatever the process's mode is."""
 
     def __init__(self, network) -> None:
         import mindspore as ms
+        from mindspore import nn
+
+        from mindface_eri.models.explain import Reader
 
         self._tensor = ms.Tensor
-        self._network = network
+        # A graph that was read back is one already: only calling it works, in either mode.
+        self._compute = network if isinstance(network, nn.GraphCell) else network.compile_and_run
+        self._reader = Reader(network) if hasattr(network, "explain") else None
 
     def run(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """Intensities (B, E) for arrays whose first axis is the batch."""
-        return self._network(*(self._tensor(array) for array in inputs)).asnumpy()
+        return self._compute(*(self._tensor(array) for array in inputs)).asnumpy()
 
     def attention(self, inputs: Sequence[np.ndarray]) -> Optional[tuple]:
-        """Intensities with the weights behind them; None from a graph that gives no more than intensities."""
-        if not hasattr(self._network, "attention"):
+        """Intensities with the weights behind them, temporal and spatial (None without a visual branch)."""
+        if self._reader is None:
             return None
-        found = self._network.attention(*(self._tensor(array) for array in inputs))
-        return tuple(None if part is None else part.asnumpy() for part in found)
+        found = self._reader.compile_and_run(*(self._tensor(array) for array in inputs))
+        return (*(part.asnumpy() for part in found), *[None] * (3 - len(found)))
 
 
 class MindIRBackend(CellBackend):
     """A graph read back from a MindIR file."""
 
-    def __init__(self, path: os.PathLike) -> None:
-        from mindface_eri.device.context import setup
+    def __init__(self, path: os.PathLike, device: str = "auto") -> None:
+        from mindface_eri.device.context import use_device
 
-        setup(RuntimeConfig())
+        use_device(device)
         import mindspore as ms
         from mindspore import nn
 
@@ -87,11 +92,18 @@ class OnnxBackend:
         """An exported graph gives no more than intensities."""
 
 
-def open_backend(path: os.PathLike, threads: int = 0):
-    """The backend for an exported file, by its ending."""
+def open_backend(path: os.PathLike, threads: int = 0, device: str = "auto"):
+    """The backend for an exported file, by its ending.
+
+    Raises:
+        ConfigError: an .onnx file and another device than the CPU.
+    """
     if str(path).endswith(".onnx"):
+        if device not in ("auto", "CPU"):
+            raise ConfigError(f"device {device}: {path} runs on the CPU, in onnxruntime; name a .mindir file or a run "
+                              "folder for another device")
         return OnnxBackend(path, threads)
-    return MindIRBackend(path)
+    return MindIRBackend(path, device)
 
 
 def run_batches(backend, inputs: Sequence[np.ndarray], batch: Optional[int]) -> np.ndarray:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from mindface_eri.config import RuntimeConfig
 from mindface_eri.device import ascend, gpu
@@ -87,19 +88,46 @@ def setup(runtime: RuntimeConfig, verbose: bool = False) -> Context:
         ConfigError: the device asked for is not available here.
     """
     prepare_environment(verbose)
-    prepare_device(runtime.device)
     if runtime.threads:
         os.environ.setdefault("OMP_NUM_THREADS", str(runtime.threads))
+    device = use_device(runtime.device)
     import mindspore as ms
 
-    device = _pick_device(runtime.device)
-    if runtime.device == "auto" and device == "CPU":
-        _warn_of_an_idle_card()
-    _set_device(device)
     ms.set_context(mode=ms.GRAPH_MODE if runtime.mode == "graph" else ms.PYNATIVE_MODE)
     rank, world_size = _join() if _launched_ranks() > 1 else (0, 1)
     seed_everything(runtime.seed + rank)
     return Context(device=device, mode=runtime.mode, rank=rank, world_size=world_size)
+
+
+def use_device(wanted: str = "auto") -> str:
+    """Makes MindSpore compute on a device, and gives its kind; mode, seeds and generators stay as they are.
+
+    Raises:
+        ConfigError: the device asked for is not available here.
+    """
+    prepare_device(wanted)
+    device = _pick_device(wanted)
+    if wanted == "auto" and device == "CPU":
+        _warn_of_an_idle_card()
+    _set_device(device)
+    return device
+
+
+@contextmanager
+def keep_generators() -> Iterator[None]:
+    """What the block draws from the global generators of Python, NumPy and MindSpore is as if it had not been drawn."""
+    import random
+
+    import mindspore as ms
+    import numpy as np
+
+    states = random.getstate(), np.random.get_state(), ms.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        ms.set_rng_state(states[2])
 
 
 def seed_everything(seed: int) -> None:

@@ -34,7 +34,7 @@ class FeatureExtractor(nn.Cell):
         return self.network.features(x)  # (B, T, D)
 
 
-class _Reader(nn.Cell):
+class Reader(nn.Cell):
     """Runs a network's `explain` as a graph of its own."""
 
     def __init__(self, network: nn.Cell) -> None:
@@ -56,7 +56,7 @@ class Explainable:
         # Kept in a list so that MindSpore does not take the reader for a child of the network it reads.
         readers = self.__dict__.setdefault("_readers", [])
         if not readers:
-            readers.append(_Reader(self))
+            readers.append(Reader(self))
         readers[0].set_train(self.training)
         intensities, temporal, *spatial = readers[0](*inputs)
         return Attention(intensities, temporal, spatial[0] if spatial else None)

@@ -4,19 +4,27 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 
-from mindface_eri.config import ModelConfig, PreprocessConfig, RuntimeConfig
+from mindface_eri.config import ModelConfig, PreprocessConfig
 from mindface_eri.deploy.backends import CellBackend, input_shapes, open_backend, run_batches
 from mindface_eri.deploy.sidecar import preprocess_of, read_sidecar
 from mindface_eri.errors import CheckpointError, DataError, ERIError
+from mindface_eri.prediction.extraction import Taken, take_all_apart
+from mindface_eri.prediction.inputs import Prepared, check_folders, prepare, stacked
+from mindface_eri.prediction.jobs import ClipLike, Job, as_jobs
+from mindface_eri.prediction.prediction import Prediction
+from mindface_eri.prediction.timeline import Answers, Inputs, through_windows
+from mindface_eri.prediction.windows import Grid, Windows, default_windows
+from mindface_eri.preprocess.clip import Clip
 
 _EXPORTS = (".mindir", ".onnx")
-_NEEDED = {"eri_visual": [0], "eri_acoustic": [1]}  # modalities of which a network needs one; others take either
+_NEEDED = {"eri_visual": [0], "eri_acoustic": [1], "eri_features": [2]}  # others take any one
 _WORDS = ("a face", "sound")
 
 
@@ -71,89 +79,135 @@ class Predictor:
         given = {"frames": frames, "mfcc": mfcc, "present": present, **features}
         return self._backend.attention([given[name] for name in self.model.inputs])
 
-    def predict(self, paths: Sequence[os.PathLike], features: Mapping[str, os.PathLike] = MappingProxyType({})
-                ) -> List[Dict[str, Any]]:
-        """One row a media file: `File_ID` (the file's name without its ending), then an intensity for each emotion.
+    def predict(self, clips: Iterable[ClipLike], *, window: float = 0.0, hop: float = 0.0, whole: bool = False,
+                batch_size: int = 1, workers: int = 1, attention: bool = False, moving: bool = False,
+                features: Mapping[str, os.PathLike] = MappingProxyType({}),
+                notify: Callable[[str], None] = lambda text: None) -> Iterator[Prediction]:
+        """A `Prediction` for each clip, in their order, each as soon as it is there.
 
-        A clip that cannot be used gets `File_ID` and `error`; the others are answered all the same.
+        A clip that cannot be used gives a `Prediction` with `error`; the others are answered all the same.
 
         Args:
-            paths: media files, or pairs of a video and a separate sound file.
+            clips: media files, pairs of a video and a separate sound file, or `Clip`s.
+            window, hop: seconds; either one asks for a timeline, 0 takes 12 s and half a window. Without them, a
+                video longer than 30 s gets a timeline.
+            whole: never a timeline.
+            batch_size: clips, or windows of one, that go through the network together; on a processor more than one
+                costs memory and saves nothing.
+            workers: processes that take clips apart; with one, this process does.
+            attention: whether to ask for the weights too, which takes a graph of its own.
+            moving: values over time also of a clip that is answered whole, for a drawing.
             features: by name of its feature set, a folder with a CSV for each clip, named after it.
+            notify: receives what is going on, in words.
 
         Raises:
+            ConfigError: window or hop cannot be used.
             DataError: the network takes a feature set and no folder, or one that is not there, is named for it.
         """
-        for name in self.model.features:
-            if name not in features:
-                raise DataError(f"{self.model.name} takes the feature set {name!r}, which other programs compute: name "
-                                f"the folder of its CSV files, one a clip ({name}=FOLDER), or evaluate the network on "
-                                "records that have it")
-            if not Path(features[name]).is_dir():
-                raise DataError(f"feature set {name!r}: {features[name]} is no folder; name the one of its CSV files")
-        return [self._row(*(path if isinstance(path, tuple) else (path, None)), features) for path in paths]
+        windows = Windows(window, hop, whole, moving)
+        jobs = as_jobs(clips)
+        check_folders(self.model, features)
+        taken = take_all_apart(jobs, self.preprocess, windows, workers)
+        return self._answers(zip(jobs, taken), windows, batch_size, attention, features, notify)
 
-    def _row(self, path: os.PathLike, audio_path: Optional[os.PathLike], features: Mapping[str, os.PathLike]
-             ) -> Dict[str, Any]:
-        from mindface_eri.preprocess.clip import extract_clip
+    def _answers(self, taken: Iterator[Tuple[Job, Taken]], windows: Windows, batch_size: int, attention: bool,
+                 folders: Mapping[str, os.PathLike], notify: Callable[[str], None]) -> Iterator[Prediction]:
+        """Clips that are taken whole wait for each other until `batch_size` of them are there; the order stays."""
+        waiting: List[Tuple[Job, Any]] = []
+        for job, (clip, grid, error) in taken:
+            found: Any = self._prediction(job, error=error) if error else self._prepared(job, clip, folders)
+            if isinstance(found, Prepared) and grid is not None:
+                notify(f"{job.name}: {clip.duration:.1f} s")
+                found = self._over_time(job, found, grid, windows, batch_size, attention, notify)
+            waiting.append((job, found))
+            together = sum(isinstance(found, Prepared) for _, found in waiting)
+            if together == 0 or together >= batch_size:
+                yield from self._flush(waiting, attention)
+                waiting = []
+        yield from self._flush(waiting, attention)
 
-        row: Dict[str, Any] = {"File_ID": Path(path).stem}
+    def _prepared(self, job: Job, clip: Clip, folders: Mapping[str, os.PathLike]) -> Union[Prepared, Prediction]:
+        """The network's inputs but for their batch, or why there are none."""
         try:
-            clip = extract_clip(path, self.preprocess, audio_path=audio_path)
-            missing = need_of(self, clip)
-            if missing:
-                raise DataError(f"{path}: {missing}")
-            found = {name: self._read_features(name, Path(features[name]), row["File_ID"], clip.timestamps)
-                     for name in self.model.features}
+            prepared = prepare(self.model, self.features, job, clip, folders)
         except ERIError as error:
-            return {**row, "error": str(error)}
-        there = [found[name] is not None for name in self.model.features]
-        empty = [np.zeros((self.model.frames, width), np.float32) for width in self.model.feature_widths]
-        arrays = {name: (empty[i] if found[name] is None else found[name])[None] for i, name in enumerate(found)}
-        present = np.append(clip.present, there).astype(np.float32)
-        values = self.predict_arrays(clip.frames[None], clip.mfcc[None], present[None], **arrays)[0]
-        return {**row, **{name: float(value) for name, value in zip(self.emotions, values)}}
+            return self._prediction(job, error=str(error))
+        missing = need_of(self, clip)
+        return self._prediction(job, error=f"{job.source or job.name}: {missing}") if missing else prepared
 
-    def _read_features(self, name: str, folder: Path, clip_id: str, timestamps: np.ndarray) -> Optional[np.ndarray]:
-        """A clip's features (T, F); None where it has no file and the network can do without."""
-        from mindface_eri.datasets.feature_files import Layout
+    def _flush(self, waiting: List[Tuple[Job, Any]], attention: bool) -> Iterator[Prediction]:
+        whole = [found for _, found in waiting if isinstance(found, Prepared)]
+        answers = iter(self._rows(self._ask(stacked(whole), attention)) if whole else ())
+        for job, found in waiting:
+            yield self._whole(job, found.clip, next(answers)) if isinstance(found, Prepared) else found
 
-        path = features_file(folder, clip_id)
-        if path is not None:
-            return Layout.of(self.features[name]).read(path, timestamps)
-        if "present" in self.model.inputs:
-            return None
-        raise DataError(f"{folder}: no {clip_id}.csv there, and {self.model.name} needs it")
+    @staticmethod
+    def _rows(answers: Answers) -> Iterator[Answers]:
+        for i in range(len(answers.values)):
+            yield Answers(*(None if part is None else part[i] for part in answers))
+
+    def _whole(self, job: Job, clip: Clip, answer: Answers) -> Prediction:
+        return self._prediction(job, clip=clip, intensities=answer.values, values=answer.values[None],
+                                segments=np.array([[0.0, float(clip.timestamps[-1])]]), temporal=answer.temporal,
+                                spatial=answer.spatial)
+
+    def _over_time(self, job: Job, prepared: Prepared, grid: Grid, windows: Windows, batch_size: int, attention: bool,
+                   notify: Callable[[str], None]) -> Prediction:
+        """A timeline; or, where it only moves, the answer of the whole clip with the values of its windows."""
+        clip = prepared.clip
+        timeline = not grid.coarse
+        found = through_windows(
+            clip, grid, prepared.features, prepared.there, modalities_needed(self), self.preprocess.audio.silence,
+            batch_size, lambda inputs: self._ask(inputs, attention and timeline),
+            lambda text: notify(f"{job.name}: {text}"))
+        if timeline:
+            window, hop = default_windows(windows.window, windows.hop)
+            return self._prediction(job, clip=clip, window=window, hop=hop, **found)
+        every = prepared.every(grid.coarse)
+        if need_of(self, every.clip):  # the face shows between the network's own instants only
+            return self._prediction(job, error=f"{job.source or job.name}: {need_of(self, every.clip)}")
+        whole = self._whole(job, every.clip, next(self._rows(self._ask(stacked([every]), attention))))
+        return replace(whole, segments=found["segments"], values=found["values"])
+
+    def _ask(self, inputs: Inputs, attention: bool) -> Answers:
+        """The network; an exported file has no weights to give, only its intensities come back then."""
+        arrays = {"frames": inputs.frames, "mfcc": inputs.mfcc, "present": inputs.present, **inputs.features}
+        found = self.attention(**arrays) if attention else None
+        if found is None:
+            return Answers(np.asarray(self.predict_arrays(**arrays), np.float64), None, None)
+        return Answers(*(None if part is None else np.asarray(part, np.float64) for part in found))
+
+    def _prediction(self, job: Job, **more: Any) -> Prediction:
+        return Prediction(job.name, self.emotions, path=job.source, sound=job.separate_sound, **more)
 
 
-def features_file(folder: os.PathLike, clip_id: str) -> Optional[Path]:
-    """The CSV file of a clip's features in a set's folder, if there is one."""
-    paths = (Path(folder) / name for name in (f"{clip_id}.csv", f"[{clip_id}].csv"))
-    return next((path for path in paths if path.is_file()), None)
+def modalities_needed(predictor: Predictor) -> List[int]:
+    """Of which columns of `present` the network cannot do without one."""
+    return _NEEDED.get(predictor.model.name, list(range(len(predictor.model.modalities))))
 
 
-def modalities_needed(predictor: Any) -> List[int]:
-    """Of which modalities, 0 visual and 1 acoustic, the network cannot do without one."""
-    return _NEEDED.get(predictor.model.name, [0, 1])
-
-
-def need_of(predictor: Any, clip: Any) -> str:
+def need_of(predictor: Predictor, clip: Clip) -> str:
     """What the network cannot do without and the clip lacks, as a sentence; "" where it has all it needs."""
-    needed = modalities_needed(predictor)
-    if clip.present[needed].any():
+    needed = [i for i in modalities_needed(predictor) if i < len(_WORDS)]
+    if not needed or clip.present[needed].any():
         return ""
     return (f"{predictor.model.name} needs {' or '.join(_WORDS[i] for i in needed)}, and none was found ({clip.note}); "
             "use a model of both modalities")
 
 
-def load_predictor(path: os.PathLike, *, which: str = "best", threads: int = 0) -> Predictor:
+def load_predictor(path: Union[str, os.PathLike], *, which: str = "best", device: str = "auto",
+                   threads: int = 0) -> Predictor:
     """A predictor over a run folder, a .ckpt, a .mindir or an .onnx file.
+
+    Besides MindSpore's device nothing of the process changes: no seed, no generator's state, no mode.
 
     Args:
         which: "best" or "last" checkpoint of a run folder.
+        device: auto, CPU, GPU or Ascend; an .onnx file runs on the CPU.
         threads: of onnxruntime; 0 is as many as there are cores.
 
     Raises:
+        ConfigError: the device cannot be used here.
         CheckpointError: nothing usable lies there, or an exported file's .json is missing.
         MissingDependencyError: an .onnx file without onnxruntime installed.
     """
@@ -162,18 +216,20 @@ def load_predictor(path: os.PathLike, *, which: str = "best", threads: int = 0) 
         raise CheckpointError(f"{target}: no such run folder or file")
     if target.suffix in _EXPORTS:
         sidecar = read_sidecar(target)
-        return Predictor(open_backend(target, threads), sidecar.model, sidecar.preprocess, sidecar.batch,
+        return Predictor(open_backend(target, threads, device), sidecar.model, sidecar.preprocess, sidecar.batch,
                          sidecar.features)
     if target.is_file() and target.suffix != ".ckpt":
         raise CheckpointError(f"{target}: not a run folder, .ckpt, .mindir or .onnx file")
-    from mindface_eri.device.context import setup
+    from mindface_eri.device.context import keep_generators, use_device
 
-    setup(RuntimeConfig())
+    use_device(device)
     from mindface_eri.deploy.fold import fold_batch_norm
     from mindface_eri.runner.run_folder import load_trained
 
     trained = load_trained(target, which)
-    return Predictor(CellBackend(fold_batch_norm(trained.build())), trained.model, preprocess_of(trained),
+    with keep_generators():  # initial values are drawn, though the weights replace them
+        network = fold_batch_norm(trained.build())
+    return Predictor(CellBackend(network), trained.model, preprocess_of(trained),
                      features=trained.note.get("features", {}))
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Grid:
     frames: int  # T, samples of one window
     stride: int  # samples between windows
     step: float
+    coarse: int = 0  # of a clip that is answered whole: every how many samples the network sees then
 
     @property
     def starts(self) -> np.ndarray:
@@ -60,6 +61,47 @@ class Grid:
         return total / count.reshape(-1, *[1] * (values.ndim - 2))
 
 
+@dataclass(frozen=True)
+class Windows:
+    """What was asked for: a timeline, or values that move within a clip that is answered whole.
+
+    Attributes:
+        window, hop: seconds; either one asks for a timeline, 0 takes 12 s and half a window. Without them, a video
+            longer than 30 s gets a timeline.
+        whole: never a timeline.
+        moving: of a clip that is answered whole, values of windows half as long too, for a drawing that moves.
+
+    Raises:
+        ConfigError: window or hop cannot be used.
+    """
+
+    window: float = 0.0
+    hop: float = 0.0
+    whole: bool = False
+    moving: bool = False
+
+    def __post_init__(self) -> None:
+        if self.whole and (self.window or self.hop):
+            raise ConfigError("whole asks for one row a video, window and hop for a timeline; give one or the other")
+        _check(*default_windows(self.window, self.hop))
+
+    def is_timeline(self, seconds: float) -> bool:
+        """Whether a clip of this length is answered window by window."""
+        return not self.whole and (self.window > 0 or self.hop > 0 or seconds > LONG)
+
+    def grid(self, seconds: float, frames: int) -> Optional[Grid]:
+        """The grid over a clip of this length; None where the network sees it whole and nothing moves.
+
+        Of a clip that is answered whole, the instants that the network sees are every second one of the grid.
+        """
+        if self.is_timeline(seconds):
+            window, hop = default_windows(self.window, self.hop)
+            return plan_grid(seconds, frames, min(window, max(seconds, 1e-3)), min(hop, max(seconds, 1e-3)))
+        if self.moving and frames > 1 and seconds > 0:
+            return Grid(2 * frames - 1, frames, max(1, (frames - 1) // 8), seconds / (2 * frames - 2), coarse=2)
+        return None
+
+
 def plan_grid(duration: float, frames: int, window: float, hop: float) -> Grid:
     """Lays a grid on which a window is `frames` samples, as in a clip of its length.
 
@@ -71,9 +113,7 @@ def plan_grid(duration: float, frames: int, window: float, hop: float) -> Grid:
         ConfigError: the window or the hop is not positive, or the hop longer than the window.
         MediaError: the video is too long for such short windows.
     """
-    if window <= 0 or not 0 < hop <= window:
-        raise ConfigError(f"window of {window:g} s and hop of {hop:g} s: the window must be positive, and the hop "
-                          "positive and at most the window, so that nothing is left out")
+    _check(window, hop)
     step = window / max(frames - 1, 1)
     samples = max(frames, round(duration / step) + 1)
     if samples > _MOST_SAMPLES:
@@ -88,3 +128,9 @@ def default_windows(window: float = 0.0, hop: float = 0.0) -> Tuple[float, float
     """Window and hop with the defaults for those that are 0: 12 s, and half a window."""
     window = window or WINDOW
     return window, hop or window / 2
+
+
+def _check(window: float, hop: float) -> None:
+    if not window > 0 or not 0 < hop <= window:
+        raise ConfigError(f"window of {window:g} s and hop of {hop:g} s: the window must be positive, and the hop "
+                          "positive and at most the window, so that nothing is left out")

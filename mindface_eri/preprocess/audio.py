@@ -70,13 +70,13 @@ class SoundTrack:
         if self.start is None:
             self.start = seconds or 0.0
         if seconds is not None and self._next is not None and _GAP < seconds - self._next < _MAX_GAP:
-            self._drain()
+            self.drain()
             self._pieces.append(np.zeros(round((seconds - self._next) * self._rate), np.float32))
         begin = seconds if seconds is not None else self._next
         self._next = None if begin is None else begin + frame.samples / max(frame.sample_rate, 1)
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._kind:
-            self._drain()
+            self.drain()
             self._resampler = av.AudioResampler(format="flt", layout=frame.layout, rate=self._rate)
             self._kind = kind
         frame.pts = None
@@ -84,14 +84,19 @@ class SoundTrack:
 
     def audio(self, path: os.PathLike) -> Audio:
         """All of it; `path` is named where there is not one sample (a `MediaError`)."""
-        self._drain()
-        waveform = np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
-        self._pieces = []
+        self.drain()
+        waveform = self.take()
         if not len(waveform):
             raise MediaError(f"{path}: the sound track holds no sample that can be decoded")
         return Audio(waveform, self.start or 0.0)
 
-    def _drain(self) -> None:
+    def take(self) -> np.ndarray:
+        """(samples,) float32: what has come since the last time."""
+        pieces, self._pieces = self._pieces, []
+        return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+
+    def drain(self) -> None:
+        """Ends the resampling, so that its last samples are there."""
         if self._resampler is not None:
             self._keep(self._resampler.resample(None))
             self._resampler = self._kind = None

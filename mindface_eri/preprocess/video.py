@@ -121,18 +121,26 @@ def read_frames(path: os.PathLike) -> Iterator[Tuple[float, Picture]]:
     Raises:
         MediaError: the file cannot be opened, or not one frame of it can be decoded.
     """
-    frames = _read_frames(path)
-    return ahead(frames) if spare_core() else frames
+    pictures = _read(path, None)
+    return ahead(pictures) if spare_core() else pictures
 
 
-def _read_frames(path: os.PathLike) -> Iterator[Tuple[float, Picture]]:
+def read_frames_and_sound(path: os.PathLike, hear: Callable) -> Iterator[Tuple[float, Picture]]:
+    """`read_frames`; `hear` receives the decoded frames of the sound track too, from the same pass over the file."""
+    return _read(path, hear)
+
+
+def _read(path: os.PathLike, hear: Optional[Callable]) -> Iterator[Tuple[float, Picture]]:
     with open_media(path) as container:
-        stream = video_stream(container)
+        stream, sound = video_stream(container), sound_stream(container) if hear is not None else None
         if stream is None:
             raise MediaError(f"{path}: there is no video stream")
         clock = Clock(_rate(stream))
         size, copied = None, FrameCopies()
-        for frame in decoded(container, stream):
+        for frame in decoded(container, stream, sound):
+            if not hasattr(frame, "width"):  # sound
+                hear(frame)
+                continue
             seconds, rotation = clock.next(frame.pts, frame.time_base or stream.time_base), _rotation(frame)
             frame = copied(frame)
             size = size or (frame.width, frame.height)
@@ -161,15 +169,14 @@ def scan(path: os.PathLike, hear: Optional[Callable] = None) -> Tuple[MediaInfo,
         if stream is not None:
             info = MediaInfo(duration, True, sound is not None, stream.width, stream.height, _rate(stream))
         heard = sound if hear is not None else None
-        if heard is not None:
-            heard.codec_context.thread_count = 1
-        for packet in packets_of(container, *(s for s in (stream, heard) if s is not None)):
+        for packet in packets_of(container, *_ready(heard), *([] if stream is None else [stream])):
             if packet.stream is heard:
-                _hear(packet, hear)
+                for frame in _frames_of(packet):
+                    hear(frame)
             elif packet.size and not getattr(packet, "is_discard", False):
                 stamps.append(packet.pts)
-        if heard is not None:
-            _hear_rest(heard, hear)
+        for frame in _last_frames(heard):
+            hear(frame)
         return info, _times(stamps, info.fps, stream.time_base) if stream is not None else np.zeros(0)
 
 
@@ -179,22 +186,6 @@ def _times(stamps: List[Optional[int]], rate: float, base) -> np.ndarray:
         known = [known[0] if known else None] + [None] * (len(stamps) - 1)
     clock = Clock(rate)
     return np.array([clock.next(stamp, base) for stamp in known])
-
-
-def _hear(packet, hear: Callable) -> None:
-    import av
-
-    with suppress(av.error.FFmpegError, EOFError):  # a packet that cannot be decoded is skipped
-        for frame in packet.decode():
-            hear(frame)
-
-
-def _hear_rest(stream, hear: Callable) -> None:
-    import av
-
-    with suppress(av.error.FFmpegError, EOFError):  # what the decoder still holds where reading ended in an error
-        for frame in stream.codec_context.decode(None):
-            hear(frame)
 
 
 def packets_of(container, *streams) -> Iterator:
@@ -218,21 +209,43 @@ def packets_of(container, *streams) -> Iterator:
         yield packet
 
 
-def decoded(container, stream) -> Iterator:
-    """Decoded frames of a video or sound stream; packets that cannot be decoded are skipped."""
+def decoded(container, *streams) -> Iterator:
+    """Decoded frames of streams (None counts as none), as they come; packets that cannot be decoded are skipped."""
+    streams = _ready(*streams)
+    for packet in packets_of(container, *streams):
+        yield from _frames_of(packet)
+    for stream in streams:
+        yield from _last_frames(stream)
+
+
+def _ready(*streams) -> list:
+    """Those that are there, to be decoded by one thread each.
+
+    Where a stream is damaged FFmpeg's frame threads read each other's half concealed pictures: others each time. Slice
+    threads leave H.264 unconcealed, and no flag or error tells of all damage (VP8 of none).
+    """
+    there = [stream for stream in streams if stream is not None]
+    for stream in there:
+        stream.codec_context.thread_count = 1
+    return there
+
+
+def _frames_of(packet) -> list:
     import av
 
-    # Where a stream is damaged FFmpeg's frame threads read each other's half concealed pictures: others each time.
-    # Slice threads leave H.264 unconcealed, and no flag or error tells of all damage (VP8 of none).
-    stream.codec_context.thread_count = 1
-    for packet in packets_of(container, stream):
-        try:
-            frames = packet.decode()
-        except (av.error.FFmpegError, EOFError):
-            continue
-        yield from frames
-    with suppress(av.error.FFmpegError, EOFError):  # what the decoder still holds where reading ended in an error
-        yield from stream.codec_context.decode(None)
+    try:
+        return packet.decode()
+    except (av.error.FFmpegError, EOFError):
+        return []
+
+
+def _last_frames(stream) -> Iterator:
+    """What a decoder still holds where reading ended in an error."""
+    import av
+
+    if stream is not None:
+        with suppress(av.error.FFmpegError, EOFError):
+            yield from stream.codec_context.decode(None)
 
 
 def _rate(stream) -> float:

@@ -8,7 +8,7 @@ from typing import Any, List
 import numpy as np
 
 from mindface_eri.constants import FRAME_STATES
-from mindface_eri.report.clip_figure import envelope
+from mindface_eri.prediction.prediction import Prediction
 from mindface_eri.report.html import clock, escape, polyline, ticks
 
 
@@ -20,12 +20,12 @@ def time_row(name: str, chart: str, height: str, steps: int = 0) -> str:
             f'preserveAspectRatio="none" aria-hidden="true">{chart}</svg><div class="cursor" hidden></div></div>')
 
 
-def timeline_rows(analysis: Any, span: float, steps: int) -> List[str]:
+def timeline_rows(prediction: Prediction, span: float, steps: int) -> List[str]:
     """One small chart an emotion, all on the scale 0 to 1; gaps where there is neither a face nor a sound."""
     rows = []
-    for e, emotion in enumerate(analysis.emotions):
-        chart = "".join(_steps(analysis.segments[a:b], analysis.values[a:b, e], span)
-                        for a, b in _runs(np.isfinite(analysis.values[:, e])))
+    for e, emotion in enumerate(prediction.emotions):
+        chart = "".join(_steps(prediction.segments[a:b], prediction.values[a:b, e], span)
+                        for a, b in _runs(np.isfinite(prediction.values[:, e])))
         half = '<line class="half" x1="0" y1="52" x2="1000" y2="52"/>'
         rows.append(time_row(escape(emotion), half + chart, "small", steps if e == 0 else 0))
     return rows
@@ -54,18 +54,19 @@ def ribbon(clip: Any, span: float) -> str:
                    f'width="{edges[b] - edges[a]:.1f}" height="100"/>' for a, b in zip(bounds[:-1], bounds[1:]))
 
 
-def wave(analysis: Any, span: float) -> str:
+def wave(prediction: Prediction, span: float) -> str:
     """The waveform's envelope, scaled to its loudest, with temporal attention over it."""
     chart = '<line class="zero" x1="0" y1="50" x2="1000" y2="50"/>'
-    if analysis.waveform is not None and len(analysis.waveform):
-        shown = analysis.waveform[:max(int(len(analysis.waveform) * span / max(analysis.clip.duration, span)), 1)]
-        low, high = envelope(shown, 800)
-        x = np.linspace(0, 1000, len(low))
+    sound = prediction.clip.envelope
+    if len(sound):
+        low, high = sound.scaled()
+        x = (np.arange(len(low)) + 0.5) / len(low) * sound.seconds * 1000 / span
+        low, high, x = low[x <= 1000], high[x <= 1000], x[x <= 1000]
         points = polyline([*x, *x[::-1]], [*(50 - 47 * high), *(50 - 47 * low[::-1])])
         chart += f'<polygon class="wave" points="{points}"/>'
-    if analysis.temporal is not None:
-        x = np.asarray(analysis.clip.timestamps, np.float64) * 1000 / span
-        y = 98 - 94 * analysis.temporal / max(float(analysis.temporal.max()), 1e-12)
+    if prediction.temporal is not None:
+        x = np.asarray(prediction.clip.timestamps, np.float64) * 1000 / span
+        y = 98 - 94 * prediction.temporal / max(float(prediction.temporal.max()), 1e-12)
         keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), 1500)).astype(int))
         chart += f'<polyline class="attn" points="{polyline(x[keep], y[keep])}"/>'
     return chart

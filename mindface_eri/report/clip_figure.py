@@ -3,32 +3,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence
+from typing import Optional, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.errors import DataError
+from mindface_eri.prediction.prediction import Prediction
+from mindface_eri.preprocess.clip import Clip
 from mindface_eri.report.style import COLOURS, INK, MUTED, STATE_COLOURS, new_figure, styled
 
 
 @styled
-def prediction_figure(clip: Any, intensities: np.ndarray, emotions: Sequence[str], truth: Optional[np.ndarray] = None,
-                      *, waveform: Optional[np.ndarray] = None, temporal: Optional[np.ndarray] = None,
-                      faces: int = 8, title: str = "") -> Figure:
-    """Face strip, sound and intensities of one clip.
+def prediction_figure(prediction: Prediction, truth: Optional[np.ndarray] = None, *, faces: int = 8,
+                      title: str = "") -> Figure:
+    """Face strip, sound with temporal attention, and intensities of one clip.
 
     Args:
-        clip: what `extract_clip` gives: frames (T, S, S, 3) uint8, mfcc (T, M), present (2,), timestamps (T,) and
-            detected (T,) are used.
-        intensities: (E,) in [0, 1].
         truth: (E,) labels, drawn as diamonds; NaN where there is none.
-        waveform: (samples,) float32 spanning the clip; without one the MFCCs are shown.
-        temporal: (T,) attention weights, drawn over the sound.
         faces: crops shown, spread evenly over the clip.
     """
-    intensities = np.asarray(intensities, np.float64)
+    clip, intensities, emotions = prediction.clip, np.asarray(prediction.intensities, np.float64), prediction.emotions
     if intensities.shape != (len(emotions),):
         raise DataError(f"prediction figure: intensities {intensities.shape} for {len(emotions)} emotions")
     figure = new_figure(9.2, 3.5)
@@ -37,14 +33,14 @@ def prediction_figure(clip: Any, intensities: np.ndarray, emotions: Sequence[str
     grid = left.add_gridspec(2, len(shown), height_ratios=(1, 1.15))
     for column, t in enumerate(shown):
         _face(left.add_subplot(grid[0, column]), clip, t)
-    _sound(left.add_subplot(grid[1, :]), clip, waveform, temporal)
+    _sound(left.add_subplot(grid[1, :]), clip, prediction.temporal)
     _bars(right.subplots(), intensities, emotions, truth)
     if title:
         figure.suptitle(title, x=0.01, ha="left")
     return figure
 
 
-def _face(axis, clip: Any, t: int) -> None:
+def _face(axis, clip: Clip, t: int) -> None:
     state = FRAME_STATES[int(clip.detected[t])]
     axis.set(xticks=[], yticks=[])
     if state == "none":
@@ -60,7 +56,7 @@ def _face(axis, clip: Any, t: int) -> None:
     axis.set_xlabel("" if state in ("detected", "none") else state, fontsize=6.5, labelpad=2)
 
 
-def _sound(axis, clip: Any, waveform: Optional[np.ndarray], temporal: Optional[np.ndarray]) -> None:
+def _sound(axis, clip: Clip, temporal: Optional[np.ndarray]) -> None:
     times = np.asarray(clip.timestamps, np.float64) - clip.timestamps[0]
     span = max(float(times[-1]), 1e-3)
     axis.set(xlim=(0, span), yticks=[], xlabel="seconds")
@@ -69,18 +65,11 @@ def _sound(axis, clip: Any, waveform: Optional[np.ndarray], temporal: Optional[n
         axis.set(ylim=(-1.1, 1.1))
         axis.axhline(0, color=MUTED, linewidth=0.8)
         axis.text(0.5, 0.62, "no sound", transform=axis.transAxes, ha="center", color=MUTED)
-    elif waveform is not None and len(waveform):
-        low, high = envelope(waveform, 800)
-        x = np.linspace(0, span, len(low))
+    else:
+        low, high = clip.envelope.scaled()
+        x = (np.arange(len(low)) + 0.5) / max(len(low), 1) * clip.envelope.seconds
         axis.fill_between(x, low, high, color=COLOURS[5], linewidth=0.4, edgecolor=COLOURS[0])
         axis.set(ylim=(-1.1, 1.1))
-    else:
-        width = min(40, clip.mfcc.shape[1])
-        picture = np.asarray(clip.mfcc[:, :width], np.float64).T  # the first MFCC frame of each stack
-        spread = picture.std(1, keepdims=True)
-        axis.imshow((picture - picture.mean(1, keepdims=True)) / np.where(spread > 0, spread, 1), aspect="auto",
-                    origin="lower", cmap="cividis", extent=(0, span, 0, width), vmin=-2, vmax=2)
-        axis.set_ylabel(f"MFCC 0 to {width - 1}")
     if temporal is not None:
         twin = axis.twinx()
         twin.plot(times, temporal, color=COLOURS[1], linewidth=1.6)
@@ -103,12 +92,3 @@ def _bars(axis, intensities: np.ndarray, emotions: Sequence[str], truth: Optiona
     axis.set(xlim=(0, 1), xticks=(0, 0.5, 1), title="intensity")
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0, pad=6)
-
-
-def envelope(waveform: np.ndarray, points: int) -> tuple:
-    """Least and greatest sample in each of `points` equal stretches, scaled so that the largest magnitude is 1."""
-    waveform = np.asarray(waveform, np.float32)
-    edges = np.linspace(0, len(waveform), min(points, len(waveform)) + 1).astype(int)[:-1]
-    low, high = np.minimum.reduceat(waveform, edges), np.maximum.reduceat(waveform, edges)
-    peak = max(float(np.abs(low).max()), float(np.abs(high).max()), 1e-9)
-    return low / peak, high / peak

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import numpy as np
 
 from mindface_eri.files import write_text
-from mindface_eri.prediction.analysis import Analysis, worth_showing
+from mindface_eri.prediction.prediction import Prediction
 from mindface_eri.report.html import clock, escape, jpeg, page
 
 
@@ -31,13 +31,13 @@ class Entry:
     error: str = ""
 
 
-def entry_of(analysis: Analysis, file_name: str) -> Entry:
-    """The line of an analysed clip; its thumbnail is the best seen, most attended face."""
-    clip = analysis.clip
+def entry_of(prediction: Prediction, file_name: str) -> Entry:
+    """The line of an answered clip; its thumbnail is the best seen, most attended face."""
+    clip = prediction.clip
     thumbnail = ""
     if clip.present[0]:
-        thumbnail = jpeg(clip.frames[int(np.argmax(worth_showing(analysis)))])
-    return Entry(analysis.name, file_name, tuple(map(float, analysis.intensities)), thumbnail, float(clip.duration),
+        thumbnail = jpeg(clip.frames[int(np.argmax(prediction.worth_showing()))])
+    return Entry(prediction.name, file_name, tuple(map(float, prediction.intensities)), thumbnail, float(clip.duration),
                  float(clip.found_share) if clip.present[0] else 0.0, bool(clip.present[1]))
 
 

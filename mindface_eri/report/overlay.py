@@ -3,88 +3,122 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Iterator, Optional, Sequence, Tuple
+from typing import Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.errors import MediaError
-from mindface_eri.prediction.analysis import Analysis, analyse, duration_of, waveform_of
-from mindface_eri.preprocess.clip import Clip, extract_clip
-from mindface_eri.preprocess.video import frame_times, read_frames, write_video
+from mindface_eri.prediction.prediction import Prediction
+from mindface_eri.preprocess.audio import SoundTrack, load_audio
+from mindface_eri.preprocess.track import Track
+from mindface_eri.preprocess.video import read_frames, read_frames_and_sound
+from mindface_eri.preprocess.writer import VideoWriter, open_writer
 from mindface_eri.report.style import COLOURS, STATE_COLOURS
 
 _HEIGHT = 720  # pixels; larger pictures are reduced
-_DENSE = 8.0  # landmarks a second below which they are read again for the drawing
-_MOST = 20_000  # frames whose landmarks are kept
 _RATE = 48_000  # of the sound written, Hz
 
 
-def write_overlay(path: os.PathLike, out: os.PathLike, predictor: Any, *, audio_path: Optional[os.PathLike] = None,
-                  window: float = 0.0, hop: float = 0.0, analysis: Optional[Analysis] = None) -> Path:
+def write_overlay(prediction: Prediction, out: os.PathLike) -> Path:
     """Writes an .mp4 of the video with box, landmarks and bars; its sound is kept as one channel of AAC.
 
-    The bars show sliding windows, at their middle: those of `analysis` where that is a timeline; else of `window`
-    seconds, by default half of the video, at least 2 s and at most 12 s.
+    The file is read once more, for its pictures and its sound; what is drawn was found when it was predicted. The bars
+    show the prediction's values over time at the middle of their segments (`Predictor.predict(..., moving=True)`).
 
     Raises:
         MediaError: the video has no picture, or the file cannot be written.
     """
-    length = duration_of(path)
-    if not len(frame_times(path)):
-        raise MediaError(f"{path}: has no picture to draw on")
-    if analysis is None or not analysis.is_timeline:
-        window = window or float(np.clip(length / 2, 2.0, 12.0))
-        analysis = analyse(path, predictor, audio_path=audio_path, window=window, hop=hop or window / 8,
-                           attention=False)
-    clip = _dense(path, predictor.preprocess, analysis.clip, length)
-    sound = waveform_of(audio_path if audio_path is not None else path, path, analysis.clip, _RATE,
-                        separate=audio_path is not None)
-    out = Path(out)
+    if prediction.path is None or not len(prediction.clip.track.times):
+        raise MediaError(f"{prediction.path or prediction.name}: has no picture to draw on")
+    clip, out = prediction.clip, Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    fps = float(np.clip(analysis.clip.fps, 1.0, 60.0))
-    write_video(out, _frames(path, clip, analysis, fps), fps, sound, _RATE)
+    fps = float(np.clip(clip.fps, 1.0, 60.0))
+    with open_writer(out, fps, _RATE if clip.present[1] else None) as writer:
+        sound = _Sound(writer, clip.duration) if clip.present[1] else None
+        if sound is not None and prediction.sound is not None:
+            sound.take_whole(prediction.sound)
+        for image in _frames(prediction, fps, sound):
+            writer.frame(image)
     return out
 
 
-def _dense(path: os.PathLike, config: Any, clip: Clip, length: float) -> Clip:
-    """The clip, or, where its landmarks are too sparse to follow a mouth, the same with those of every frame."""
-    if len(clip.timestamps) >= _DENSE * length:
-        return clip
-    count = min(len(frame_times(path)), _MOST)
-    small = dataclasses.replace(config, frames=count, face=dataclasses.replace(config.face, size=32))
-    return extract_clip(path, small)
+class _Sound:
+    """Passes sound on to the writer from the first picture's instant to the clip's end, silence where it lacks."""
+
+    def __init__(self, writer: VideoWriter, seconds: float) -> None:
+        self._writer, self._left = writer, max(round(seconds * _RATE), 1)
+        self._track = SoundTrack(_RATE)
+        self._early: Optional[int] = None  # samples before the first picture, still to be left out
+        self.separate = False
+
+    def take_whole(self, path: os.PathLike) -> None:
+        """Takes a sound file, whose first sample belongs to the first picture."""
+        self.separate = True
+        self._pass(load_audio(path, _RATE).waveform)
+
+    def hear(self, frame) -> None:
+        """Takes a decoded frame of the video's own sound track."""
+        self._track.add(frame)
+
+    def pass_on(self, first: float) -> None:
+        """Gives what was heard since to the writer; `first` is the first picture's instant on the container's clock."""
+        samples = self._track.take()
+        if len(samples) and self._early is None:
+            late = round((self._track.start - first) * _RATE)
+            samples, self._early = np.pad(samples, (max(late, 0), 0)), max(-late, 0)
+        kept = samples[self._early or 0:]
+        self._early = max((self._early or 0) - len(samples), 0) if self._early is not None else None
+        self._pass(kept)
+
+    def end(self, first: float) -> None:
+        """Passes the rest on, and silence up to the clip's end."""
+        if not self.separate:
+            self._track.drain()
+            self.pass_on(first)
+        while self._left:
+            self._pass(np.zeros(min(self._left, _RATE), np.float32))
+
+    def _pass(self, samples: np.ndarray) -> None:
+        samples = samples[:self._left]
+        self._left -= len(samples)
+        if len(samples):
+            self._writer.sound(np.asarray(samples, np.float32))
 
 
-def _frames(path: os.PathLike, clip: Clip, analysis: Analysis, fps: float) -> Iterator[np.ndarray]:
+def _frames(prediction: Prediction, fps: float, sound: Optional[_Sound]) -> Iterator[np.ndarray]:
     """Frames at a constant rate, each the latest picture at its instant."""
-    panel, first, number = None, None, 0
+    track, panel, first, number = prediction.clip.track, None, None, 0
     held = None
-    for seconds, picture in read_frames(path):
-        first = seconds if first is None else first
+    own = sound is not None and not sound.separate
+    pictures = read_frames_and_sound(prediction.path, sound.hear) if own else read_frames(prediction.path)
+    for seconds, picture in pictures:
         if panel is None:
-            scale = min(1.0, _HEIGHT / picture.height)
-            panel = _Panel(analysis, max(2, round(picture.height * scale)))
+            first, scale = seconds, min(1.0, _HEIGHT / picture.height)
+            panel = _Panel(prediction, max(2, round(picture.height * scale)))
+        if own:
+            sound.pass_on(first)
         while held is not None and number / fps < seconds - first - 0.5 / fps:
             yield panel.beside(held, number / fps)
             number += 1
-        held = _draw(picture.rgb(scale), clip, seconds - first, scale)
+        held = _draw(picture.rgb(scale), track, track.at(seconds - first), scale)
     if held is not None:
         yield panel.beside(held, number / fps)
+    if sound is not None:
+        sound.end(first or 0.0)
 
 
-def _draw(image: np.ndarray, clip: Clip, seconds: float, scale: float) -> np.ndarray:
+def _draw(image: np.ndarray, track: Track, number: int, scale: float) -> np.ndarray:
+    """The picture with the box and the landmarks of that frame of the track."""
     import cv2
 
-    nearest = int(np.abs(clip.timestamps - seconds).argmin())
-    state = FRAME_STATES[int(clip.detected[nearest])]
+    state = FRAME_STATES[int(track.states[number])]
     if state == "none":
         return image
-    box, points = _between(clip, seconds, nearest)
+    box, points = track.boxes[number], track.landmarks[number]
     colour = _rgb(STATE_COLOURS[state])
     width = max(1, round(image.shape[0] / 240))
     corners = np.round(box * scale).astype(int)
@@ -98,26 +132,15 @@ def _draw(image: np.ndarray, clip: Clip, seconds: float, scale: float) -> np.nda
     return image
 
 
-def _between(clip: Clip, seconds: float, nearest: int) -> Tuple[np.ndarray, np.ndarray]:
-    """Box (4,) and landmarks (68, 2) at an instant, between the samples around it where both show the face."""
-    times = clip.timestamps
-    right = int(np.clip(np.searchsorted(times, seconds), 1, len(times) - 1))
-    left = right - 1
-    if len(times) < 2 or not (clip.detected[left] and clip.detected[right]) or times[right] <= times[left]:
-        return clip.boxes[nearest], clip.landmarks[nearest]
-    share = float(np.clip((seconds - times[left]) / (times[right] - times[left]), 0, 1))
-    return tuple((1 - share) * a[left] + share * a[right] for a in (clip.boxes, clip.landmarks))
-
-
 class _Panel:
     """Bars beside the picture; names are drawn once, values by stamps made once each."""
 
-    def __init__(self, analysis: Analysis, height: int) -> None:
-        self.emotions, self.height = analysis.emotions, height
+    def __init__(self, prediction: Prediction, height: int) -> None:
+        self.emotions, self.height = prediction.emotions, height
         self.size = int(np.clip(height / (2.9 * len(self.emotions)), 9, 26))
         longest = max(_text(emotion, self.size).shape[1] for emotion in self.emotions)
         self.width = int(np.clip(longest, 5 * self.size, 16 * self.size)) + 5 * self.size
-        self.middles, self.values = analysis.segments.mean(1), analysis.values
+        self.middles, self.values = prediction.segments.mean(1), prediction.values
         self.step = min(height / max(len(self.emotions), 1), 3.2 * self.size)
         self.base = self._names()
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Union
+from typing import List, Optional, Sequence
 
 from mindface_eri.errors import ConfigError, ERIError
-from mindface_eri.prediction.analysis import Analysis
+from mindface_eri.prediction.prediction import Prediction
+from mindface_eri.prediction.predictor import Predictor
 from mindface_eri.report.index import Entry, entry_of, file_names, write_index
 from mindface_eri.report.page import write_page
 from mindface_eri.report.provenance import provenance_of
@@ -22,10 +23,12 @@ def _is_file(path: Path, kind: str) -> bool:
 
 
 class Writer:
-    """Called with each job and its analysis, or the reason why there is none; `finish` gives the files written.
+    """Called with each `Prediction`; `finish` gives the files written.
 
     Args:
-        jobs: all clips of this call.
+        names: of all clips of this call.
+        predictor: what answers.
+        model: what the predictor was loaded from.
         report: an .html file for one clip, or a folder, which gets an index.
         overlay: an .mp4 file for one clip, or a folder.
         figure: a .png or .svg file for one clip (both are written), or a folder.
@@ -34,54 +37,54 @@ class Writer:
         ConfigError: a file is named for several clips.
     """
 
-    def __init__(self, jobs: Sequence[Any], predictor: Any, model: os.PathLike, *, report: Optional[Path] = None,
+    def __init__(self, names: Sequence[str], predictor: Predictor, model: os.PathLike, *, report: Optional[Path] = None,
                  overlay: Optional[Path] = None, figure: Optional[Path] = None) -> None:
         for path, kind in ((report, "report"), (overlay, "overlay"), (figure, "figure")):
-            if path is not None and _is_file(path, kind) and len(jobs) > 1:
-                raise ConfigError(f"--{kind} {path}: {len(jobs)} clips do not fit into one file; name a folder")
+            if path is not None and _is_file(path, kind) and len(names) > 1:
+                raise ConfigError(f"--{kind} {path}: {len(names)} clips do not fit into one file; name a folder")
         self.predictor, self.report, self.overlay, self.figure = predictor, report, overlay, figure
         self.facts = provenance_of(model, predictor)
         self.attention = report is not None or figure is not None  # an overlay shows none
+        self.moving = overlay is not None
         self.single = report is not None and _is_file(report, "report")
-        self.names = file_names([job.name for job in jobs])
+        self.names = file_names(names)
         self.entries: List[Entry] = []
         self.pages: List[Path] = []
         self.written: List[Path] = []
         self.failures: List[str] = []
 
-    def __call__(self, job: Any, found: Union[Analysis, str]) -> None:
-        if isinstance(found, str):
-            self.entries.append(Entry(job.name, error=found))
+    def __call__(self, prediction: Prediction) -> None:
+        if prediction.error:
+            self.entries.append(Entry(prediction.name, error=prediction.error))
             return
         if self.report is not None:
-            target = self.report if self.single else self.report / self.names[job.name]
-            self.pages.append(write_page(target, found, self.facts))
-            self.entries.append(entry_of(found, target.name))
+            target = self.report if self.single else self.report / self.names[prediction.name]
+            self.pages.append(write_page(target, prediction, self.facts))
+            self.entries.append(entry_of(prediction, target.name))
         if self.overlay is not None:
-            self._overlay(job, found)
+            self._overlay(prediction)
         if self.figure is not None:
-            self._figure(job, found)
+            self._figure(prediction)
 
-    def _overlay(self, job: Any, found: Analysis) -> None:
+    def _overlay(self, prediction: Prediction) -> None:
         from mindface_eri.report.overlay import write_overlay
 
-        target = self._target(self.overlay, "overlay", job)
         try:
-            self.written.append(write_overlay(job.source, target, self.predictor, audio_path=job.separate_sound,
-                                              analysis=found))
+            self.written.append(write_overlay(prediction, self._target(self.overlay, "overlay", prediction)))
         except ERIError as error:
             self.failures.append(f"no overlay: {error}")
 
-    def _figure(self, job: Any, found: Analysis) -> None:
+    def _figure(self, prediction: Prediction) -> None:
         from mindface_eri.report.clip_figure import prediction_figure
         from mindface_eri.report.style import save_figure
 
-        figure = prediction_figure(found.clip, found.intensities, found.emotions, waveform=found.waveform,
-                                   temporal=found.temporal, title=found.name)
-        self.written += save_figure(figure, self._target(self.figure, "figure", job))
+        figure = prediction_figure(prediction, title=prediction.name)
+        self.written += save_figure(figure, self._target(self.figure, "figure", prediction))
 
-    def _target(self, path: Path, kind: str, job: Any) -> Path:
-        return path if _is_file(path, kind) else path / Path(self.names[job.name]).with_suffix(_ENDINGS[kind][0])
+    def _target(self, path: Path, kind: str, prediction: Prediction) -> Path:
+        if _is_file(path, kind):
+            return path
+        return path / Path(self.names[prediction.name]).with_suffix(_ENDINGS[kind][0])
 
     def finish(self) -> List[Path]:
         """Writes the index, where there is one; the files for people to open: it stands for its pages."""

@@ -7,12 +7,8 @@ what is drawn and heard. A model trained on it knows nothing about people.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Sequence, Tuple
@@ -20,6 +16,7 @@ from typing import Dict, Iterator, List, Sequence, Tuple
 import numpy as np
 
 from mindface_eri.constants import EMOTIONS
+from mindface_eri.datasets.build.workers import Reply, WorkerPool
 from mindface_eri.datasets.tables import write_table
 from mindface_eri.errors import DataError, ERIError, MediaError
 from mindface_eri.files import folder_lock, replacing, write_json
@@ -55,7 +52,7 @@ def synthesize(out: os.PathLike, *, clips: int, seed: int = 0, duration: Tuple[f
     `out` receives `data_info.csv` (Test labels blank, as in Hume-Reaction), `test_labels.csv` (the Test rows with their
     labels), `<split>/mp4/00000.mp4` with sound, `<split>/wav/00000.wav` and `corpus.json` (these arguments). The same
     seed gives the same labels and pictures whatever the number of workers. An interrupted run is taken up again, a
-    finished one is reused. With several workers, a script must call this under `if __name__ == "__main__":`.
+    finished one is reused.
 
     Args:
         out: folder, new or left by a run with the same arguments.
@@ -169,23 +166,32 @@ def _finished(root: Path, settings: Settings, index: int) -> bool:
 
 
 def _draw_all(root: Path, settings: Settings, missing: List[int], workers: int, progress: bool) -> None:
-    with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(progress_bar(len(missing), "drawing", show=progress and bool(missing)))
+    with progress_bar(len(missing), "drawing", show=progress and bool(missing)) as bar:
         if min(workers, len(missing)) <= 1:
             for index in missing:
                 _write_clip(root, settings, index)
                 bar.update()
             return
-        # spawn: a fork would copy the threads' locks of whatever the caller has loaded
-        pool = ProcessPoolExecutor(min(workers, len(missing)), mp_context=multiprocessing.get_context("spawn"))
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        failed, pool = [], WorkerPool(min(workers, len(missing)), f"{__name__}:draw", (root, settings))
         try:
-            for done in as_completed([pool.submit(_write_clip, root, settings, index) for index in missing]):
-                done.result()
+            for index, (state, _, reason) in zip(missing, pool.map(missing)):
+                if state != "done":
+                    failed.append(f"clip {index:05d}: {reason}")
                 bar.update()
-        except BrokenProcessPool:
-            raise ERIError("a drawing process ended early (out of memory, or a script that calls synthesize outside "
-                           "`if __name__ == \"__main__\":`); run again to go on, with fewer workers") from None
+        finally:
+            pool.close()
+    if failed:
+        raise ERIError(f"{root}: {len(failed)} of {len(missing)} clips were not drawn ({failed[0]}); run again to go "
+                       "on, with fewer workers")
+
+
+def draw(settings: Tuple[Path, Settings], index: int) -> Reply:
+    """What a worker does: writes one clip."""
+    try:
+        _write_clip(*settings, index)
+    except ERIError as error:
+        return "failed", "draw", str(error)
+    return "done", "", ""
 
 
 def _write_clip(root: Path, settings: Settings, index: int) -> None:

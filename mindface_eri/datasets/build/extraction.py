@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from pathlib import Path
 from typing import Any, Callable, Dict, Tuple
 
@@ -11,11 +12,28 @@ import numpy as np
 
 from mindface_eri.config import PreprocessConfig
 from mindface_eri.constants import MODALITIES
+from mindface_eri.datasets.build.workers import Reply
 from mindface_eri.datasets.parts import save_clip
 from mindface_eri.errors import ConfigError, MediaError, MissingDependencyError
 
-# (state, stage, reason): "done", "failed" for a clip that cannot be used, "fatal" where no clip could.
-Reply = Tuple[str, str, str]
+DEFAULT_EXTRACTOR = "mindface_eri.preprocess.clip:extract_clip"
+
+
+def run_task(settings: Tuple[str, PreprocessConfig], task: Dict[str, Any]) -> Reply:
+    """What a worker does: `settings` names the extractor, `module:function`, called as `extract_clip`."""
+    name, config = settings
+    try:
+        extractor = _load(name)
+    except (ImportError, AttributeError) as error:
+        return "fatal", "dependency", (f"{name} cannot be imported: {error}; `mindface-eri doctor` says what is "
+                                       "missing")
+    return extract_to_file(extractor, config, task)
+
+
+@functools.lru_cache(maxsize=1)
+def _load(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def extract_to_file(extractor: Callable[..., Any], config: PreprocessConfig, task: Dict[str, Any]) -> Reply:

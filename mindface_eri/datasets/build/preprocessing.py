@@ -12,9 +12,10 @@ from typing import Dict, Iterator, List, Optional, Tuple
 import numpy as np
 
 from mindface_eri.config import PreprocessConfig
+from mindface_eri.datasets.build.extraction import DEFAULT_EXTRACTOR, run_task
 from mindface_eri.datasets.build.plan import Plan, make_plan, shard_lock
 from mindface_eri.datasets.build.summary import finish, reopen
-from mindface_eri.datasets.build.workers import DEFAULT_EXTRACTOR, WorkerPool
+from mindface_eri.datasets.build.workers import LIMIT, WorkerPool
 from mindface_eri.datasets.labels import Manifest, load_manifest
 from mindface_eri.datasets.parts import Work, read_part, save_failure, write_part
 from mindface_eri.errors import DataError
@@ -49,7 +50,7 @@ class Summary:
 
 def preprocess_dataset(root: object, out: object, config: Optional[PreprocessConfig] = None, *, workers: int = 1,
                        resume: bool = True, num_shards: int = 1, shard_index: int = 0, progress: bool = True,
-                       manifest: Optional[Manifest] = None, preview: int = 0, clip_limit: float = 3600.0,
+                       manifest: Optional[Manifest] = None, preview: int = 0, clip_limit: float = LIMIT,
                        extractor: str = DEFAULT_EXTRACTOR) -> Summary:
     """Takes all clips of a data set apart and writes the record folder (`open_records` describes it).
 
@@ -90,7 +91,7 @@ def preprocess_dataset(root: object, out: object, config: Optional[PreprocessCon
         total = sum(len(plan.positions(block)) for block in blocks)
         pending = list(_pending(plan, open_blocks))
         with progress_bar(total, "preprocess", initial=total - len(pending), show=progress) as bar:
-            pool = WorkerPool(workers, config, extractor, clip_limit)
+            pool = WorkerPool(workers, f"{run_task.__module__}:{run_task.__name__}", (extractor, config), clip_limit)
             _extract(plan, open_blocks, pending, pool, workers, preview, bar)
         done, failed = _counts(plan, blocks)
         digest = finish(plan)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Worker processes that take clips apart.
+"""Worker processes, for whatever takes one clip at a time: preprocess, predict and synthesize share them.
 
 MindData can run a map function in processes of its own, but when one of those dies - a decoder that crashes, the
 kernel that runs out of memory - MindData ends the main process with it, or waits for ever once its watchdog is off
@@ -20,31 +20,39 @@ import subprocess
 import sys
 import tempfile
 import threading
-from typing import Any, BinaryIO, Dict, List, Optional
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, BinaryIO, Deque, Iterable, Iterator, List, Optional, Tuple
 
-from mindface_eri.config import PreprocessConfig
-from mindface_eri.datasets.build.extraction import Reply, extract_to_file
 from mindface_eri.threads import environment
 
-DEFAULT_EXTRACTOR = "mindface_eri.preprocess.clip:extract_clip"
+# (state, stage, reason or result): "done", "failed" for a clip that cannot be used, "fatal" where no clip could.
+Reply = Tuple[str, str, Any]
 
+LIMIT = 3600.0  # seconds after which a clip is given up
 READY = "ready"
 STOPPED: Reply = ("fatal", "stopped", "the run was stopped")
 
 
 class Worker:
-    """A process that takes one clip at a time; started at its first clip, and again after a crash."""
+    """A process that takes one task at a time; started at its first task, and again after a crash.
 
-    def __init__(self, config: PreprocessConfig, extractor: str, limit: float) -> None:
-        self._hello = {"sys_path": sys.path, "extractor": extractor, "config": config}
+    Args:
+        target: `module:function`, called in the process as `function(settings, task)`; gives a `Reply`.
+        settings: the same for all tasks; they, tasks and replies are pickled.
+        limit: seconds for a task.
+    """
+
+    def __init__(self, target: str, settings: Any, limit: float) -> None:
+        self._hello = {"sys_path": sys.path, "target": target, "settings": settings}
         self._limit = limit
         self._process: Optional[subprocess.Popen] = None
         self._chatter: Optional[BinaryIO] = None
         self._closed = False
         self._starting = False
 
-    def __call__(self, task: Dict[str, Any]) -> Reply:
-        """Extracts a clip; a clip that kills the process is tried a second time."""
+    def __call__(self, task: Any) -> Reply:
+        """Does a task; one that kills the process is tried a second time."""
         reply = self._attempt(task)
         if reply[1] != "crash":
             return reply
@@ -58,7 +66,7 @@ class Worker:
             self._process.kill()
             self._process.wait()
 
-    def _attempt(self, task: Dict[str, Any]) -> Reply:
+    def _attempt(self, task: Any) -> Reply:
         if self._closed:
             return STOPPED
         if self._process is None:
@@ -109,25 +117,41 @@ class Worker:
                 stream.close()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
         hint = " (out of memory?)" if code == -9 else ""
-        return f"the extracting process {how}{hint}" + (f": {lines[-1].strip()}" if lines else "")
+        return f"the worker process {how}{hint}" + (f": {lines[-1].strip()}" if lines else "")
 
 
 class WorkerPool:
-    """Workers lent to MindData's map threads."""
+    """Workers lent to threads; arguments as for `Worker`."""
 
-    def __init__(self, workers: int, config: PreprocessConfig, extractor: str = DEFAULT_EXTRACTOR,
-                 limit: float = 3600.0) -> None:
-        self._all: List[Worker] = [Worker(config, extractor, limit) for _ in range(workers)]
+    def __init__(self, workers: int, target: str, settings: Any, limit: float = LIMIT) -> None:
+        self._all: List[Worker] = [Worker(target, settings, limit) for _ in range(workers)]
         self._free: queue.Queue[Worker] = queue.Queue()
         for worker in self._all:
             self._free.put(worker)
 
-    def __call__(self, task: Dict[str, Any]) -> Reply:
+    def __call__(self, task: Any) -> Reply:
         worker = self._free.get()
         try:
             return worker(task)
         finally:
             self._free.put(worker)
+
+    def map(self, tasks: Iterable[Any]) -> Iterator[Reply]:
+        """The replies to tasks, in their order; at most two a worker are begun and not yet taken."""
+        coming: Deque[Future] = deque()
+        with ThreadPoolExecutor(len(self._all)) as threads:
+            try:
+                for task in tasks:
+                    coming.append(threads.submit(self, task))
+                    if len(coming) >= 2 * len(self._all):
+                        yield coming.popleft().result()
+                while coming:
+                    yield coming.popleft().result()
+            finally:
+                for future in coming:
+                    future.cancel()
+                if coming:
+                    self.close()
 
     def close(self) -> None:
         """Ends all processes."""
@@ -149,20 +173,15 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints must not mix with the answers
     hello = pickle.load(sys.stdin.buffer)
     sys.path[:] = hello["sys_path"]
-    module, _, name = hello["extractor"].partition(":")
-    extractor, missing = None, ""
-    try:
-        extractor = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        missing = f"{hello['extractor']} cannot be imported: {error}; `mindface-eri doctor` says what is missing"
+    module, _, name = hello["target"].partition(":")
+    work = getattr(importlib.import_module(module), name)
     _send(answers, READY)
     while True:
         try:
             task = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
-        reply = ("fatal", "dependency", missing) if missing else extract_to_file(extractor, hello["config"], task)
-        _send(answers, reply)
+        _send(answers, work(hello["settings"], task))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A clip and the features that other programs computed for it, as the network's inputs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from mindface_eri.config import ModelConfig
+from mindface_eri.datasets.feature_files import Layout
+from mindface_eri.errors import DataError
+from mindface_eri.prediction.jobs import Job
+from mindface_eri.prediction.timeline import Inputs
+from mindface_eri.preprocess.clip import Clip
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One clip of N instants, and its features."""
+
+    clip: Clip
+    features: Dict[str, np.ndarray]  # of each feature set (N, F), zeros where the clip has none
+    there: Tuple[bool, ...]  # which of them it has
+
+    @property
+    def present(self) -> np.ndarray:
+        """(modalities,) float32."""
+        return np.append(self.clip.present, self.there).astype(np.float32)
+
+    def every(self, step: int) -> Prepared:
+        """With every `step`-th instant."""
+        return Prepared(self.clip.every(step), {name: x[::step] for name, x in self.features.items()}, self.there)
+
+
+def stacked(clips: Sequence[Prepared]) -> Inputs:
+    """A batch of clips."""
+    features = {name: np.stack([one.features[name] for one in clips]) for name in clips[0].features}
+    return Inputs(np.stack([one.clip.frames for one in clips]), np.stack([one.clip.mfcc for one in clips]),
+                  np.stack([one.present for one in clips]), features)
+
+
+def check_folders(model: ModelConfig, folders: Mapping[str, os.PathLike]) -> None:
+    """Refuses a feature set without a folder (a `DataError`)."""
+    for name in model.features:
+        if name not in folders:
+            raise DataError(f"{model.name} takes the feature set {name!r}, which other programs compute: name "
+                            f"the folder of its CSV files, one a clip ({name}=FOLDER), or evaluate the network on "
+                            "records that have it")
+        if not Path(folders[name]).is_dir():
+            raise DataError(f"feature set {name!r}: {folders[name]} is no folder; name the one of its CSV files")
+
+
+def prepare(model: ModelConfig, layouts: Mapping[str, Any], job: Job, clip: Clip,
+            folders: Mapping[str, os.PathLike]) -> Prepared:
+    """The clip with its features at its instants.
+
+    Args:
+        layouts: by name of its feature set, its columns and how they are aligned.
+
+    Raises:
+        DataError: a file cannot be used, or is missing and the network cannot do without.
+    """
+    features, there = {}, []
+    for name, width in zip(model.features, model.feature_widths):
+        path = features_file(folders[name], job.name)
+        if path is None and "present" not in model.inputs:
+            raise DataError(f"{folders[name]}: no {job.name}.csv there, and {model.name} needs it")
+        there.append(path is not None)
+        features[name] = (np.zeros((len(clip.timestamps), width), np.float32) if path is None
+                          else Layout.of(layouts[name]).read(path, clip.timestamps))
+    return Prepared(clip, features, tuple(there))
+
+
+def features_file(folder: os.PathLike, clip_id: str) -> Optional[Path]:
+    """The CSV file of a clip's features in a set's folder, if there is one."""
+    paths = (Path(folder) / name for name in (f"{clip_id}.csv", f"[{clip_id}].csv"))
+    return next((path for path in paths if path.is_file()), None)
