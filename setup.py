@@ -2,10 +2,12 @@
 """Installs mindface_eri. `pip install .` brings all that the route from a clip to MindIR needs."""
 
 import pathlib
+import re
 
 from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
+VERSION = re.search('__version__ = "(.+)"', (ROOT / "mindface_eri/version.py").read_text(encoding="utf-8")).group(1)
 
 REQUIREMENTS = [
     "mindspore>=2.7.1,<2.11",
@@ -47,14 +49,14 @@ EXTRAS = {
 
 setup(
     name="mindface_eri",
-    version="0.1.0",
+    version=VERSION,
     description="Emotional reaction intensity from face and voice, in MindSpore",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.9,<3.13",
     packages=find_packages(include=["mindface_eri", "mindface_eri.*"]),
-    package_data={"mindface_eri": ["**/*.json", "**/*.html", "**/*.css", "**/*.js"]},
+    package_data={"mindface_eri": ["py.typed", "**/*.json", "**/*.html", "**/*.css", "**/*.js"]},
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["mindface-eri=mindface_eri.cli:main"]},

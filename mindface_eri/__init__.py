@@ -8,10 +8,10 @@ import importlib
 import os
 from importlib import metadata
 
-__version__ = "0.1.0"
+from mindface_eri.version import __version__
 
 _PUBLIC = {
-    "load_config": "config", "save_config": "config",
+    "versions": "version", "load_config": "config", "save_config": "config",
     "extract_clip": "preprocess.clip",
     "preprocess_dataset": "datasets.build.preprocessing", "open_records": "datasets.records",
     "create_dataset": "datasets.pipeline", "synthesize": "synthetic.corpus", "fetch_samples": "datasets.samples",
@@ -23,7 +23,7 @@ _PUBLIC = {
 }
 
 # What these modules hold works without MindSpore; before any other is imported, its device is made ready.
-_WITHOUT_MINDSPORE = ("config", "preprocess.clip", "device.context")
+_WITHOUT_MINDSPORE = ("version", "config", "preprocess.clip", "device.context")
 
 __all__ = ["__version__", *_PUBLIC]
 

@@ -17,8 +17,8 @@ import threading
 import warnings
 from typing import List, NoReturn, Optional, Sequence
 
-from mindface_eri import __version__
 from mindface_eri.errors import ConfigError, ERIError, readable
+from mindface_eri.version import __version__
 
 # command -> one line for --help; its module is mindface_eri/commands/<name with underscores>.py
 COMMANDS = {

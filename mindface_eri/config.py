@@ -168,6 +168,10 @@ class RuntimeConfig:
     threads: int = number(0, 0)  # 0: as many as there are cores
 
 
+# Sizes of the network, and where preprocessing makes them.
+_SIZES = {"frames": "frames", "crop_size": "face.size", "mfcc_features": "audio.features"}
+
+
 @dataclass(frozen=True)
 class Config:
     """All of a recipe."""
@@ -179,12 +183,11 @@ class Config:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:
-        for ours, theirs in (("model.frames", "preprocess.frames"), ("model.crop_size", "preprocess.face.size"),
-                             ("model.mfcc_features", "preprocess.audio.features")):
-            left, right = _lookup(self, ours), _lookup(self, theirs)
+        for ours, theirs in _SIZES.items():
+            left, right = getattr(self.model, ours), _lookup(self.preprocess, theirs)
             if left != right:
-                raise ConfigError(f"{ours} is {left} but {theirs} is {right}: the network takes what preprocessing "
-                                  "makes; set both alike")
+                raise ConfigError(f"model.{ours} is {left} but preprocess.{theirs} is {right}: the network takes what "
+                                  "preprocessing makes; leave the model's out, or set both alike")
         folds, fold = self.data.folds, self.data.fold
         if folds == 1 or fold >= max(folds, 1):
             raise ConfigError(f"data.fold is {fold} and data.folds {folds}: folds are at least 2, counted from 0 (and "
@@ -208,7 +211,16 @@ def load_config(path: Optional[os.PathLike] = None, overrides: Sequence[str] = (
         for part in reversed(key.split(".")):
             value = {part: value}
         tree = _merge(tree, value)
-    return from_dict(Config, tree)
+    return from_dict(Config, _with_sizes(tree))
+
+
+def _with_sizes(tree: dict) -> dict:
+    """The network takes what preprocessing makes: its sizes follow, and need not be given twice."""
+    if not isinstance(tree.get("preprocess"), Mapping) or not isinstance(tree.get("model", {}), Mapping):
+        return tree
+    made = from_dict(PreprocessConfig, tree["preprocess"], "preprocess")
+    sizes = {name: _lookup(made, source) for name, source in _SIZES.items()}
+    return {**tree, "model": {**sizes, **tree.get("model", {})}}
 
 
 def save_config(config: Config, path: os.PathLike) -> None:

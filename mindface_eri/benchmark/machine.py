@@ -6,36 +6,27 @@ from __future__ import annotations
 import os
 import platform
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Dict
 
 import numpy as np
 
-import mindface_eri
 from mindface_eri.threads import cores
-
-_PACKAGES = ("mindspore", "numpy", "onnxruntime", "torch", "librosa", "dlib-bin", "opencv-python-headless", "av")
+from mindface_eri.version import versions
 
 
 def describe(threads: int) -> Dict[str, Any]:
     """Processor, cores, memory, threads, load when asked, and versions; absent packages are left out."""
-    versions = {"python": platform.python_version(), "mindface_eri": mindface_eri.__version__}
-    for name in _PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return {"processor": processor(), "cores": cores(), "memory_gib": _memory(), "threads": threads,
             "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-            "system": f"{platform.system()} {platform.release()}", "versions": versions}
+            "system": f"{platform.system()} {platform.release()}", "versions": versions()}
 
 
 def sentence(machine: Dict[str, Any]) -> str:
     """One line for people."""
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    found = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, threads "
-            f"{machine['threads']}, load {machine['load']} at the start; {versions}")
+            f"{machine['threads']}, load {machine['load']} at the start; {found}")
 
 
 def processor() -> str:

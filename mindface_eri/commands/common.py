@@ -11,7 +11,7 @@ from mindface_eri.config import Config, load_config
 
 def add_config(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
     """Adds --config and --set."""
-    parser.add_argument("--config", type=Path, required=required, metavar="YAML",
+    parser.add_argument("-c", "--config", type=Path, required=required, metavar="YAML",
                         help="recipe, such as configs/eri_paper_visual.yaml; without one, the paper's defaults")
     add_overrides(parser)
 

@@ -6,17 +6,16 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Mapping, Optional
 
-import mindface_eri
 from mindface_eri.config import AudioConfig, FaceConfig, ModelConfig, PreprocessConfig, from_dict, to_dict
 from mindface_eri.deploy.backends import input_shapes
 from mindface_eri.errors import CheckpointError, ConfigError
 from mindface_eri.files import file_hash, write_json
+from mindface_eri.version import versions
 
 _MEANING = {
     "frames": "face crops, RGB, 0 to 255, channels last; zeros where no face was found",
@@ -45,9 +44,6 @@ def write_sidecar(file: Path, model: ModelConfig, preprocess: PreprocessConfig, 
                   difference: float, tolerance: float, digest: str, checkpoint: Mapping[str, Any],
                   features: Mapping[str, Any] = MappingProxyType({})) -> Path:
     """Writes the description of an exported file, whose `file_hash` is `digest`; returns its path."""
-    import mindspore
-    import numpy
-
     inputs = [{"name": name, "shape": ["batch" if size is None else size for size in shape],
                "dtype": kind.__name__, "meaning": _MEANING.get(name, _FEATURES)}
               for name, (shape, kind) in zip(model.inputs, input_shapes(model, batch))]
@@ -63,8 +59,7 @@ def write_sidecar(file: Path, model: ModelConfig, preprocess: PreprocessConfig, 
         "emotions": list(model.emotions), "batch": batch, "model": to_dict(model), "preprocess": to_dict(preprocess),
         "features": dict(features), "checkpoint": checkpoint, "sha256": digest,
         "max_difference": difference if math.isfinite(difference) else None, "tolerance": tolerance,
-        "versions": {"mindface_eri": mindface_eri.__version__, "mindspore": mindspore.__version__,
-                     "numpy": numpy.__version__, "python": platform.python_version()},
+        "versions": versions(),
     }
     return write_json(sidecar_path(file), content)
 

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any, Dict
 
-import mindface_eri
 from mindface_eri.config import to_dict
 from mindface_eri.files import file_hash
+from mindface_eri.version import versions
 
 
 def provenance_of(model: os.PathLike, predictor: Any) -> Dict[str, object]:
@@ -26,11 +25,7 @@ def provenance_of(model: os.PathLike, predictor: Any) -> Dict[str, object]:
         facts["weights"] = f"{file.name}, sha256 {file_hash(file)[:16]}"
     facts["emotions"] = ", ".join(predictor.emotions)
     facts["preprocessing"] = _flat(to_dict(predictor.preprocess))
-    versions = {"mindface_eri": mindface_eri.__version__}
-    for name in ("mindspore", "onnxruntime", "dlib", "librosa", "av", "numpy"):
-        if name in sys.modules:
-            versions[name] = getattr(sys.modules[name], "__version__", "")
-    facts["software"] = ", ".join(f"{name} {version}" for name, version in versions.items())
+    facts["software"] = ", ".join(f"{name} {version}" for name, version in versions().items())
     return facts
 
 

@@ -42,18 +42,24 @@ class DecoupledAdam(nn.Adam):
         return super().construct(gradients)
 
 
-def create_optimizer(parameters: Iterable[Parameter], train: TrainConfig = TrainConfig()) -> nn.Optimizer:  # noqa: B008
-    """Adam at `train.lr` over `parameters`, usable with `mindspore.train.Model` and in hand-written loops.
+def create_optimizer(parameters: Iterable[Parameter], name: str = "adam", *, lr: float = TrainConfig.lr,
+                     weight_decay: float = TrainConfig.weight_decay) -> nn.Optimizer:
+    """An optimizer over `parameters`, usable with `mindspore.train.Model` and in hand-written loops.
 
     The learning rate is a Parameter: `set_lr` changes it without compiling anew.
 
+    Args:
+        name: adam, the paper's, whose weight decay is decoupled (the paper has none).
+
     Raises:
-        ConfigError: there is nothing to train.
+        ConfigError: the name is unknown, or there is nothing to train.
     """
     parameters = list(parameters)
     if not parameters:
         raise ConfigError("create_optimizer: no trainable parameters; is everything frozen?")
-    return DecoupledAdam(parameters, train.lr, train.weight_decay)
+    if name != "adam":
+        raise ConfigError(f"create_optimizer: {name!r} is unknown; known: adam")
+    return DecoupledAdam(parameters, lr, weight_decay)
 
 
 def set_lr(optimizer: nn.Optimizer, lr: float) -> None:

@@ -16,7 +16,7 @@ import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ContextManager, List, Mapping, Optional, Tuple
+from typing import Any, ContextManager, List, Mapping, Optional, Tuple, Union
 
 from mindspore import nn
 
@@ -25,6 +25,7 @@ from mindface_eri.errors import CheckpointError, ConfigError
 from mindface_eri.files import folder_lock, remove_leftovers
 from mindface_eri.models.registry import build_network
 from mindface_eri.runner.checkpoint import Weights, load_weights, read_checkpoint
+from mindface_eri.version import versions
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class RunFolder:
     def predictions(self, split: str) -> Path:
         """The table of a split's predictions."""
         return self.path / f"predictions_{split}.csv"
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
 
     def lock(self) -> ContextManager[None]:
         """Keeps a second training out (a `BusyError`)."""
@@ -148,16 +152,22 @@ def run_config(path: os.PathLike) -> Config:
     return load_config(folder.config)
 
 
+def config_of(config: Union[Config, str, os.PathLike]) -> Config:
+    """A configuration as it is, or read from a recipe or a run folder.
+
+    Raises:
+        ConfigError: the recipe cannot be used.
+        CheckpointError: the folder is no run.
+    """
+    if isinstance(config, Config):
+        return config
+    return run_config(config) if Path(config).is_dir() else load_config(config)
+
+
 def describe_environment(**more: Any) -> dict:
     """Versions of what numbers depend on, for environment.json."""
-    import mindspore
-    import numpy
-
-    import mindface_eri
-
-    return {"mindface_eri": getattr(mindface_eri, "__version__", ""), "mindspore": mindspore.__version__,
-            "numpy": numpy.__version__, "python": platform.python_version(), "platform": platform.platform(),
-            "cores": os.cpu_count(), "onednn_max_cpu_isa": os.environ.get("ONEDNN_MAX_CPU_ISA"), **more}
+    return {**versions(), "platform": platform.platform(), "cores": os.cpu_count(),
+            "onednn_max_cpu_isa": os.environ.get("ONEDNN_MAX_CPU_ISA"), **more}
 
 
 def differences(old: Mapping, new: Mapping, prefix: str = "") -> List[str]:

@@ -73,7 +73,7 @@ class ApplyStep(nn.Cell):
 
     def __init__(self, network: nn.Cell, train: TrainConfig, runtime: RuntimeConfig, ranks: int = 1) -> None:
         super().__init__(auto_prefix=False)
-        self.optimizer = create_optimizer(network.trainable_params(), train)
+        self.optimizer = create_optimizer(network.trainable_params(), lr=train.lr, weight_decay=train.weight_decay)
         self.weights = self.optimizer.parameters
         self.clip_norm = train.clip_norm
         self.scaled = runtime.loss_scale != "none"

@@ -10,7 +10,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Optional
+from typing import Callable, Dict, Iterable, List, Optional, Union
 
 import numpy as np
 from mindspore import Parameter, Tensor
@@ -33,7 +33,7 @@ from mindface_eri.runner.checkpoint import (
 from mindface_eri.runner.inference import predict_split, resolve_records
 from mindface_eri.runner.optim import create_schedule, set_lr
 from mindface_eri.runner.profile import pipeline_rate
-from mindface_eri.runner.run_folder import RunFolder, describe_environment, differences, note_of
+from mindface_eri.runner.run_folder import RunFolder, config_of, describe_environment, differences, note_of
 from mindface_eri.runner.step import AveragedWeights, TrainStep
 from mindface_eri.runner.tasks import Task, complete, frozen_names, prepare_task
 
@@ -52,8 +52,12 @@ class TrainResult:
     is_main: bool = True  # whether this process is the one that writes and prints
     pipeline_rate: Optional[float] = None  # clips a second that the data alone gave, where that was asked for
 
+    def __fspath__(self) -> str:
+        """The run folder, so that `evaluate(result)` and `load_predictor(result)` work."""
+        return os.fspath(self.run)
 
-def train(config: Config, out: os.PathLike, *, resume: bool = False, progress: bool = True,
+
+def train(config: Union[Config, str, os.PathLike], out: Union[str, os.PathLike], *, resume: bool = False, progress: bool = True,
           notify: Callable[[str], None] = print, verbose: bool = False, profile_data: bool = False) -> TrainResult:
     """Trains what `config.model.name` says and fills the run folder `out`.
 
@@ -62,6 +66,7 @@ def train(config: Config, out: os.PathLike, *, resume: bool = False, progress: b
     its checkpoints hold the whole network either way. `eri_multi_branch` does so with `train.features_runs` too.
 
     Args:
+        config: a configuration, or the path of a recipe or of a run folder, whose recipe is used.
         resume: go on from the last finished epoch, if there is one.
         progress: show a bar (or lines, without a terminal).
         notify: receives messages for people.
@@ -73,6 +78,7 @@ def train(config: Config, out: os.PathLike, *, resume: bool = False, progress: b
         CheckpointError: a branch, or the state to resume from, does not fit.
         BusyError: another process trains into `out`.
     """
+    config = config_of(config)
     context = setup(config.runtime, verbose)
     run = RunFolder(Path(out))
     with run.lock() if context.is_main else contextlib.nullcontext():

@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
-import platform
 import shutil
-from typing import Dict, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 import numpy as np
 
-from mindface_eri import __version__
 from mindface_eri.config import to_dict
 from mindface_eri.constants import SPLITS
 from mindface_eri.datasets.build.plan import FORMAT, Plan
@@ -20,10 +17,10 @@ from mindface_eri.datasets.parts import part_name, read_part
 from mindface_eri.datasets.statistics import mfcc_statistics
 from mindface_eri.datasets.tables import write_table
 from mindface_eri.files import replacing, write_json
+from mindface_eri.version import versions
 
 COLUMNS = ("present_visual", "present_acoustic", "detector", "found_share", "others", "duration", "fps", "width",
            "height", "quality", "content_hash")
-PACKAGES = ("mindspore", "numpy", "librosa", "av", "dlib-bin", "opencv-python-headless")
 
 
 def reopen(plan: Plan) -> None:
@@ -69,7 +66,7 @@ def _join(plan: Plan, parts: List[dict]) -> None:
         "mfcc_statistics_clips": len(heard), "extra": kept,
         "parts": [{"name": part_name(block), "rows": len(part["rows"]), "bytes": part["bytes"],
                    "index_bytes": part["index_bytes"]} for block, part in enumerate(parts) if part["rows"]],
-        "preprocess": to_dict(plan.config), "versions": _versions(),
+        "preprocess": to_dict(plan.config), "versions": versions(),
     }
     write_json(plan.out / "dataset.json", head)
     shutil.rmtree(plan.out / "work", ignore_errors=True)
@@ -80,13 +77,3 @@ def dataset_hash(rows: Sequence[dict], labels: np.ndarray) -> str:
     lines = sorted(f"{row['id']}\t{row['split']}\t{label.tobytes().hex()}\t{row['content_hash']}"
                    for row, label in zip(rows, labels))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _versions() -> Dict[str, str]:
-    found = {"mindface_eri": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -1,9 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""`mindface-eri benchmark`, for those who call tools by file, as msrun does."""
-
-import sys
-
-from mindface_eri.cli import main
-
-if __name__ == "__main__":
-    sys.exit(main(["benchmark", *sys.argv[1:]]))
