@@ -57,8 +57,9 @@ class TrainResult:
         return os.fspath(self.run)
 
 
-def train(config: Union[Config, str, os.PathLike], out: Union[str, os.PathLike], *, resume: bool = False, progress: bool = True,
-          notify: Callable[[str], None] = print, verbose: bool = False, profile_data: bool = False) -> TrainResult:
+def train(config: Union[Config, str, os.PathLike], out: Union[str, os.PathLike], *, resume: bool = False,
+          progress: bool = True, notify: Callable[[str], None] = print, verbose: bool = False,
+          profile_data: bool = False) -> TrainResult:
     """Trains what `config.model.name` says and fills the run folder `out`.
 
     `eri_visual`, `eri_acoustic` and `eri_features` train alone. `eri_dual_branch` trains its fusion head on cached

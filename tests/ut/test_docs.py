@@ -6,11 +6,11 @@ tests/st/test_pages.py runs every block of bash and Python that does not say why
 
 import ast
 import dataclasses
+import functools
 import re
 import shlex
 from pathlib import Path
 
-import pytest
 import yaml
 
 from mindface_eri import cli
@@ -21,7 +21,21 @@ ROOT = Path(__file__).parents[2]
 PLACES = ("*.md", "docs/**/*.md", "configs/*.md", ".github/**/*.md")
 PAGES = sorted(page for place in PLACES for page in ROOT.glob(place))
 OTHERS = ("export", "msrun", "make", "pip", "git", "cd", "source")  # what else a shell block may show
-IDS = {"ids": lambda page: str(page.relative_to(ROOT))}
+
+
+def over_pages(check):
+    """One test of a rule for all pages, which names each page that breaks it."""
+    @functools.wraps(check)
+    def test():
+        broken = []
+        for page in PAGES:
+            try:
+                check(page)
+            except (AssertionError, SyntaxError) as error:
+                broken.append(f"{page.relative_to(ROOT)}: {error}")
+        assert not broken, "\n".join(broken)
+    del test.__wrapped__  # pytest would ask for the rule's own arguments
+    return test
 
 
 def blocks(page, language):
@@ -42,8 +56,12 @@ def commands():
                 yield page.name, [tool[1].replace("_", "-"), *shlex.split(tool[2], comments=True)]
 
 
-@pytest.mark.parametrize("page, words", commands(), ids=lambda value: value if isinstance(value, str) else value[0])
-def test_commands_of_the_pages_parse(page, words):
+def test_commands_of_the_pages_parse():
+    for page, words in commands():
+        check_command(page, words)
+
+
+def check_command(page, words):
     arguments, run = cli._parse(words)
     assert callable(run)
     config = getattr(arguments, "config", None)
@@ -58,7 +76,7 @@ def test_the_readme_shows_commands():
     assert sum(page == "README.md" for page, _ in commands()) >= 8
 
 
-@pytest.mark.parametrize("page", PAGES, **IDS)
+@over_pages
 def test_shell_blocks_hold_nothing_unknown(page):
     for block in blocks(page, "bash"):
         for line in filter(None, block.replace("\\\n", " ").splitlines()):
@@ -66,7 +84,7 @@ def test_shell_blocks_hold_nothing_unknown(page):
             assert word.startswith(("#", "mindface-eri", "python", ".venv/")) or word in OTHERS, f"{page.name}: {line}"
 
 
-@pytest.mark.parametrize("page", PAGES, **IDS)
+@over_pages
 def test_nothing_that_can_be_run_hides_from_being_run(page):
     """In a block of another language, indented, or behind a note without a reason or apart from its block."""
     text = page.read_text(encoding="utf-8")
@@ -78,7 +96,7 @@ def test_nothing_that_can_be_run_hides_from_being_run(page):
     assert not re.findall(r"^[ $]*(?:mindface-eri|msrun|python) .*", rest, re.M)
 
 
-@pytest.mark.parametrize("page", PAGES, **IDS)
+@over_pages
 def test_targets_of_make_are_there_and_run_by_ci(page):
     targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.M))
     by_ci = set(re.findall(r"^make ([a-z-]+)", (ROOT / ".ci" / "run").read_text(), re.M))
@@ -87,19 +105,19 @@ def test_targets_of_make_are_there_and_run_by_ci(page):
     assert named <= by_ci | {"docs", "bench"}  # docs is a part of test; bench takes a quarter of an hour
 
 
-@pytest.mark.parametrize("page", PAGES, **IDS)
+@over_pages
 def test_python_blocks_compile(page):
     for block in blocks(page, "python"):
         compile(block, page.name, "exec")
 
 
-@pytest.mark.parametrize("page", PAGES, **IDS)
+@over_pages
 def test_commands_named_in_sentences_exist(page):
     for name in re.findall(r"`mindface-eri ([a-z][a-z-]*)", page.read_text(encoding="utf-8")):
         assert name in cli.COMMANDS, f"{page.name}: mindface-eri {name}"
 
 
-@pytest.mark.parametrize("page", PAGES, **IDS)
+@over_pages
 def test_links_and_pictures_lead_somewhere(page):
     for target, anchor in re.findall(r"\]\(([^)#\s]*)(#[^)\s]+)?\)", page.read_text(encoding="utf-8")):
         if target.startswith(("http", "mailto:")):
@@ -109,7 +127,7 @@ def test_links_and_pictures_lead_somewhere(page):
         assert not anchor or anchor[1:] in anchors(other), f"{page.name}: {target}{anchor}"
 
 
-@pytest.mark.parametrize("page", PAGES, **IDS)
+@over_pages
 def test_files_named_in_sentences_are_there(page):
     text = page.read_text(encoding="utf-8")
     for name in re.findall(r"`((?:configs|docs|tools|tests|mindface_eri)/[\w./-]+\.\w+)`", text):
