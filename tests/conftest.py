@@ -2,6 +2,11 @@
 """Set before MindSpore's first primitive, and shared by all tests."""
 
 import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the fixtures that several rooms share
+pytest_plugins = ("fixtures.training", "fixtures.answers")
 
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")  # the wheel's oneDNN falls back to a reference kernel on AVX-512
 os.environ.setdefault("GLOG_v", "3")  # MindSpore's own chatter: errors only

@@ -20,10 +20,12 @@ class Prediction:
     emotions: Tuple[str, ...]
     clip: Optional[Clip] = None  # with N instants
     intensities: Optional[np.ndarray] = None  # (E,); of a timeline, the mean over time
-    segments: Optional[np.ndarray] = None  # (S, 2) seconds from the clip's first instant; one where nothing moves
+    segments: Optional[np.ndarray] = None  # (S, 2) seconds from the clip's first instant; one but for a timeline
     values: Optional[np.ndarray] = None  # (S, E), NaN where there is neither a face nor a sound
     temporal: Optional[np.ndarray] = None  # (N,) attention weights; None where none were asked for, or there are none
     spatial: Optional[np.ndarray] = None  # (N, h, w)
+    moments: Optional[np.ndarray] = None  # (K,) seconds at which `moving` values hold, for a drawing over time
+    moving: Optional[np.ndarray] = None  # (K, E), NaN where there is neither; a timeline's own, or where asked for
     window: float = 0.0  # seconds of a timeline's windows; 0 where the clip was taken whole
     hop: float = 0.0
     error: str = ""  # why there is no answer

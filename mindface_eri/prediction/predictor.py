@@ -162,12 +162,13 @@ class Predictor:
             lambda text: notify(f"{job.name}: {text}"))
         if timeline:
             window, hop = default_windows(windows.window, windows.hop)
-            return self._prediction(job, clip=clip, window=window, hop=hop, **found)
+            return self._prediction(job, clip=clip, window=window, hop=hop, moments=found["segments"].mean(1),
+                                    moving=found["values"], **found)
         every = prepared.every(grid.coarse)
         if need_of(self, every.clip):  # the face shows between the network's own instants only
             return self._prediction(job, error=f"{job.source or job.name}: {need_of(self, every.clip)}")
         whole = self._whole(job, every.clip, next(self._rows(self._ask(stacked([every]), attention))))
-        return replace(whole, segments=found["segments"], values=found["values"])
+        return replace(whole, moments=found["segments"].mean(1), moving=found["values"])
 
     def _ask(self, inputs: Inputs, attention: bool) -> Answers:
         """The network; an exported file has no weights to give, only its intensities come back then."""

@@ -27,7 +27,7 @@ def write_overlay(prediction: Prediction, out: os.PathLike) -> Path:
     """Writes an .mp4 of the video with box, landmarks and bars; its sound is kept as one channel of AAC.
 
     The file is read once more, for its pictures and its sound; what is drawn was found when it was predicted. The bars
-    show the prediction's values over time at the middle of their segments (`Predictor.predict(..., moving=True)`).
+    show the prediction's moving values, if it has any (`Predictor.predict(..., moving=True)`).
 
     Raises:
         MediaError: the video has no picture, or the file cannot be written.
@@ -140,7 +140,9 @@ class _Panel:
         self.size = int(np.clip(height / (2.9 * len(self.emotions)), 9, 26))
         longest = max(_text(emotion, self.size).shape[1] for emotion in self.emotions)
         self.width = int(np.clip(longest, 5 * self.size, 16 * self.size)) + 5 * self.size
-        self.middles, self.values = prediction.segments.mean(1), prediction.values
+        still = prediction.moments is None
+        self.moments = prediction.segments.mean(1) if still else prediction.moments
+        self.values = prediction.values if still else prediction.moving
         self.step = min(height / max(len(self.emotions), 1), 3.2 * self.size)
         self.base = self._names()
 
@@ -152,7 +154,7 @@ class _Panel:
             top, left, right = self._place(e)
             if not known.any():
                 continue
-            value = float(np.clip(np.interp(seconds, self.middles[known], self.values[known, e]), 0, 1))
+            value = float(np.clip(np.interp(seconds, self.moments[known], self.values[known, e]), 0, 1))
             panel[top:top + self.size // 2, left:left + round(value * (right - left))] = _rgb(COLOURS[5])
             stamp = _text(f"{value:.2f}", self.size)
             y, x = max(top - stamp.shape[0] - 2, 0), max(right - stamp.shape[1], 0)

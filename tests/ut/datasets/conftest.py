@@ -10,7 +10,7 @@ from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
 from mindface_eri.datasets.build.preprocessing import preprocess_dataset
 from mindface_eri.datasets.labels import ClipEntry, Manifest
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[2] / "extractors"
 TINY = PreprocessConfig(frames=4, face=FaceConfig(size=32), audio=AudioConfig(coefficients=4, stack=2))
 
 

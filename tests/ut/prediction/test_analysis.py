@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mindface_eri.prediction.analysis import analyse, explain, worth_showing
 
 from mindface_eri.errors import MediaError
-from mindface_eri.prediction.analysis import analyse, explain, worth_showing
 
 
 class Recording:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mindface_eri.prediction.analysis import duration_of, waveform_of
 
 from mindface_eri.errors import MediaError
 from mindface_eri.prediction import analysis as module
-from mindface_eri.prediction.analysis import duration_of, waveform_of
 from mindface_eri.preprocess.video import write_video
 
 

@@ -5,10 +5,10 @@ import json
 
 import numpy as np
 import pytest
+from mindface_eri.prediction.analysis import analyse, duration_of
 
 from mindface_eri.cli import main
 from mindface_eri.errors import DataError, MediaError
-from mindface_eri.prediction.analysis import analyse, duration_of
 from mindface_eri.prediction.jobs import find_jobs, predict_jobs
 from mindface_eri.preprocess.audio import load_audio
 from mindface_eri.preprocess.video import probe, read_frames

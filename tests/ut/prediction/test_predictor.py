@@ -1,218 +1,202 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one way from a clip to its intensities: every door gives the same answer, each file is read as seldom as can be."""
+"""From files and arrays to answers: what reaches the network, what a row says, and what is refused."""
 
-import csv
-import io
-import json
-import os
-import random
-import re
-import signal
-from collections import Counter
+import types
+import wave
 
-import av
-import mindspore as ms
 import numpy as np
 import pytest
 
-from mindface_eri.cli import main
-from mindface_eri.config import AudioConfig, FaceConfig, ModelConfig, PreprocessConfig
-from mindface_eri.errors import ConfigError
-from mindface_eri.prediction.predictor import Predictor
+from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
+from mindface_eri.errors import DataError
+from mindface_eri.prediction.predictor import Predictor, features_file, modalities_needed, need_of
 from mindface_eri.preprocess.clip import extract_clip
-from mindface_eri.preprocess.tracking import Tracker
-from mindface_eri.preprocess.writer import write_video
+from mindface_eri.preprocess.video import write_video
 
-EMOTIONS = ("Joy", "Fear")
-CONFIG = PreprocessConfig(frames=5, face=FaceConfig(size=32, detector="dlib"), audio=AudioConfig(coefficients=8, stack=2))
-MODEL = ModelConfig(emotions=EMOTIONS, frames=5, crop_size=32, mfcc_features=16)
+PREPROCESS = PreprocessConfig(frames=4, face=FaceConfig(size=32, detector="dlib"),
+                              audio=AudioConfig(coefficients=6, stack=2))
+FAU = {"columns": ["AU01", "AU02", "AU04"], "time_column": "t", "unit": "ms", "method": "linear"}
+GAZE = {"columns": ["x"], "time_column": None, "unit": "s", "method": "linear"}
 
 
-class Formula:
-    """Stands for a network: intensities that follow from every input, and weights on the last instant."""
+class Backend:
+    """Keeps what it is given; its answers count up."""
+
+    seen = None
 
     def run(self, inputs):
-        frames, mfcc, present = inputs
-        seen = frames.reshape(len(frames), -1).mean(1) / 255 * present[:, 0]
-        heard = np.tanh(mfcc.reshape(len(mfcc), -1).std(1) / 50) * present[:, 1]
-        return np.stack([0.2 + 0.5 * seen + 0.1 * heard, 0.1 + 0.7 * heard], 1).astype(np.float32)
+        self.seen = inputs
+        return np.arange(len(inputs[0]) * 2, dtype="f").reshape(-1, 2) / 16
 
-    def attention(self, inputs):
-        temporal = np.zeros(inputs[0].shape[:2], np.float32)
-        temporal[:, -1] = 1
-        return self.run(inputs), temporal, None
+    attention = run
 
 
 @pytest.fixture
-def predictor():
-    return Predictor(Formula(), MODEL, CONFIG)
+def made(tiny):
+    """A predictor of a network of that name, and its backend."""
+
+    def make(name="eri_dual_branch", batch=None, about=None, **more):
+        backend, model = Backend(), tiny(name, emotions=("Joy", "Awe"), **more)
+        return Predictor(backend, model, PREPROCESS, batch, *([] if about is None else [about])), backend
+
+    return make
 
 
-def tone(seconds, pitch=300):
-    return (0.3 * np.sin(2 * np.pi * pitch * np.arange(int(seconds * 16000)) / 16000)).astype(np.float32)
+@pytest.fixture
+def multi(made):
+    """A network with two more branches."""
+    return made("eri_multi_branch", features=("fau", "gaze"), feature_widths=(3, 1), about={"fau": FAU, "gaze": GAZE})
+
+
+def arrays(clips=3):
+    rng = np.random.default_rng(0)
+    return {"frames": rng.integers(0, 256, (clips, 4, 32, 32, 3), dtype=np.uint8),
+            "mfcc": rng.normal(size=(clips, 4, 12)),
+            "fau": rng.normal(size=(clips, 4, 3)), "gaze": rng.normal(size=(clips, 4, 1))}
+
+
+def test_arrays_reach_the_network_in_its_order(multi):
+    predictor, backend = multi
+    given = arrays()
+    present = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [1, 1, 1, 0]])
+    answer = predictor.predict_arrays(gaze=given["gaze"], present=present, fau=given["fau"], mfcc=given["mfcc"],
+                                      frames=given["frames"])
+    assert answer.tolist() == [[0, 0.0625], [0.125, 0.1875], [0.25, 0.3125]]
+    wanted = [*(given[name] for name in ("frames", "mfcc", "fau", "gaze")), present]
+    for array, value, kind in zip(backend.seen, wanted, [np.uint8] + [np.float32] * 4):
+        assert array.dtype == kind and np.array_equal(array, value.astype(kind)) and array.flags.c_contiguous
+    predictor.predict_arrays(**given)
+    assert backend.seen[4].tolist() == [[1] * 4] * 3 and backend.seen[4].dtype == np.float32
+    assert predictor.emotions == ("Joy", "Awe") and predictor.features["gaze"] == GAZE
+    found = predictor.attention(given["frames"], given["mfcc"], present, fau=given["fau"], gaze=given["gaze"])
+    assert len(found) == 3 and all(array is value for array, value in zip(backend.seen, wanted))
+
+
+@pytest.mark.parametrize("name, taken, left", [("eri_visual", "frames", "mfcc"), ("eri_acoustic", "mfcc", "frames")])
+def test_a_branch_takes_its_own_input_alone(name, taken, left, made):
+    predictor, backend = made(name)
+    given = arrays(2)
+    assert len(predictor.predict_arrays(**{taken: given[taken], left: given[left][:1]})) == 2
+    assert len(backend.seen) == 1 and np.allclose(backend.seen[0], given[taken])
+    with pytest.raises(DataError, match=f"{taken} is missing: this network needs"):
+        predictor.predict_arrays(**{left: given[left]})
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"mfcc": None}, r"mfcc is missing: this network needs \(B, 4, 12\) float32"),
+    ({"frames": None}, r"frames is missing: this network needs \(B, 4, 32, 32, 3\) uint8"),
+    ({"mfcc": np.zeros((2, 4, 12))}, r"mfcc has shape \(2, 4, 12\), this network needs \(B, 4, 12\) float32 with the "
+     "same B for all inputs"),
+    ({"mfcc": np.zeros((3, 4, 11))}, r"mfcc has shape \(3, 4, 11\), this network needs \(B, 4, 12\)"),
+    ({"present": np.ones((3, 3))}, r"present has shape \(3, 3\), this network needs \(B, 2\)"),
+    ({"frames": np.zeros((3, 4, 32, 32, 3), "f")}, r"frames is float32, this network needs \(B, 4, 32, 32, 3\) uint8: "
+     "plain RGB crops, not normalised")])
+def test_arrays_that_do_not_fit(change, message, made):
+    given = {name: arrays()[name] for name in ("frames", "mfcc")}
+    with pytest.raises(DataError, match=message):
+        made()[0].predict_arrays(**{**given, **change})
+
+
+def test_clips_come_in_batches_of_the_graph(made):
+    predictor, backend = made("eri_acoustic", batch=2)
+    given = arrays()["mfcc"]
+    assert predictor.predict_arrays(mfcc=given).tolist() == [[0, 0.0625], [0.125, 0.1875], [0, 0.0625]]
+    assert np.allclose(backend.seen[0], given[[2, 2]])
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory):
-    """Six files without faces, of other brightness, length and pitch; the fourth is damaged, the last is silent."""
-    folder = tmp_path_factory.mktemp("clips")
-    for k in range(6):
-        grey = [np.full((48, 64, 3), 30 * k + i, np.uint8) for i in range(12 + 2 * k)]
-        write_video(folder / f"c{k}.mp4", grey, 10, None if k == 5 else tone(len(grey) / 10, 200 + 90 * k))
-    (folder / "c3.mp4").write_bytes(b"no clip")
-    return [folder / f"c{k}.mp4" for k in range(6)]
+def media(tmp_path_factory):
+    """1.5 s of a tone, another of its frequency's half, a silent one, and a video without a face or sound."""
+    root = tmp_path_factory.mktemp("media")
+    for name, hertz, loud in (("hum", 440, 9000), ("low", 220, 9000), ("hush", 440, 0)):
+        with wave.open(str(root / f"{name}.wav"), "wb") as out:
+            out.setnchannels(1)
+            out.setsampwidth(2)
+            out.setframerate(16000)
+            out.writeframes((loud * np.sin(2 * np.pi * hertz * np.arange(24000) / 16000)).astype("<i2").tobytes())
+    write_video(root / "blank.mp4", [np.full((48, 64, 3), 10 * i, np.uint8) for i in range(15)], 10)
+    return root
 
 
-def flat(predictions):
-    return [row for prediction in predictions for row in prediction.rows()]
+def test_rows_of_clips_and_of_those_that_fail(made, media):
+    predictor, backend = made()
+    rows = predictor.predict([media / "hum.wav", media / "gone.wav", (media / "blank.mp4", media / "low.wav")])
+    assert [row["File_ID"] for row in rows] == ["hum", "gone", "blank"]
+    assert rows[0] == {"File_ID": "hum", "Joy": 0.0, "Awe": 0.0625} and type(rows[0]["Awe"]) is float
+    assert list(rows[1]) == ["File_ID", "error"] and "gone.wav" in rows[1]["error"]
+    clip = extract_clip(media / "blank.mp4", PREPROCESS, audio_path=media / "low.wav")
+    assert clip.mfcc.any()  # of the sound beside it
+    frames, mfcc, present = backend.seen
+    assert present.tolist() == [[0, 1]] and present.dtype == np.float32
+    assert np.array_equal(mfcc[0], clip.mfcc) and np.array_equal(frames[0], clip.frames)
 
 
-def test_every_door_gives_the_same_answer(predictor, clips, tmp_path, monkeypatch, capsys):
-    """Python with paths, with `Clip`s, in batches and from workers; the command in two forms; the page's own numbers."""
-    monkeypatch.setattr("mindface_eri.prediction.predictor.load_predictor", lambda *_, **__: predictor)
-    good = [path for path in clips if path.stem not in ("c3", "c5")]
-    rows = flat(predictor.predict(good))
-    assert [row["File_ID"] for row in rows] == ["c0", "c1", "c2", "c4"]
-    assert len({round(row["Fear"], 6) for row in rows}) == 4
-    for other in (predictor.predict(good, batch_size=3), predictor.predict(good, workers=2),
-                  predictor.predict(good, attention=True, moving=True)):
-        assert flat(other) == rows
-    taken = flat(predictor.predict([extract_clip(path, CONFIG) for path in good]))
-    assert [{**row, "File_ID": path.stem} for row, path in zip(taken, good)] == rows
-    words = ["predict", *map(str, good), "--model", "m", "--report", str(tmp_path / "pages")]
-    assert main([*words, "--format", "json"]) == 0
-    assert json.loads(capsys.readouterr().out) == rows
-    assert main([*words, "--format", "csv"]) == 0
-    table = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [[float(row[e]) for e in EMOTIONS] for row in table] == pytest.approx(
-        np.array([[row[e] for e in EMOTIONS] for row in rows]), abs=5e-7)
-    for row in rows:
-        page = (tmp_path / "pages" / f"{row['File_ID']}.html").read_text(encoding="utf-8")
-        data = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.S)[1])
-        assert data["whole"] == [round(row[e], 4) for e in EMOTIONS]
+def test_a_clip_without_what_the_network_needs(made, media):
+    rows = made("eri_visual")[0].predict([media / "hum.wav", media / "blank.mp4"])
+    assert rows[0] == {"File_ID": "hum", "error": f"{media / 'hum.wav'}: eri_visual needs a face, and none was found "
+                                                  "(no video stream); use a model of both modalities"}
+    assert "nothing to work on" in rows[1]["error"]
 
 
-def test_a_failure_is_a_row_in_its_place(predictor, clips):
-    rows = flat(predictor.predict(clips, batch_size=4))
-    assert [row["File_ID"] for row in rows] == [f"c{k}" for k in range(6)]
-    assert [("error" in row) for row in rows] == [False, False, False, True, False, True]
-    assert "nothing to work on" in rows[5]["error"]
+@pytest.mark.parametrize("name, present, words", [
+    ("eri_visual", [0, 1], "a face"), ("eri_acoustic", [1, 0], "sound"), ("eri_dual_branch", [0, 0], "a face or sound"),
+    ("eri_multi_branch", [0, 0], "a face or sound"), ("eri_visual", [1, 0], None), ("eri_acoustic", [0, 1], None),
+    ("eri_dual_branch", [0, 1], None), ("eri_dual_branch", [1, 0], None), ("eri_features", [1, 0], None)])
+def test_what_a_network_cannot_do_without(name, present, words):
+    predictor = types.SimpleNamespace(model=types.SimpleNamespace(name=name))
+    said = need_of(predictor, types.SimpleNamespace(present=np.array(present, np.float32), note="the reason"))
+    assert said == ("" if words is None else f"{name} needs {words}, and none was found (the reason); "
+                                             "use a model of both modalities")
+    assert modalities_needed(predictor) == {"eri_visual": [0], "eri_acoustic": [1]}.get(name, [0, 1])
 
 
-def test_each_is_there_as_soon_as_it_can_be(predictor, clips):
-    answers = predictor.predict([clips[0], "missing.mp4", clips[1]], batch_size=1)
-    assert next(answers).name == "c0"
-    assert next(answers).error == "missing.mp4: no such file"
+@pytest.fixture
+def folders(tmp_path):
+    """CSV files of `hum` for both sets, and of `low` in brackets for one."""
+    for name in ("fau", "gaze"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "fau" / "hum.csv").write_text("t,AU04,AU01,AU02\n0,1,10,7\n2000,5,30,7\n")
+    (tmp_path / "gaze" / "hum.csv").write_text("x\n-1\n2\n")
+    (tmp_path / "fau" / "[low].csv").write_text("t,AU01,AU02,AU04\n0,3,4,5\n")
+    return {name: tmp_path / name for name in ("gaze", "fau")}
 
 
-def test_files_are_read_twice_and_once_more_for_the_overlay(predictor, clips, tmp_path, monkeypatch):
-    """Opens, trackings and decodings of the sound of every clip, with every output asked for."""
-    monkeypatch.setattr("mindface_eri.prediction.predictor.load_predictor", lambda *_, **__: predictor)
-    seen, before = Counter(), av.open
-
-    def count_opens(path, *words, **more):
-        seen.update(["opens"] * str(path).startswith(str(clips[0].parent)))
-        return before(path, *words, **more)
-
-    track = Tracker.run
-    monkeypatch.setattr(av, "open", count_opens)
-    monkeypatch.setattr(Tracker, "run", lambda self, *words: (seen.update(["trackings"]), track(self, *words))[1])
-    for name, word in (("rows", ()), ("all", ("--report", "r.html", "--figure", "f.png", "--overlay", "o.mp4"))):
-        for path in (clips[0], clips[1], clips[2], clips[4]):
-            seen.clear()
-            out = [str(tmp_path / part) if "." in part else part for part in word]
-            assert main(["predict", str(path), "--model", "m", *out]) == 0
-            assert seen == {"opens": 2 if name == "rows" else 3, "trackings": 1}
+def test_feature_files_are_aligned_and_missing_ones_are_zeros(multi, media, folders):
+    predictor, backend = multi
+    row, = predictor.predict([media / "hum.wav"], folders)  # at 0, 0.5, 1 and 1.5 s
+    assert row == {"File_ID": "hum", "Joy": 0.0, "Awe": 0.0625}
+    frames, mfcc, fau, gaze, present = backend.seen
+    np.testing.assert_allclose(fau[0], [[10, 7, 1], [15, 7, 2], [20, 7, 3], [25, 7, 4]], rtol=1e-6)
+    np.testing.assert_allclose(gaze[0], [[-1], [0], [1], [2]], atol=1e-6)  # no times: spread over the clip
+    assert present.tolist() == [[0, 1, 1, 1]] and frames.shape == (1, 4, 32, 32, 3) and mfcc.any()
+    assert list(predictor.predict([media / "low.wav"], folders)[0]) == ["File_ID", "Joy", "Awe"]
+    assert backend.seen[2].tolist() == [[[3, 4, 5]] * 4] and backend.seen[4].tolist() == [[0, 1, 1, 0]]
+    assert backend.seen[3].tolist() == [[[0]] * 4] and backend.seen[3].dtype == np.float32
 
 
-def test_separate_sound_is_opened_once(predictor, clips, tmp_path, monkeypatch):
-    import soundfile
-
-    soundfile.write(tmp_path / "a.wav", tone(1.2, 900), 16000)
-    opened, before = [], av.open
-    monkeypatch.setattr(av, "open", lambda path, *words, **more: (opened.append(str(path)), before(path, *words, **more))[1])
-    (row,) = flat(predictor.predict([(clips[0], tmp_path / "a.wav")]))
-    assert sorted(opened) == sorted([str(tmp_path / "a.wav"), *[str(clips[0])] * 2])
-    assert row["Fear"] != flat(predictor.predict([clips[0]]))[0]["Fear"]
-
-
-def test_values_move_within_a_clip_that_is_answered_whole(predictor, tmp_path):
-    """A tone only in the last third: windows before it differ from those with it; the answer stays that of the whole."""
-    sound = tone(3.0) * (np.arange(48000) > 32000)
-    write_video(tmp_path / "late.mp4", [np.full((48, 64, 3), 90, np.uint8)] * 30, 10, sound.astype(np.float32))
-    plain = next(predictor.predict([tmp_path / "late.mp4"]))
-    moving = next(predictor.predict([tmp_path / "late.mp4"], moving=True))
-    assert plain.rows() == moving.rows()
-    assert not moving.is_timeline
-    np.testing.assert_array_equal(plain.clip.mfcc, moving.clip.mfcc)
-    assert plain.segments.tolist() == [[0.0, pytest.approx(2.9)]]
-    assert moving.segments[[0, -1], [0, 1]].tolist() == [0.0, pytest.approx(2.9)]
-    assert len(moving.values) == 8
-    assert np.isnan(moving.values[0]).all()  # no face, and silence: nothing to say
-    assert np.isfinite(moving.values[-1]).all()
+def test_a_network_of_features_alone_needs_its_file(made, media, folders):
+    predictor, backend = made("eri_features", features=("fau",), feature_widths=(3,), about={"fau": FAU})
+    first, second = predictor.predict([media / "low.wav", media / "hum.wav"], folders)
+    assert len(first) == len(second) == 3 and len(backend.seen) == 1 and backend.seen[0].shape == (1, 4, 3)
+    (folders["fau"] / "hum.csv").write_text("t,AU01,AU02\n0,1,2\n")
+    (folders["fau"] / "[low].csv").unlink()
+    first, second = predictor.predict([media / "low.wav", media / "hum.wav"], folders)
+    assert first["error"] == f"{folders['fau']}: no low.csv there, and eri_features needs it"
+    assert "no column 'AU04'" in second["error"] and second["File_ID"] == "hum"
 
 
-def test_window_and_whole_contradict(predictor, clips):
-    with pytest.raises(ConfigError, match="whole asks for one row"):
-        predictor.predict(clips, window=3.0, whole=True)
-    with pytest.raises(ConfigError, match="hop of 5 s"):
-        predictor.predict(clips, window=3.0, hop=5.0)
+def test_folders_are_looked_for_before_any_clip(multi, media, folders):
+    with pytest.raises(DataError, match=r"multi_branch takes the feature set .gaze., .*\(gaze=FOLDER\), or"):
+        multi[0].predict([media / "hum.wav"], {"fau": folders["fau"]})
+    with pytest.raises(DataError, match="feature set 'gaze': .*hum.csv is no folder; name the one of its CSV files"):
+        multi[0].predict([media / "hum.wav"], {**folders, "gaze": folders["gaze"] / "hum.csv"})
 
 
-def kill_once(settings, job):
-    """In the place of `run_task`: the second clip kills its process, whenever it is tried."""
-    from mindface_eri.prediction.extraction import take_apart
-
-    if job.name == "c1":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return "done", "", take_apart(*settings, job)
-
-
-def test_a_killed_worker_costs_its_clip_alone(predictor, clips, monkeypatch):
-    kill_once.__module__ = "test_predictor"
-    monkeypatch.syspath_prepend(os.path.dirname(__file__))
-    monkeypatch.setattr("mindface_eri.prediction.extraction.run_task", kill_once)
-    rows = flat(predictor.predict([clips[0], clips[1], clips[2]], workers=2))
-    assert [row["File_ID"] for row in rows] == ["c0", "c1", "c2"]
-    assert "killed by signal 9" in rows[1]["error"]
-    assert [row for row in rows if "error" not in row] == flat(predictor.predict([clips[0], clips[2]]))
-
-
-def state_of_generators():
-    return (random.getstate(), np.random.get_state()[1].tobytes(), np.random.get_state()[2], ms.get_seed(),
-            ms.get_rng_state().asnumpy().tobytes(), ms.get_context("mode"))
-
-
-@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE])
-def test_loading_and_predicting_leave_the_process_as_it_was(tmp_path, mode):
-    from mindface_eri.models.registry import create_model
-    from mindface_eri.prediction.predictor import load_predictor
-    from mindface_eri.runner.checkpoint import save_checkpoint
-    from mindface_eri.runner.run_folder import note_of
-
-    model = ModelConfig(name="eri_acoustic", emotions=EMOTIONS, frames=4, mfcc_features=256, width=8, temporal_depth=1,
-                        temporal_heads=2, tcn_dilations=(1,))
-    network = create_model(**{name: getattr(model, name) for name in (
-        "name", "emotions", "frames", "mfcc_features", "width", "temporal_depth", "temporal_heads", "tcn_dilations")})
-    save_checkpoint(tmp_path / "a.ckpt", network, note_of(model))
-    mfcc = np.random.default_rng(0).normal(size=(2, 4, 256)).astype(np.float32)
-    old = ms.get_context("mode")
-    try:
-        ms.set_context(mode=mode)
-        random.seed(11), np.random.seed(12), ms.set_seed(13)
-        before = state_of_generators()
-        loaded = load_predictor(tmp_path / "a.ckpt")
-        values = loaded.predict_arrays(mfcc=mfcc)
-        weights = loaded.attention(mfcc=mfcc)[1]
-        assert state_of_generators() == before
-        np.testing.assert_allclose(values, network.set_train(False)(ms.Tensor(mfcc)).asnumpy(), atol=1e-6)
-        np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
-    finally:
-        ms.set_context(mode=old)
-
-
-def test_an_onnx_file_runs_on_the_cpu_only(tmp_path):
-    from mindface_eri.deploy.backends import open_backend
-
-    with pytest.raises(ConfigError, match="runs on the CPU"):
-        open_backend(tmp_path / "m.onnx", device="GPU")
+def test_the_file_of_a_clip(tmp_path):
+    assert features_file(tmp_path, "00001") is None
+    (tmp_path / "00001.csv").mkdir()  # no file
+    (tmp_path / "[00001].csv").touch()
+    assert features_file(tmp_path, "00001") == tmp_path / "[00001].csv"
+    (tmp_path / "00001.csv").rmdir()
+    (tmp_path / "00001.csv").touch()
+    assert features_file(str(tmp_path), "00001") == tmp_path / "00001.csv"

@@ -6,9 +6,9 @@ import re
 
 import numpy as np
 import pytest
+from mindface_eri.prediction.analysis import analyse
 
 from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
-from mindface_eri.prediction.analysis import analyse
 from mindface_eri.report.charts import wave
 
 RATE = 16000
