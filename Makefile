@@ -35,7 +35,7 @@ test-parity: $(INSTALLED)  ## the networks, gradients and converted weights agai
 mutants: $(INSTALLED)  ## small faults put into the package one at a time: which of them do the fast tests notice?
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
 	$(BIN)/python tests/mutants/run.py $(ROOM) --seed $(or $(SEED),1) $(if $(TOTAL),--total $(TOTAL),--count $(or $(COUNT),50)) \
-		$(if $(AT_LEAST),--at-least $(AT_LEAST)) $(if $(OUT),--out $(OUT))
+		$(if $(AT_LEAST),--at-least $(AT_LEAST)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(OUT),--out $(OUT))
 
 bench: $(INSTALLED)  ## every figure beside what one would use instead, PyTorch included, which this installs
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
