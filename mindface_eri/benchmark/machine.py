@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Dict
 
 import numpy as np
+import psutil
 
 from mindface_eri.threads import cores
 from mindface_eri.version import versions
@@ -17,7 +18,8 @@ from mindface_eri.version import versions
 
 def describe(threads: int) -> Dict[str, Any]:
     """Processor, cores, memory, threads, load when asked, and versions; absent packages are left out."""
-    return {"processor": processor(), "cores": cores(), "memory_gib": _memory(), "threads": threads,
+    return {"processor": processor(), "cores": cores(), "memory_gib": round(psutil.virtual_memory().total / 2**30),
+            "threads": threads,
             "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
             "system": f"{platform.system()} {platform.release()}", "versions": versions()}
 
@@ -36,13 +38,6 @@ def processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or "unknown processor"
-
-
-def _memory() -> Any:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def matmul_seconds(multiply_adds: float, side: int = 1536) -> float:

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Mapping, Optional
+
+import psutil
 
 from mindface_eri.errors import ERIError
 
@@ -26,7 +26,7 @@ class Finished:
 
     seconds: float
     processor: float  # seconds that its processes computed, whatever else the machine did
-    peak: int  # bytes; largest sum over its processes, pages shared by several counted once; 0 where Linux is not
+    peak: int  # bytes; largest sum over its processes; shared pages count once, elsewhere than on Linux not at all
     output: str
 
 
@@ -64,27 +64,16 @@ def _processor_seconds() -> float:
 
 
 def memory_of_tree(root: int) -> int:
-    """Bytes of a process and all its descendants."""
-    children: Dict[int, List[int]] = {}
-    for parent, child in _processes():
-        children.setdefault(parent, []).append(child)
-    waiting, total = [root], 0
-    while waiting:
-        process = waiting.pop()
-        total += _memory(process)
-        waiting += children.get(process, [])
-    return total
+    """Bytes of a process and all its descendants; of what ends meanwhile, none."""
+    try:
+        process = psutil.Process(root)
+        return sum(map(_memory, [process, *process.children(recursive=True)]))
+    except psutil.NoSuchProcess:
+        return 0
 
 
-def _processes() -> Iterator[Sequence[int]]:
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, IndexError, ValueError):  # it has ended meanwhile
-            fields = (folder / "stat").read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()
-            yield int(fields[1]), int(folder.name)
-
-
-def _memory(process: int) -> int:
-    with contextlib.suppress(OSError):
-        found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{process}/smaps_rollup").read_text("utf-8"), re.MULTILINE)
-        return int(found[1]) * 1024 if found else 0
+def _memory(process: psutil.Process) -> int:
+    with contextlib.suppress(psutil.Error):
+        memory = process.memory_full_info()
+        return getattr(memory, "pss", memory.uss)
     return 0

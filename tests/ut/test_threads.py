@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from mindface_eri import threads
@@ -15,9 +16,28 @@ from mindface_eri import threads
     ("900000 100000", 4, 4), ("0 100000", 8, 1), ("nonsense", 3, 3)])
 def test_a_quota_lowers_the_cores(monkeypatch, tmp_path, text, allowed, expected):
     (tmp_path / "cpu.max").write_text(text)
-    monkeypatch.setattr(threads, "_QUOTA", tmp_path / "cpu.max")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(allowed)), raising=False)
+    monkeypatch.setattr(threads, "_QUOTAS", ((tmp_path / "cpu.max",), (tmp_path / "none",) * 2))
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda self: list(range(allowed)), raising=False)
     assert threads.cores() == expected
+
+
+@pytest.mark.parametrize("quota, period, allowed, expected", [
+    ("200000", "100000", 8, 2), ("150000\n", "100000\n", 8, 2), ("-1", "100000", 8, 8), ("1000", "100000", 8, 1),
+    ("900000", "100000", 4, 4), ("200000", None, 8, 8), ("200000", "0", 8, 8), ("nonsense", "100000", 3, 3)])
+def test_a_quota_of_the_first_version_does_too(monkeypatch, tmp_path, quota, period, allowed, expected):
+    (tmp_path / "quota").write_text(quota)
+    if period is not None:
+        (tmp_path / "period").write_text(period)
+    monkeypatch.setattr(threads, "_QUOTAS", ((tmp_path / "none",), (tmp_path / "quota", tmp_path / "period")))
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda self: list(range(allowed)), raising=False)
+    assert threads.cores() == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to cores")
+def test_cores_that_others_keep_do_not_count():
+    code = ("import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+            "from mindface_eri.threads import cores; print(cores())")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
 
 
 def test_libraries_obey():
@@ -38,9 +58,9 @@ def test_a_core_is_spare_unless_somebody_says_otherwise(monkeypatch, value, allo
 
 @pytest.mark.parametrize("count, expected", [(6, 6), (None, 1)])
 def test_without_affinity_and_quota_all_cores_count(monkeypatch, tmp_path, count, expected):
-    monkeypatch.setattr(threads, "_QUOTA", tmp_path / "none")
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    monkeypatch.setattr(threads, "_QUOTAS", ((tmp_path / "none",), (tmp_path / "none",) * 2))
+    monkeypatch.delattr(psutil.Process, "cpu_affinity", raising=False)  # macOS
+    monkeypatch.setattr(psutil, "cpu_count", lambda: count)
     assert threads.cores() == expected
 
 
@@ -48,4 +68,5 @@ def test_every_library_is_told():
     assert threads.environment(3) == {
         "OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3", "MKL_NUM_THREADS": "3", "NUMBA_NUM_THREADS": "3",
         "OPENCV_FOR_THREADS_NUM": "3", "MINDFACE_ERI_THREADS": "3"}
-    assert str(threads._QUOTA) == "/sys/fs/cgroup/cpu.max"  # where Linux keeps a container's quota
+    assert [list(map(str, files)) for files in threads._QUOTAS] == [  # where Linux keeps a container's quota
+        ["/sys/fs/cgroup/cpu.max"], ["/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"]]

@@ -2,6 +2,8 @@
 """Turns, medians, ratios and the table, by hand; processes watched from outside."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -9,6 +11,10 @@ from mindface_eri.benchmark.harness import HEADERS, Row, Timing, in_turns, row, 
 from mindface_eri.benchmark.machine import describe, matmul_seconds, sentence
 from mindface_eri.benchmark.processes import memory_of_tree, run_module
 from mindface_eri.errors import ERIError
+
+_GRANDCHILD = """import subprocess, sys
+held = "x = bytearray(60_000_000); print(1, flush=True); input()"
+sys.exit(subprocess.run([sys.executable, "-c", held], check=False).returncode)"""
 
 
 def test_contestants_take_turns():
@@ -57,5 +63,12 @@ def test_a_process_is_watched(tmp_path, monkeypatch):
     if os.path.exists("/proc/self/smaps_rollup"):
         assert done.peak > 60_000_000
         assert memory_of_tree(os.getpid()) > 1_000_000
+        alone = memory_of_tree(os.getpid())
+        with subprocess.Popen([sys.executable, "-c", _GRANDCHILD], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as child:
+            child.stdout.readline()
+            assert memory_of_tree(os.getpid()) > alone + 60_000_000  # children's children count
+            child.communicate()
+        assert memory_of_tree(child.pid) == 0  # it has ended
     with pytest.raises(ERIError, match="status 1: one two"):
         run_module("echoing", "one", "two")
