@@ -5,6 +5,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 
@@ -86,6 +87,23 @@ def test_a_lock_keeps_others_out_until_its_process_ends(tmp_path):
     with folder_lock(tmp_path / "work" / ".lock", "a run"):
         assert (tmp_path / "work" / ".lock").exists()
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_a_lock_ends_with_its_process_though_a_child_lives_on(tmp_path):
+    hold = ("import ctypes, sys, time; from mindface_eri.files import folder_lock\n"
+            "with folder_lock(sys.argv[1], 'a run'):\n"
+            "    child = ctypes.CDLL(None).fork()  # by C code, which tells Python nothing\n"
+            "    if child: print(child, flush=True)\n"
+            "    time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path / ".lock")], stdout=subprocess.PIPE) as process:
+        child = int(process.stdout.readline())
+        process.kill()
+        process.wait()
+        try:
+            with folder_lock(tmp_path / ".lock", "a run"):
+                os.kill(child, 0)  # it lives
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_texts_and_tables_keep_their_line_ends_and_letters(tmp_path):
