@@ -41,9 +41,10 @@ bench: $(INSTALLED)  ## every figure beside what one would use instead, PyTorch 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
 	$(BIN)/mindface-eri benchmark
 
-lint: $(INSTALLED)  ## ruff, then pylint
+lint: $(INSTALLED)  ## ruff, then pylint, then the types of the public names
 	$(BIN)/ruff check .
 	$(BIN)/pylint mindface_eri tools
+	$(BIN)/mypy
 
 docs: $(INSTALLED)  ## the pages: links, anchors, pictures, commands, code, quoted values
 	$(PYTEST) tests/ut/test_docs.py

@@ -7,8 +7,33 @@ The public names below are imported when first used, so that `import mindface_er
 import importlib
 import os
 from importlib import metadata
+from typing import TYPE_CHECKING, List
 
 from mindface_eri.version import __version__
+
+if TYPE_CHECKING:  # what `__getattr__` brings, for those who read without running
+    from mindface_eri.config import load_config as load_config
+    from mindface_eri.config import save_config as save_config
+    from mindface_eri.datasets.build.preprocessing import preprocess_dataset as preprocess_dataset
+    from mindface_eri.datasets.pipeline import create_dataset as create_dataset
+    from mindface_eri.datasets.records import open_records as open_records
+    from mindface_eri.datasets.samples import fetch_samples as fetch_samples
+    from mindface_eri.deploy.convert import convert_weights as convert_weights
+    from mindface_eri.deploy.exporter import export as export
+    from mindface_eri.device.context import prepare_device as prepare_device
+    from mindface_eri.evaluation.evaluator import evaluate as evaluate
+    from mindface_eri.loss import create_loss as create_loss
+    from mindface_eri.loss import register_loss as register_loss
+    from mindface_eri.metrics.metric import PearsonMetric as PearsonMetric
+    from mindface_eri.models.registry import create_model as create_model
+    from mindface_eri.models.registry import list_models as list_models
+    from mindface_eri.prediction.predictor import load_predictor as load_predictor
+    from mindface_eri.preprocess.clip import extract_clip as extract_clip
+    from mindface_eri.preprocess.detectors import register_detector as register_detector
+    from mindface_eri.runner.optim import create_optimizer as create_optimizer
+    from mindface_eri.runner.trainer import train as train
+    from mindface_eri.synthetic.corpus import synthesize as synthesize
+    from mindface_eri.version import versions as versions
 
 _PUBLIC = {
     "versions": "version", "load_config": "config", "save_config": "config",
@@ -28,15 +53,16 @@ _WITHOUT_MINDSPORE = ("version", "config", "preprocess.clip", "device.context")
 __all__ = ["__version__", *_PUBLIC]
 
 
-def __getattr__(name: str):
-    if name in _PUBLIC:
-        if _PUBLIC[name] not in _WITHOUT_MINDSPORE:
-            importlib.import_module("mindface_eri.device.context").prepare_device()
-        return getattr(importlib.import_module(f"mindface_eri.{_PUBLIC[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to a type checker, a name that is not above is a mistake
+    def __getattr__(name: str):
+        if name in _PUBLIC:
+            if _PUBLIC[name] not in _WITHOUT_MINDSPORE:
+                importlib.import_module("mindface_eri.device.context").prepare_device()
+            return getattr(importlib.import_module(f"mindface_eri.{_PUBLIC[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> List[str]:
     return sorted(__all__)
 
 

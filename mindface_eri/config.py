@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence, Tuple
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 import yaml
 
@@ -194,7 +194,7 @@ class Config:
                               "data.folds 0 keeps the table's own splits)")
 
 
-def load_config(path: Optional[os.PathLike] = None, overrides: Sequence[str] = (),
+def load_config(path: Optional[Union[str, os.PathLike]] = None, overrides: Sequence[str] = (),
                 values: Optional[Mapping[str, Any]] = None) -> Config:
     """Reads a recipe.
 
@@ -223,7 +223,7 @@ def _with_sizes(tree: dict) -> dict:
     return {**tree, "model": {**sizes, **tree.get("model", {})}}
 
 
-def save_config(config: Config, path: os.PathLike) -> None:
+def save_config(config: Config, path: Union[str, os.PathLike]) -> None:
     """Writes the resolved configuration; `load_config` reads it back equal."""
     write_text(path, yaml.safe_dump(to_dict(config), sort_keys=False))
 

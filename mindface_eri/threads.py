@@ -23,8 +23,8 @@ _QUOTAS = ((Path("/sys/fs/cgroup/cpu.max"),),  # control groups of version 2: qu
 
 def cores() -> int:
     """Cores that this process may keep busy: its affinity, or a container's quota where that is less."""
-    affinity = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
-    allowed = len(affinity()) if affinity else psutil.cpu_count() or 1
+    process = psutil.Process()
+    allowed = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1  # macOS
     for files in _QUOTAS:
         try:
             quota, period = (int(word) for path in files for word in path.read_text(encoding="utf-8").split())

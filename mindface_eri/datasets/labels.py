@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def normalise_id(text: str) -> str:
     return clip_id
 
 
-def read_labels(root: object, *, label_columns: Optional[Sequence[str]] = None) -> Manifest:
+def read_labels(root: Union[str, os.PathLike], *, label_columns: Optional[Sequence[str]] = None) -> Manifest:
     """Reads a label table and finds each clip's media.
 
     Args:
@@ -116,7 +117,8 @@ def read_labels(root: object, *, label_columns: Optional[Sequence[str]] = None) 
     return _manifest(table, MediaIndex(folder), splits, label_columns)
 
 
-def manifest_from_paths(paths: Iterable[object], *, emotions: Sequence[str] = EMOTIONS) -> Manifest:
+def manifest_from_paths(paths: Iterable[Union[str, os.PathLike]], *,
+                        emotions: Sequence[str] = EMOTIONS) -> Manifest:
     """A manifest of unlabelled media: every file, and every media file below a folder, is a clip of split "test".
 
     Raises:
@@ -128,7 +130,7 @@ def manifest_from_paths(paths: Iterable[object], *, emotions: Sequence[str] = EM
     return Manifest(tuple(emotions), tuple(clips), (), ", ".join(map(str, paths)))
 
 
-def load_manifest(root: object, *, label_columns: Optional[Sequence[str]] = None) -> Manifest:
+def load_manifest(root: Union[str, os.PathLike], *, label_columns: Optional[Sequence[str]] = None) -> Manifest:
     """`read_labels` where `root` is a table or a folder with a known one, otherwise `manifest_from_paths`."""
     root = Path(root)
     labelled = root.suffix.lower() == ".csv" or any((root / name).is_file() for name in ("data_info.csv", "labels.csv"))

@@ -8,7 +8,8 @@ the batches. Asking only for `mfcc` never touches a picture.
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def epoch_order(count: int, *, shuffle: bool, seed: int, epoch: int, num_shards:
     return order[shard_id::num_shards]
 
 
-def create_dataset(records: Any, split: Optional[str] = None, *, batch_size: int,
+def create_dataset(records: Union[Records, str, os.PathLike], split: Optional[str] = None, *, batch_size: int,
                    columns: Sequence[str] = ("frames", "mfcc", "present", "labels"),
                    ids: Optional[Sequence[str]] = None,
                    shuffle: Optional[bool] = None, num_shards: int = 1, shard_id: int = 0, workers: int = 2,

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -127,7 +128,7 @@ class Records:
             return out
 
 
-def open_records(path: object) -> Records:
+def open_records(path: Union[str, os.PathLike]) -> Records:
     """Opens a folder that `mindface-eri preprocess` wrote.
 
     Raises:

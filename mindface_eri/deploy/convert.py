@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 
@@ -44,8 +44,8 @@ class ConversionReport:
     parameters: int
 
 
-def convert_weights(source: os.PathLike, target: os.PathLike, *, config: Optional[ModelConfig] = None
-                    ) -> ConversionReport:
+def convert_weights(source: Union[str, os.PathLike], target: Union[str, os.PathLike], *,
+                    config: Optional[ModelConfig] = None) -> ConversionReport:
     """Converts a PyTorch file to a MindSpore checkpoint.
 
     Understood: torchvision's ResNet-18, DAN's (`features.0` to `features.7`, heads ignored), both giving the stem

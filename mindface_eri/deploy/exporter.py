@@ -7,7 +7,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Union
 
 import mindspore as ms
 import numpy as np
@@ -48,7 +48,7 @@ class ExportReport:
     card: Path  # MODEL_CARD.md beside them
 
 
-def export(checkpoint: os.PathLike, out_dir: Optional[os.PathLike] = None, *,
+def export(checkpoint: Union[str, os.PathLike], out_dir: Optional[Union[str, os.PathLike]] = None, *,
            formats: Sequence[str] = ("mindir", "onnx"), batch: Optional[int] = None) -> ExportReport:
     """Exports a run folder's best checkpoint, or a .ckpt file, and proves the files.
 

@@ -7,7 +7,7 @@ import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple, Union
 
 import numpy as np
 
@@ -59,9 +59,9 @@ class EvaluationResult:
         return dict(zip(self.emotions, self.pearson.tolist()))
 
 
-def evaluate(run: os.PathLike, records: Optional[RecordsLike] = None, split: str = "val", *,
+def evaluate(run: Union[str, os.PathLike], records: Optional[RecordsLike] = None, split: str = "val", *,
              batch_size: Optional[int] = None, device: Optional[str] = None, which: str = "best",
-             out: Optional[os.PathLike] = None) -> EvaluationResult:
+             out: Optional[Union[str, os.PathLike]] = None) -> EvaluationResult:
     """Predicts a split with a trained run and scores it where labels are known.
 
     Args:

@@ -35,7 +35,8 @@ class Job(NamedTuple):
         return self.audio if self.video else None
 
 
-ClipLike = Union[str, os.PathLike, Tuple[os.PathLike, Optional[os.PathLike]], Clip, Job]
+_Path = Union[str, os.PathLike]
+ClipLike = Union[_Path, Tuple[_Path, Optional[_Path]], Clip, Job]
 
 
 def as_jobs(clips: Iterable[ClipLike]) -> List[Job]:
@@ -52,7 +53,7 @@ def as_jobs(clips: Iterable[ClipLike]) -> List[Job]:
     return jobs
 
 
-def find_jobs(paths: Sequence[object]) -> List[Job]:
+def find_jobs(paths: Sequence[_Path]) -> List[Job]:
     """Clips behind files, folders, globs and CSV files of paths (relative to the CSV's folder).
 
     Raises:

@@ -81,7 +81,7 @@ class Predictor:
 
     def predict(self, clips: Iterable[ClipLike], *, window: float = 0.0, hop: float = 0.0, whole: bool = False,
                 batch_size: int = 1, workers: int = 1, attention: bool = False, moving: bool = False,
-                features: Mapping[str, os.PathLike] = MappingProxyType({}),
+                features: Mapping[str, Union[str, os.PathLike]] = MappingProxyType({}),
                 notify: Callable[[str], None] = lambda text: None) -> Iterator[Prediction]:
         """A `Prediction` for each clip, in their order, each as soon as it is there.
 

@@ -72,8 +72,9 @@ class Clip:
         return digest.hexdigest()
 
 
-def extract_clip(path: os.PathLike, config: Union[PreprocessConfig, Config, None] = None, *,
-                 audio_path: Optional[os.PathLike] = None, instants: Optional[Callable[[float], int]] = None) -> Clip:
+def extract_clip(path: Union[str, os.PathLike], config: Union[PreprocessConfig, Config, None] = None, *,
+                 audio_path: Optional[Union[str, os.PathLike]] = None,
+                 instants: Optional[Callable[[float], int]] = None) -> Clip:
     """Takes a clip apart as in the paper's section 3.1: a first pass reads time stamps and sound, a second the picture.
 
     Args:

@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Settings:
     version: int = VERSION
 
 
-def synthesize(out: os.PathLike, *, clips: int, seed: int = 0, duration: Tuple[float, float] = (2.0, 6.0),
+def synthesize(out: Union[str, os.PathLike], *, clips: int, seed: int = 0, duration: Tuple[float, float] = (2.0, 6.0),
                fps: Tuple[int, int] = (15, 30), size: Tuple[int, int] = (320, 240),
                emotions: Sequence[str] = EMOTIONS, workers: int = 1, progress: bool = True) -> Dict[str, object]:
     """Writes a corpus of drawn, speaking people with known intensities.

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
@@ -48,8 +49,9 @@ class Summary:
     hash: Optional[str]
 
 
-def preprocess_dataset(root: object, out: object, config: Optional[PreprocessConfig] = None, *, workers: int = 1,
-                       resume: bool = True, num_shards: int = 1, shard_index: int = 0, progress: bool = True,
+def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLike],
+                       config: Optional[PreprocessConfig] = None, *, workers: int = 1, resume: bool = True,
+                       num_shards: int = 1, shard_index: int = 0, progress: bool = True,
                        manifest: Optional[Manifest] = None, preview: int = 0, clip_limit: float = LIMIT,
                        extractor: str = DEFAULT_EXTRACTOR) -> Summary:
     """Takes all clips of a data set apart and writes the record folder (`open_records` describes it).
