@@ -26,9 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 MOVES = (("mindface_eri/", "mindface/eri/"), ("configs/", "mindface/eri/configs/"),
          ("README.md", "mindface/eri/README.md"), ("tools/mindface_layout.py", None), ("tools/", "mindface/eri/tools/"),
          ("tests/ut/test_docs.py", None), ("tests/ut/test_layers.py", None), ("tests/ut/test_mindface_layout.py", None),
-         ("tests/ut/test_headers.py", None), ("tests/st/test_pages.py", None), ("tests/ut/", "test/eri/UT/"),
-         ("tests/st/", "test/eri/ST/"), ("tests/", "test/eri/"), ("docs/mindface.md", None), ("docs/", "docs/eri/"),
-         ("setup.py", "setup.py"), ("pyproject.toml", "pyproject.toml"), ("LICENSE", "LICENSE"))
+         ("tests/ut/test_headers.py", None), ("tests/ut/test_public_names.py", None), ("tests/st/test_pages.py", None),
+         ("tests/ut/", "test/eri/UT/"), ("tests/st/", "test/eri/ST/"), ("tests/", "test/eri/"),
+         ("docs/mindface.md", None), ("docs/", "docs/eri/"), ("setup.py", "setup.py"),
+         ("pyproject.toml", "pyproject.toml"), ("LICENSE", "LICENSE"))
 SUFFIXES = (".py", ".md", ".toml", ".yaml", "")  # of text; everything else is copied as it is
 LEFT_BEHIND = ("__pycache__", ".ipynb_checkpoints")
 
@@ -38,7 +39,9 @@ _LINK = re.compile(r"\[([^\]]*)\]\(([^)#:\s]+)((?:#[^)\s]*)?)\)")
 _SETTINGS = (("find_packages", "find_namespace_packages"), ('include=["mindface_eri"', 'include=["mindface.eri"'),
              ('package_data={"mindface_eri"', 'package_data={"mindface.eri"'),
              ('ROOT / "README.md"', 'ROOT / "mindface/eri/README.md"'),
-             ('testpaths = ["tests"]', 'testpaths = ["test/eri"]'))
+             ('testpaths = ["tests"]', 'testpaths = ["test/eri"]'),
+             ('files = ["mindface_eri/__init__.py", "tests/typing"]',
+              'files = ["mindface/eri/__init__.py", "test/eri/typing"]'))
 
 
 def lay_out(out: Path) -> list:
