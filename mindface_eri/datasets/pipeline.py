@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from mindface_eri.datasets.feature_sets import list_feature_sets
 from mindface_eri.datasets.records import Records, open_records
 from mindface_eri.datasets.transforms import ClipAugmenter
 from mindface_eri.errors import DataError
+
+if TYPE_CHECKING:
+    from mindspore.dataset import Dataset
 
 LOGGER = logging.getLogger(__name__)
 
@@ -51,7 +54,7 @@ def create_dataset(records: Union[Records, str, os.PathLike], split: Optional[st
                    shuffle: Optional[bool] = None, num_shards: int = 1, shard_id: int = 0, workers: int = 2,
                    prefetch: int = 4, seed: int = 0, epoch: Optional[int] = None,
                    augment: Optional[DataConfig] = None, drop_remainder: Optional[bool] = None,
-                   pad_last: bool = False) -> Any:
+                   pad_last: bool = False) -> Dataset:
     """A MindData dataset whose rows are whole batches, for `mindspore.train.Model` or a loop of one's own.
 
     Args:
@@ -92,7 +95,7 @@ def create_dataset(records: Union[Records, str, os.PathLike], split: Optional[st
 
 
 def _pipeline(records: Records, rows: np.ndarray, index: np.ndarray, columns: Sequence[str], order: Dict[str, Any],
-              workers: int, prefetch: int, epoch: Optional[int], augment: DataConfig) -> Any:
+              workers: int, prefetch: int, epoch: Optional[int], augment: DataConfig) -> Dataset:
     import multiprocessing
 
     import mindspore.dataset as ds

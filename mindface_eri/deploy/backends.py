@@ -5,7 +5,7 @@ backend works where MindSpore is not installed."""
 from __future__ import annotations
 
 import os
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -92,7 +92,7 @@ class OnnxBackend:
         """An exported graph gives no more than intensities."""
 
 
-def open_backend(path: os.PathLike, threads: int = 0, device: str = "auto"):
+def open_backend(path: os.PathLike, threads: int = 0, device: str = "auto") -> Union[MindIRBackend, OnnxBackend]:
     """The backend for an exported file, by its ending.
 
     Raises:

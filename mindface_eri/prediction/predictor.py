@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, T
 import numpy as np
 
 from mindface_eri.config import ModelConfig, PreprocessConfig
-from mindface_eri.deploy.backends import CellBackend, input_shapes, open_backend, run_batches
+from mindface_eri.deploy.backends import CellBackend, OnnxBackend, input_shapes, open_backend, run_batches
 from mindface_eri.deploy.sidecar import preprocess_of, read_sidecar
 from mindface_eri.errors import CheckpointError, DataError, ERIError
 from mindface_eri.prediction.extraction import Taken, take_all_apart
@@ -38,8 +38,8 @@ class Predictor:
         features: of each feature set, its columns and how they are aligned.
     """
 
-    def __init__(self, backend: Any, model: ModelConfig, preprocess: PreprocessConfig, batch: Optional[int] = None,
-                 features: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(self, backend: Union[CellBackend, OnnxBackend], model: ModelConfig, preprocess: PreprocessConfig,
+                 batch: Optional[int] = None, features: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.emotions: Tuple[str, ...] = model.emotions
         self.model = model
         self.preprocess = preprocess
