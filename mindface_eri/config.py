@@ -23,7 +23,7 @@ from mindface_eri.files import write_text
 
 @dataclass(frozen=True)
 class FaceConfig:
-    """How faces are found, followed and cropped (paper section 4.2, "data preprocessing")."""
+    """How faces are found, followed and cropped (paper section 3.1)."""
 
     detector: str = "auto"  # dlib, mtcnn or a registered one; auto: dlib, and MTCNN where dlib finds no face in a clip
     mode: str = one_of("track", "every-frame")  # every-frame is the paper's letter; track is many times faster
@@ -42,7 +42,7 @@ class FaceConfig:
 
 @dataclass(frozen=True)
 class AudioConfig:
-    """How sound becomes MFCC stacks (paper section 4.2)."""
+    """How sound becomes MFCC stacks (paper section 3.3)."""
 
     sample_rate: int = number(16000, 4000, 192000)  # not in the paper
     coefficients: int = number(128, 1, 512)
@@ -134,7 +134,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The recipe (paper section 4.3)."""
+    """The recipe (paper section 4.2)."""
 
     epochs: int = number(100, 1)  # not in the paper
     batch_size: int = number(64, 1)

@@ -19,6 +19,6 @@ SPLIT_ALIASES = {"train": "train", "val": "val", "valid": "val", "validation": "
 # How a sampled frame's face was obtained; stored as the index into this tuple.
 FRAME_STATES = ("none", "held", "interpolated", "detected")
 
-# ImageNet statistics of RGB in [0, 1], which the stem's weights were trained with (paper section 3.1).
+# ImageNet statistics of RGB in [0, 1], which the stem's weights were trained with (paper section 3.2).
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The yardstick: section 4.2 of the paper as a plain script would write it.
+"""The yardstick: section 3.1 of the paper as a plain script would write it.
 
 OpenCV decodes every frame to RGB at full size, dlib's detector looks at each full frame, the 68-point predictor at the
 largest face in each, every frame's face is cropped, gaps are filled, 32 frames are picked; librosa loads the sound.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Modality dropout and the fusion of the branches (paper section 3.4, eqs. 7 and 8)."""
+"""Modality dropout and the fusion of the branches (paper section 3.5, eqs. 7 and 8)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The visual stem: ResNet-18 through its third stage (paper section 3.1, "first four convolutional layers").
+"""The visual stem: ResNet-18 through its third stage (paper section 3.2, "first four convolutional layers").
 
 Names follow torchvision (conv1, bn1, layer1.0.conv1, ...), so that converted weights can be read beside the source.
 """

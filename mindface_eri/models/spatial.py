@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The spatial encoder: attention among the positions of a frame's feature map (paper section 3.1, eqs. 1 to 5)."""
+"""The spatial encoder: attention among the positions of a frame's feature map (paper section 3.2, eqs. 1 to 5)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The temporal convolutional network: causal dilated convolutions (paper section 3.2, eq. 6)."""
+"""The temporal convolutional network: causal dilated convolutions (paper section 3.4, eq. 6)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The temporal encoder of either branch: convolutions, then attention over time (paper section 3.2 and 3.3)."""
+"""The temporal encoder of either branch: convolutions, then attention over time (paper section 3.4)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The transformer encoder that both the spatial and the temporal part use (paper sections 3.1 and 3.3).
+"""The transformer encoder that both the spatial and the temporal part use (paper sections 3.2 and 3.4).
 
 Normalisation after each residual sum, ReLU and the feed-forward width are not in the paper; they are those of the
 original transformer and PyTorch's defaults.

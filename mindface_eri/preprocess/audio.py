@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sound: any codec, rate and channel layout to mono, and MFCC stacks centred on the sampled frames (paper section 4.2).
+"""Sound: any codec, rate and channel layout to mono, and MFCC stacks centred on the sampled frames (paper section 3.3).
 
 One answer each: channels are averaged; where the picture goes on without sound (a later start, an earlier end) there is
 silence; where MFCC frames end (half a stack before the first and after the last instant) the edge frame is repeated;

@@ -75,7 +75,7 @@ class Clip:
 def extract_clip(path: Union[str, os.PathLike], config: Union[PreprocessConfig, Config, None] = None, *,
                  audio_path: Optional[Union[str, os.PathLike]] = None,
                  instants: Optional[Callable[[float], int]] = None) -> Clip:
-    """Takes a clip apart as in the paper's section 3.1: a first pass reads time stamps and sound, a second the picture.
+    """Takes a clip apart (paper sections 3.1 and 3.3): a first pass reads time stamps and sound, a second the picture.
 
     Args:
         path: video with or without sound, or sound alone; whatever FFmpeg reads.

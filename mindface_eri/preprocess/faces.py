@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finding and following one face through a clip (paper section 4.2)."""
+"""Finding and following one face through a clip (paper section 3.1)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Face geometry over time: gaps filled, smoothed, turned into square crops (paper section 4.2).
+"""Face geometry over time: gaps filled, smoothed, turned into square crops (paper section 3.1).
 
 Geometry means the 68 landmarks in pixels of the upright frame; pixels are never blended between frames.
 """

@@ -26,7 +26,7 @@ class DecoupledAdam(nn.Adam):
     """Adam whose weight decay, if any, is decoupled from the gradient (Loshchilov and Hutter 2019).
 
     Decay applies to matrices and kernels, not to biases, norms and other vectors. Without decay it is plain Adam,
-    as the paper trains (section 4.3).
+    as the paper trains (section 4.2).
     """
 
     def __init__(self, parameters: Iterable[Parameter], learning_rate: float, weight_decay: float = 0.0) -> None:
@@ -103,7 +103,7 @@ class Schedule:
 
 
 class PlateauSchedule(Schedule):
-    """Multiplies the learning rate by `factor` after `patience` epochs without a better metric (paper section 4.3)."""
+    """Multiplies the learning rate by `factor` after `patience` epochs without a better metric (paper section 4.2)."""
 
     def __init__(self, lr: float, factor: float = 0.5, patience: int = 10) -> None:
         super().__init__(lr)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training: epochs, validation, checkpoints and resuming (paper section 4.3)."""
+"""Training: epochs, validation, checkpoints and resuming (paper section 4.2)."""
 
 from __future__ import annotations
 
