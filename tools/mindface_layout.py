@@ -6,7 +6,7 @@
     docs/eri/             the pages
     setup.py              for trying the part alone; the console command keeps its name
 
-docs/mindface.md says why. Checks of this repository itself (its pages and layers) stay behind.
+docs/mindface.md says why. Checks of this repository itself (its pages, layers and mutants) stay behind.
 """
 
 from __future__ import annotations
@@ -27,11 +27,31 @@ MOVES = (("mindface_eri/", "mindface/eri/"), ("configs/", "mindface/eri/configs/
          ("README.md", "mindface/eri/README.md"), ("tools/mindface_layout.py", None), ("tools/", "mindface/eri/tools/"),
          ("tests/ut/test_docs.py", None), ("tests/ut/test_layers.py", None), ("tests/ut/test_mindface_layout.py", None),
          ("tests/ut/test_headers.py", None), ("tests/ut/test_public_names.py", None), ("tests/st/test_pages.py", None),
+         ("tests/mutants/", None),
          ("tests/ut/", "test/eri/UT/"), ("tests/st/", "test/eri/ST/"), ("tests/", "test/eri/"),
          ("docs/mindface.md", None), ("docs/", "docs/eri/"), ("setup.py", "setup.py"),
          ("pyproject.toml", "pyproject.toml"), ("LICENSE", "LICENSE"))
 SUFFIXES = (".py", ".md", ".toml", ".yaml", "")  # of text; everything else is copied as it is
 LEFT_BEHIND = ("__pycache__", ".ipynb_checkpoints")
+
+# What the one line stands for here; MindFace's files carry it in full.
+HEADER = "# SPDX-License-Identifier: Apache-2.0\n"
+FULL_HEADER = """\
+# Copyright 2026 The mindface_eri authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ============================================================================
+"""
 
 _DOTTED = re.compile(r"\bmindface_eri(?=\.[A-Za-z_{*])")
 _IMPORTED = re.compile(r"(\b(?:import [\w., ]*?|from |-m ))mindface_eri\b")
@@ -85,6 +105,9 @@ def new_place(source: str) -> Optional[str]:
 
 def rewrite(source: str, text: str) -> str:
     """A file's text as it has to be in its new place."""
+    python = source.endswith(".py")
+    if python:
+        text = text.replace(HEADER, FULL_HEADER, 1)
     if source.endswith(".md"):
         text = _LINK.sub(lambda link: _moved_link(source, *link.groups()), text)
         text = re.sub(r"(?<![\w/.(-])(configs|tools)/(?=\w)", r"mindface/eri/\1/", text)
@@ -95,7 +118,8 @@ def rewrite(source: str, text: str) -> str:
     if "/" not in source:
         for old, new in _SETTINGS:
             text = text.replace(old, new)
-    return rename_imports(text, python=source.endswith(".py"))
+    text = re.sub(r"\bmindface_eri/(?=\w)", "mindface/eri/", text)
+    return rename_imports(text, python=python)
 
 
 def _moved_link(source: str, shown: str, target: str, anchor: str) -> str:

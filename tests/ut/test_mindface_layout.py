@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from mindface_eri import __version__
+
 SCRIPT = Path(__file__).parents[2] / "tools" / "mindface_layout.py"
 SUBSET = ("test_config.py", "test_cli.py", "test_recipes.py", "test_plugins.py", "datasets/test_labels.py",
-          "datasets/test_preprocessing.py::test_one_and_two_workers_write_the_same", "deploy/test_model_card.py",
-          "deploy/test_export.py::test_onnx_predictor_does_not_import_mindspore")
+          "datasets/build/test_preprocessing.py::test_one_and_two_workers_write_the_same", "deploy/test_model_card.py",
+          "deploy/test_export.py::test_onnx_predictor_does_not_import_mindspore",
+          "prediction/test_one_way.py::test_every_door_gives_the_same_answer")
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +52,11 @@ def test_what_would_not_be_python_any_more_is_refused(layout):
     ("mindface_eri/models/tcn.py", "mindface/eri/models/tcn.py"),
     ("configs/demo_visual.yaml", "mindface/eri/configs/demo_visual.yaml"),
     ("tests/ut/models/test_parity.py", "test/eri/UT/models/test_parity.py"),
-    ("tests/conftest.py", "test/eri/conftest.py"),
-    ("docs/data.md", "docs/eri/data.md"), ("tests/ut/test_docs.py", None), ("tests/ut/test_public_names.py", None),
-    ("CONTRIBUTING.md", None)])
+    ("tests/conftest.py", "test/eri/conftest.py"), ("tests/fixtures/answers.py", "test/eri/fixtures/answers.py"),
+    ("tests/extractors/fake_extractor.py", "test/eri/extractors/fake_extractor.py"),
+    ("tests/data/version_0_1.tar.xz", "test/eri/data/version_0_1.tar.xz"), ("tests/mutants/run.py", None),
+    ("docs/data.md", "docs/eri/data.md"), ("tests/ut/test_docs.py", None),
+    ("tests/ut/test_public_names.py", None), ("CONTRIBUTING.md", None)])
 def test_places(layout, source, target):
     assert layout.new_place(source) == target
 
@@ -60,6 +65,18 @@ def test_a_page_keeps_its_links(layout):
     text = "[a](data.md#x) [b](../configs/README.md) [c](../CONTRIBUTING.md) [d](https://x.y) `configs/a.yaml`"
     assert layout.rewrite("docs/recipe.md", text) == (
         "[a](data.md#x) [b](../../mindface/eri/configs/README.md) c [d](https://x.y) `mindface/eri/configs/a.yaml`")
+
+
+@pytest.mark.parametrize("first", ["", "#!/usr/bin/env python\n"])
+def test_the_licence_stands_in_full_there(layout, first):
+    line = "# SPDX-License-Identifier: Apache-2.0\n"
+    text = layout.rewrite("mindface_eri/x.py", f'{first}{line}"""x"""\nLINE = """\n{line}"""\n')
+    assert text.startswith(f"{first}# Copyright 2026 The mindface_eri authors\n#\n# Licensed under the Apache License")
+    assert text.endswith(f'# {"=" * 76}\n"""x"""\nLINE = """\n{line}"""\n')
+
+
+def test_files_of_the_package_are_named_by_their_new_place(layout):
+    assert layout.rewrite("setup.py", 'ROOT / "mindface_eri/version.py"') == 'ROOT / "mindface/eri/version.py"'
 
 
 def test_a_full_folder_is_refused(layout, tmp_path):
@@ -78,7 +95,10 @@ def test_its_tests_pass_there_without_this_package(layout, tmp_path):
     (tmp_path / "block").mkdir()
     (tmp_path / "block" / "sitecustomize.py").write_text("import sys\nsys.modules['mindface_eri'] = None\n")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path / "block", tmp_path / "out")))}
-    names = [f"test/eri/UT/{name}" for name in SUBSET]
+    said = subprocess.run([sys.executable, "setup.py", "--version"], cwd=tmp_path / "out", env=environment,
+                          capture_output=True, text=True, check=True).stdout
+    assert said.split()[-1] == __version__
+    names = [*(f"test/eri/UT/{name}" for name in SUBSET), "test/eri/ST/test_version_0_1.py"]
     run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *names], cwd=tmp_path / "out",
                          env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-3000:]
