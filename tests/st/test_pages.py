@@ -29,8 +29,8 @@ BLOCK = re.compile(r"(<!-- not run: [^>]+ -->\n)?^```(\w+) ?(\S*)\n(.*?)^```$", 
 HAVE_TORCH = importlib.util.find_spec("torch") is not None
 TOY = """base: {recipe}
 preprocess: {{frames: 4, face: {{size: 32}}}}
-model: {{frames: 4, crop_size: 32, stem_width: 8, spatial_depth: 1, spatial_heads: 2, width: 16, temporal_depth: 1,
-         temporal_heads: 2, tcn_dilations: [1, 2]}}
+model: {{stem_width: 8, spatial_depth: 1, spatial_heads: 2, width: 16, temporal_depth: 1, temporal_heads: 2,
+         tcn_dilations: [1, 2]}}
 train: {{epochs: 1, batch_size: 4}}
 runtime: {{mode: pynative, threads: 1}}
 """

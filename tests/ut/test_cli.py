@@ -25,9 +25,9 @@ def test_every_command_explains_itself(command, capsys):
     assert f"mindface-eri {command}" in capsys.readouterr().out
 
 
-def test_every_command_but_the_demo_is_a_tool_too():
-    tools = {path.stem.replace("_", "-") for path in TOOLS.glob("*.py")} - {"mindface-layout"}
-    assert tools == set(cli.COMMANDS) - {"demo"}
+def test_tools_are_what_msrun_and_mindfaces_users_start():
+    tools = {path.stem for path in TOOLS.glob("*.py")} - {"mindface_layout"}
+    assert tools == {"train", "evaluate", "export", "preprocess", "reproduce", "predict"} <= set(cli.COMMANDS)
 
 
 def test_help_imports_nothing_heavy():
