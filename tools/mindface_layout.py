@@ -23,11 +23,10 @@ from typing import Iterator, Optional
 
 ROOT = Path(__file__).resolve().parents[1]
 # The first that fits moves a file; None leaves it behind.
-MOVES = (("mindface_eri/", "mindface/eri/"), ("configs/", "mindface/eri/configs/"),
+MOVES = (("mindface_eri/", "mindface/eri/"), ("configs/", "mindface/eri/configs/"), ("tests/mutants/", None),
          ("README.md", "mindface/eri/README.md"), ("tools/mindface_layout.py", None), ("tools/", "mindface/eri/tools/"),
          ("tests/ut/test_docs.py", None), ("tests/ut/test_layers.py", None), ("tests/ut/test_mindface_layout.py", None),
          ("tests/ut/test_headers.py", None), ("tests/ut/test_public_names.py", None), ("tests/st/test_pages.py", None),
-         ("tests/mutants/", None),
          ("tests/ut/", "test/eri/UT/"), ("tests/st/", "test/eri/ST/"), ("tests/", "test/eri/"),
          ("docs/mindface.md", None), ("docs/", "docs/eri/"), ("setup.py", "setup.py"),
          ("pyproject.toml", "pyproject.toml"), ("LICENSE", "LICENSE"))

@@ -49,6 +49,9 @@ def test_what_would_not_be_python_any_more_is_refused(layout):
 
 
 @pytest.mark.parametrize("source, target", [
+    ("tests/fixtures/answers.py", "test/eri/fixtures/answers.py"), ("tests/mutants/run.py", None),
+    ("tests/extractors/fake_extractor.py", "test/eri/extractors/fake_extractor.py"),
+    ("tests/data/version_0_1.tar.xz", "test/eri/data/version_0_1.tar.xz"),
     ("mindface_eri/models/tcn.py", "mindface/eri/models/tcn.py"),
     ("configs/demo_visual.yaml", "mindface/eri/configs/demo_visual.yaml"),
     ("tests/ut/models/test_parity.py", "test/eri/UT/models/test_parity.py"),
