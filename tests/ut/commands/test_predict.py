@@ -1,46 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
 """What predict hands over, refuses, prints and ends with."""
 
+import inspect
 import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mindface_eri.commands import predict as command
+from mindface_eri.prediction.jobs import Job
+from mindface_eri.prediction.prediction import Prediction
+from mindface_eri.prediction.predictor import Predictor
 from mindface_eri.threads import cores
 
 JOBS = "mindface_eri.prediction.jobs.find_jobs"
 LOAD = "mindface_eri.prediction.predictor.load_predictor"
-ANSWER = "mindface_eri.prediction.jobs.predict_jobs"
 WRITER = "mindface_eri.report.writer.Writer"
 ROW = {"File_ID": "a", "Fear": 0.25}
 WORDS = ["predict", "a.mp4", "b.mp4", "--model", "m"]
 
 
-def predictor(*features):
-    calls, rows = [], [ROW, {**ROW, "File_ID": "b"}]
-    return SimpleNamespace(model=SimpleNamespace(name="eri_net", features=features), emotions=("Fear",), calls=calls,
-                           predict=lambda clips, folders: calls.append((clips, folders)) or rows)
+def answer(name="a", **more):
+    """What is said of a clip; by default that its fear is a quarter."""
+    return Prediction(name, ("Fear",), intensities=np.array([0.25]), **more)
+
+
+class Net:
+    """Gives `answers`; `calls` are what it was asked for, each argument of a predictor's by name."""
+
+    emotions = ("Fear",)
+
+    def __init__(self, *features, answers=(answer(),)):
+        self.model, self.calls, self.answers = SimpleNamespace(name="eri_net", features=features), [], answers
+
+    def predict(self, *arguments, **options):
+        bound = inspect.signature(Predictor.predict).bind(self, *arguments, **options)
+        bound.apply_defaults()
+        self.calls.append({name: value for name, value in bound.arguments.items() if name not in ("self", "notify")})
+        yield from self.answers
 
 
 @pytest.fixture
 def job(stand_in):
-    jobs = [SimpleNamespace(source=Path("a.mp4"), separate_sound=Path("a.wav")),
-            SimpleNamespace(source=Path("b.mp4"), separate_sound=None)]
-    net = predictor()
-    return SimpleNamespace(jobs=jobs, net=net, found=stand_in(JOBS, jobs), loaded=stand_in(LOAD, net),
-                           calls=stand_in(ANSWER, [ROW]))
+    jobs = [Job("a", Path("a.mp4"), Path("a.wav")), Job("b", Path("b.mp4"))]
+    net = Net()
+    return SimpleNamespace(jobs=jobs, net=net, found=stand_in(JOBS, jobs), loaded=stand_in(LOAD, net), calls=net.calls)
 
 
 def test_without_options_one_clip_at_a_time_in_one_process(job, status):
     code, out, _ = status(*WORDS)
     assert code == 0 and out.splitlines()[0] == "| File_ID |  Fear |" and "| a       | 0.250 |" in out
-    assert job.found == [{"paths": ["a.mp4", "b.mp4"]}] and job.loaded[0]["path"] == Path("m")
-    call = dict(job.calls[0])
-    assert isinstance(call.pop("notify"), command._Progress)
-    assert call == {"jobs": job.jobs, "predictor": job.net, "window": 0.0, "hop": 0.0, "whole": False, "batch_size": 1,
-                    "workers": 1, "look": None}
+    assert job.found == [{"paths": ["a.mp4", "b.mp4"]}]
+    assert job.loaded == [{"path": Path("m"), "which": "best", "device": "auto", "threads": 0}]
+    assert job.calls == [{"clips": job.jobs, "window": 0.0, "hop": 0.0, "whole": False, "batch_size": 1, "workers": 1,
+                          "attention": False, "moving": False, "features": {}}]
 
 
 def test_options_reach_the_prediction(job, status):
@@ -51,6 +66,12 @@ def test_options_reach_the_prediction(job, status):
     assert job.calls[1]["whole"] is True and job.calls[1]["workers"] == 4 * cores()  # more would only fill the memory
 
 
+@pytest.mark.parametrize("device", ["auto", "CPU", "GPU", "Ascend"])
+def test_the_device_is_the_one_asked_for(job, status, device):
+    assert status(*WORDS, "--device", device)[0] == 0
+    assert job.loaded[0]["device"] == device
+
+
 def test_answers_go_where_and_how_they_are_asked_for(job, status, tmp_path):
     assert status(*WORDS, "--format", "csv")[1] == "File_ID,Fear\na,0.250000\n"
     assert json.loads(status(*WORDS, "--format", "json")[1]) == [ROW]
@@ -58,11 +79,17 @@ def test_answers_go_where_and_how_they_are_asked_for(job, status, tmp_path):
     assert (tmp_path / "x.csv").read_text() == "File_ID,Fear\na,0.250000\n"
 
 
-@pytest.mark.parametrize("row, code", [({"File_ID": "a", "error": "no picture"}, 1),
-                                       ({"File_ID": "a", "error": "no face", "start": 0.0, "end": 4.0}, 0)])
-def test_a_clip_that_failed_is_status_1_but_a_window_is_not(job, stand_in, status, row, code):
-    stand_in(ANSWER, [ROW, row])
-    assert status(*WORDS)[0] == code
+def test_a_timeline_has_a_row_a_segment(job, status):
+    job.net.answers = [answer(segments=np.array([[0, 2], [2, 3.5]]), values=np.array([[0.5], [np.nan]]), window=2.0)]
+    code, out, _ = status(*WORDS, "--format", "csv")
+    assert (code, out) == (0, "File_ID,start,end,Fear,error\na,0.000000,2.000000,0.500000,\n"
+                              "a,2.000000,3.500000,,neither face nor sound here\n")  # a window may fail, a clip not
+
+
+def test_a_clip_that_failed_is_status_1(job, status):
+    job.net.answers = [answer(), Prediction("b", ("Fear",), error="no picture")]
+    code, out, _ = status(*WORDS, "--format", "csv")
+    assert (code, out) == (1, "File_ID,Fear,error\na,0.250000,\nb,,no picture\n")
 
 
 class Look:
@@ -70,21 +97,29 @@ class Look:
 
     failures = ()
 
+    def __init__(self, attention=False, moving=False):
+        self.attention, self.moving, self.seen = attention, moving, []
+
+    def __call__(self, prediction):
+        self.seen.append(prediction)
+
     def finish(self):
         return [Path("one.html"), Path("two.html")]
 
 
-@pytest.mark.parametrize("option, kind", [("--report", "report"), ("--overlay", "overlay"), ("--figure", "figure")])
-def test_pictures_are_written_along(job, stand_in, status, option, kind):
-    look = Look()
+@pytest.mark.parametrize("option, attention, moving", [
+    ("report", True, False), ("overlay", False, True), ("figure", True, True)])
+def test_pictures_are_written_along(job, stand_in, status, option, attention, moving):
+    look = Look(attention, moving)
     made = stand_in(WRITER, look)
-    code, out, shown = status(*WORDS, option, "folder")
-    wanted = {"jobs": job.jobs, "predictor": job.net, "model": Path("m"), "report": None, "overlay": None,
-              "figure": None, kind: Path("folder")}
-    assert code == 0 and made == [wanted] and job.calls[0]["look"] is look
+    code, out, shown = status(*WORDS, f"--{option}", "folder")
+    wanted = {"names": ["a", "b"], "predictor": job.net, "model": Path("m"), "report": None, "overlay": None,
+              "figure": None, option: Path("folder")}
+    assert code == 0 and made == [wanted] and look.seen == list(job.net.answers)
+    assert (job.calls[0]["attention"], job.calls[0]["moving"]) == (attention, moving)  # what the pictures need
     assert shown == "wrote one.html\nwrote two.html\n" and "wrote" not in out
     look.failures = ["a: no face"]
-    code, _, shown = status(*WORDS, option, "folder")
+    code, _, shown = status(*WORDS, f"--{option}", "folder")
     assert code == 1 and shown.endswith("mindface-eri predict: a: no face\n")
 
 
@@ -103,21 +138,25 @@ def test_networks_of_feature_sets_get_their_folders(job, stand_in, status, tmp_p
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.csv").write_text("")
     (tmp_path / "gaze" / "b.csv").write_text("")
-    net = predictor("fau", "gaze")
+    net = Net("fau", "gaze", answers=[answer("a"), answer("b")])
     stand_in(LOAD, net)
     folders = {"fau": str(tmp_path / "fau"), "gaze": str(tmp_path / "gaze")}
     words = [word for name, folder in folders.items() for word in ("--features", f"{name}={folder}")]
     code, out, shown = status(*WORDS, *words)
-    assert code == 0 and not job.calls and out.count("0.250") == 2
-    assert net.calls == [([(Path("a.mp4"), Path("a.wav")), (Path("b.mp4"), None)], folders)]
+    assert code == 0 and out.count("0.250") == 2
+    assert (net.calls[0]["clips"], net.calls[0]["features"]) == (job.jobs, folders)
     assert shown == (f"mindface-eri predict: {folders['fau']} has no file for 1 of 2 clips; they are answered without "
                      "fau\n")
-    net.predict = lambda clips, folders: [ROW, {"File_ID": "b", "error": "no picture"}]
+    net.answers = [answer("a"), Prediction("b", ("Fear",), error="no picture")]
     code, _, shown = status(*WORDS, *words)
     assert (code, shown) == (1, "")  # of a clip that failed nothing is missed
-    for option in ("report", "overlay", "figure", "window", "hop"):
-        code, _, shown = status(*WORDS, *words, f"--{option}", "3")
-        assert code == 2 and f"--{option}: eri_net takes features of other programs" in shown
+    net.answers = [answer("a")]
+    look = Look(attention=True)
+    stand_in(WRITER, look)
+    for option, value in (("report", "r"), ("overlay", "o"), ("figure", "f"), ("window", 3), ("hop", 3)):
+        assert status(*WORDS, *words, f"--{option}", value)[0] == 0  # as for any other network
+        assert net.calls[-1]["features"] == folders
+    assert look.seen == 3 * list(net.answers)
 
 
 @pytest.mark.parametrize("total, terminal, shown", [(2, True, True), (1, True, False), (2, False, False)])
@@ -128,5 +167,5 @@ def test_a_bar_is_for_several_clips_on_a_terminal(total, terminal, shown, monkey
     assert (not progress.bar.disable) == shown
     for _ in range(total if shown else 0):
         assert not progress.bar.disable
-        progress(None, None)
+        progress()
     assert progress.bar.n == (total if shown else 0) and progress.bar.disable  # it closes itself at the end

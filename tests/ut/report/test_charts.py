@@ -6,8 +6,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from mindface_eri.preprocess.envelope import Envelope
 from mindface_eri.report.charts import ribbon, time_axis, time_row, timeline_rows, wave
-from mindface_eri.report.clip_figure import envelope
 
 
 def chart(row):
@@ -24,10 +24,10 @@ def test_a_row_with_instants_is_a_slider(steps, slider):
         'preserveAspectRatio="none" aria-hidden="true"><i/></svg><div class="cursor" hidden></div></div>')
 
 
-def test_a_timeline_is_drawn_in_steps_with_gaps(make_analysis):
+def test_a_timeline_is_drawn_in_steps_with_gaps(make_prediction):
     values = [[0.25, 0.5], [1.0, np.nan], [0.0, 0.75]]
-    analysis = make_analysis(segments=[[0, 1], [1, 3], [3, 4]], values=values, emotions=("A & B", "Joy"), window=2.0)
-    first, second = timeline_rows(analysis, 5.0, 7)
+    prediction = make_prediction(segments=[[0, 1], [1, 3], [3, 4]], values=values, emotions=("A & B", "Joy"), window=2.0)
+    first, second = timeline_rows(prediction, 5.0, 7)
     half = '<line class="half" x1="0" y1="52" x2="1000" y2="52"/>'
     line = "0.0,76.00 200.0,76.00 200.0,4.00 600.0,4.00 600.0,100.00 800.0,100.00"
     assert chart(first) == (f'{half}<polygon class="area" points="0.0,100.00 {line} 800.0,100.00"/>'
@@ -50,28 +50,34 @@ def test_the_ribbon_changes_half_way_between_samples(make_clip):
 ZERO = '<line class="zero" x1="0" y1="50" x2="1000" y2="50"/>'
 
 
-def test_the_wave_is_cut_where_the_pictures_end(make_analysis, make_clip):
+def test_the_wave_is_cut_where_the_pictures_end(make_prediction, make_clip):
+    low, high = np.array([-0.25, -0.5, 0.25, 0.0], np.float32), np.array([0.25, 0.0, 0.5, 1.0], np.float32)
     clip = dataclasses.replace(make_clip(), timestamps=np.array([0, 1, 2, 3], np.float32), duration=4.0)
-    analysis = dataclasses.replace(make_analysis(clip, attention=False),
-                                   waveform=np.array([0.2, -0.4, 0.1, 0.0, 0.9, 0.9], np.float32))
-    points = ("0.0,26.50 333.3,97.00 666.7,38.25 1000.0,50.00 "  # the greatest there, then the least, back
-              "1000.0,50.00 666.7,38.25 333.3,97.00 0.0,26.50")
-    assert wave(analysis, 3.0) == f'{ZERO}<polygon class="wave" points="{points}"/>'
-    assert wave(analysis, 0.001) == f'{ZERO}<polygon class="wave" points="0.0,3.00 0.0,3.00"/>'  # a sample at least
-    assert wave(dataclasses.replace(analysis, waveform=None), 3.0) == ZERO
-    assert wave(dataclasses.replace(analysis, waveform=np.zeros(0)), 3.0) == ZERO
+
+    def drawn(span, *envelope):
+        return wave(make_prediction(dataclasses.replace(clip, envelope=Envelope(*envelope)), attention=False), span)
+
+    points = ("166.7,38.25 500.0,50.00 833.3,26.50 "  # the greatest of each second there, then the least, back
+              "833.3,38.25 500.0,73.50 166.7,61.75")
+    assert drawn(3.0, low, high, 4.0) == f'{ZERO}<polygon class="wave" points="{points}"/>'
+    assert drawn(3.0, low / 8, high / 8, 4.0) == drawn(3.0, low, high, 4.0)  # scaled to the loudest, seen or not
+    assert drawn(6.0, low, high, 3.0) == (
+        f'{ZERO}<polygon class="wave" points="62.5,38.25 187.5,50.00 312.5,26.50 437.5,3.00 '
+        '437.5,50.00 312.5,38.25 187.5,73.50 62.5,61.75"/>')
+    assert drawn(3.0, 0 * low, 0 * high, 4.0).count(",50.00") == 6  # no sound at all is a line
+    assert drawn(3.0, low[:0], high[:0], 0.0) == ZERO
 
 
-def test_attention_lies_over_the_wave_at_its_samples_instants(make_analysis, make_clip):
+def test_attention_lies_over_the_wave_at_its_samples_instants(make_prediction, make_clip):
     clip = dataclasses.replace(make_clip(sound=False), timestamps=np.array([0, 1, 2, 4], np.float32))
-    analysis = dataclasses.replace(make_analysis(clip), temporal=np.array([0.1, 0.4, 0.2, 0.3]))
-    assert wave(analysis, 5.0) == (
+    prediction = dataclasses.replace(make_prediction(clip), temporal=np.array([0.1, 0.4, 0.2, 0.3]))
+    assert wave(prediction, 5.0) == (
         f'{ZERO}<polyline class="attn" points="0.0,74.50 200.0,4.00 400.0,51.00 800.0,27.50"/>')
-    nothing = dataclasses.replace(analysis, temporal=np.zeros(4))
+    nothing = dataclasses.replace(prediction, temporal=np.zeros(4))
     assert wave(nothing, 5.0).count(",98.00") == 4
     many = dataclasses.replace(make_clip(3001, sound=False, seconds=30.0))
-    analysis = dataclasses.replace(make_analysis(many), temporal=np.arange(3001.0))
-    points = wave(analysis, 30.0).split('points="')[1].split('"')[0].split()
+    prediction = dataclasses.replace(make_prediction(many), temporal=np.arange(3001.0))
+    points = wave(prediction, 30.0).split('points="')[1].split('"')[0].split()
     assert (len(points), points[0], points[-1]) == (1500, "0.0,98.00", "1000.0,4.00")
 
 
@@ -87,13 +93,3 @@ def test_the_axis_has_round_instants_below_the_charts():
     minutes = time_axis(130.0)
     assert [part.split("<")[0] for part in minutes.split('%">')[1:]] == ["0:00", "0:30", "1:00", "1:30", "2:00"]
     assert [part.split("<")[0] for part in time_axis(60.0).split('%">')[1:]][-1] == "1:00"
-
-
-def test_an_envelope_is_the_least_and_greatest_of_each_stretch():
-    low, high = envelope(np.array([0.1, -0.4, 0.2, 0.3, -0.1, 0.0]), 3)
-    np.testing.assert_allclose(low, [-1, 0.5, -0.25], rtol=1e-6)
-    np.testing.assert_allclose(high, [0.25, 0.75, 0], rtol=1e-6)
-    low, high = envelope(np.array([0.1, 0.5]), 800)
-    np.testing.assert_allclose([low, high], [[0.2, 1]] * 2, rtol=1e-6)
-    low, high = envelope(np.zeros(5), 2)
-    assert low.tolist() == high.tolist() == [0, 0]

@@ -78,18 +78,20 @@ def test_bars_show_values_intervals_and_reference():
 
 
 @pytest.mark.parametrize("face, sound", [(True, True), (True, False), (False, True)])
-def test_prediction_figure_says_what_is_absent(make_clip, face, sound):
+def test_prediction_figure_says_what_is_absent(make_prediction, make_clip, face, sound):
     clip = make_clip(face=face, sound=sound, states=[3, 2, 1, 0])
-    shown = texts(prediction_figure(clip, np.array([0.25, 0.75]), NAMES, truth=[0.1, np.nan], title="$x_1$ & <b>"))
-    assert {"0.25", "0.75", "Fear", "Joy", "$x_1$ & <b>", "label"} <= set(shown)
+    found = make_prediction(clip, emotions=NAMES, segments=[[0, 3]], values=[[0.25, 0.75]])
+    shown = texts(prediction_figure(found, [0.1, np.nan], title="$x_1$ & <b>"))
+    assert {"0.25", "0.75", "Fear", "Joy", "$x_1$ & <b>", "label", "temporal attention"} <= set(shown)
     assert ("no sound" in shown) == (not sound)
     assert shown.count("no face") == (1 if face else 4)
     assert ("interpolated" in shown) == ("held" in shown) == face
 
 
-def test_prediction_figure_refuses_other_numbers_of_emotions(make_clip):
+def test_prediction_figure_refuses_other_numbers_of_emotions(make_prediction):
+    found = make_prediction(emotions=NAMES, segments=[[0, 3]], values=np.ones((1, 3)))
     with pytest.raises(DataError, match="for 2 emotions"):
-        prediction_figure(make_clip(), np.ones(3), NAMES)
+        prediction_figure(found)
 
 
 def test_shapes_are_checked():

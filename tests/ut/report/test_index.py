@@ -50,12 +50,12 @@ def test_clips_that_failed_are_counted_and_say_why():
 
 
 @pytest.mark.parametrize("face, sound", [(True, False), (False, True)])
-def test_an_analysis_line(make_analysis, make_clip, face, sound):
+def test_an_analysis_line(make_prediction, make_clip, face, sound):
     clip = make_clip(face=face, sound=sound, states=[3, 2, 0, 3], seconds=4.5)
-    analysis = dataclasses.replace(
-        make_analysis(dataclasses.replace(clip, found_share=np.float32(0.25)), name="n", emotions=("E", "F"),
+    prediction = dataclasses.replace(
+        make_prediction(dataclasses.replace(clip, found_share=np.float32(0.25)), name="n", emotions=("E", "F"),
                       values=[[0.25, 0.75]], segments=[[0, 4]]), temporal=np.array([0.1, 0.4, 0.3, 0.2]))
-    entry = entry_of(analysis, "n.html")
+    entry = entry_of(prediction, "n.html")
     assert entry == Entry("n", "n.html", (0.25, 0.75), jpeg(clip.frames[3]) if face else "", 4.5, 0.25 if face else 0.0,
                           sound)
     assert all(type(value) is float for value in entry.values)

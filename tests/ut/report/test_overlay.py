@@ -12,58 +12,13 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from mindface_eri.errors import MediaError
-from mindface_eri.report import overlay
 from mindface_eri.report.overlay import write_overlay
 
 HELD, BETWEEN, SEEN, BAR = (170, 68, 153), (230, 159, 0), (0, 158, 115), (86, 180, 233)
 
 
-class Film:
-    """Pictures of one shade each; `made` is what would be written, before any codec."""
-
-    def __init__(self, monkeypatch):
-        self.made, self.asked, self.size, self.times, self.length = [], [], (120, 160), [0.0], None
-        monkeypatch.setattr(overlay, "read_frames", self.read)
-        monkeypatch.setattr(overlay, "frame_times", lambda path: np.array(self.times))
-        monkeypatch.setattr(overlay, "duration_of", lambda path: self.length or self.times[-1] - self.times[0])
-        monkeypatch.setattr(overlay, "waveform_of", self.sound)
-        monkeypatch.setattr(overlay, "write_video", self.write)
-
-    def read(self, path):
-        for number, seconds in enumerate(self.times):
-            yield seconds, dataclasses.make_dataclass("Shade", ["height", "rgb"])(
-                self.size[0], lambda scale, number=number: np.full(
-                    (round(self.size[0] * scale), round(self.size[1] * scale), 3), number, np.uint8))
-
-    def sound(self, source, path, clip, rate, *, separate):
-        self.asked.append((source, path, clip, rate, separate))
-        return np.arange(3.0)
-
-    def write(self, path, frames, fps, sound, rate):
-        self.made.append((path, list(frames), fps, sound, rate))
-
-    @property
-    def frames(self):
-        """Pictures and panels of the last overlay."""
-        height, width = (round(side * min(1.0, 720 / self.size[0])) for side in self.size)
-        assert all(frame.shape[0] == height for frame in self.made[-1][1])
-        return [(frame[:, :width], frame[:, width:]) for frame in self.made[-1][1]]
-
-
-@pytest.fixture()
-def film(monkeypatch):
-    return Film(monkeypatch)
-
-
-@pytest.fixture()
-def analysis(make_analysis, make_clip):
-    """Windows whose middles are at 1 and 3 s; a clip whose two samples are one second apart."""
-    clip = make_clip(2, seconds=1.0, states=[3, 2])
-    clip = dataclasses.replace(clip, boxes=np.array([[20, 30, 60, 90], [40, 34, 80, 98]], np.float32),
-                               landmarks=np.array([[[25, 40], [50, 80]], [[45, 44], [70, 80]]], np.float32))
-    found = make_analysis(clip, emotions=("Fear", "Joy", "Awe"), segments=[[0, 2], [2, 4]], window=2.0, hop=2.0,
-                          values=np.zeros((2, 3)))
-    return dataclasses.replace(found, values=np.array([[0.2, 0.9, np.nan], [0.6, 0.1, np.nan]]))
+BOXES = [[20, 30, 60, 90], [25, 31, 65, 92], [40, 34, 80, 98]]
+POINTS = [[[25, 40], [50, 80]], [[30, 41], [55, 80]], [[45, 44], [70, 80]]]
 
 
 def drawn(shade, box, points, colour, *, size=(120, 160), width=1, radius=1):
@@ -76,82 +31,60 @@ def drawn(shade, box, points, colour, *, size=(120, 160), width=1, radius=1):
     return image
 
 
-def test_each_frame_shows_the_latest_picture(film, analysis, predictor, tmp_path):
-    film.times, film.length = [7.0, 7.1, 7.2, 7.52], 0.1  # the container's clock does not begin at 0
-    out = write_overlay("v.mp4", tmp_path / "new" / "o.mp4", predictor, analysis=analysis)
-    assert out == tmp_path / "new" / "o.mp4" and out.parent.is_dir()
-    path, frames, fps, sound, rate = film.made[0]
-    assert (path, fps, sound.tolist(), rate) == (out, 10.0, [0, 1, 2], 48000)
-    assert [frame[0, 0, 0] for frame in frames] == [0, 1, 2, 2, 2, 3]
-    assert film.asked == [("v.mp4", "v.mp4", analysis.clip, 48000, False)]
-    write_overlay("v.mp4", tmp_path / "o.mp4", predictor, analysis=analysis, audio_path=Path("a.wav"))
-    assert film.asked[1] == (Path("a.wav"), "v.mp4", analysis.clip, 48000, True)
+def test_each_frame_shows_the_latest_picture(film, tracked, tmp_path):
+    film.times = [7.0, 7.1, 7.2, 7.52]  # the container's clock does not begin at 0
+    found = tracked([0, 0.1, 0.2, 0.52])
+    assert write_overlay(found, tmp_path / "new" / "o.mp4") == tmp_path / "new" / "o.mp4"
+    made, = film.made
+    assert (made.path, made.fps, made.rate) == (tmp_path / "new" / "o.mp4", 10.0, 48000)
+    assert made.path.parent.is_dir()
+    assert [frame[0, 0, 0] for frame in made.frames] == [0, 1, 2, 2, 2, 3]
+    assert film.read == [(found.path, True)]  # one pass, for pictures and sound
 
 
 @pytest.mark.parametrize("fps, written, shades", [(0.2, 1.0, [2, 4]), (4.0, 4.0, [0, 1, 2, 3, 4]), (600.0, 60.0, None)])
-def test_the_rate_is_the_videos_within_limits(film, analysis, predictor, tmp_path, fps, written, shades):
-    film.times, film.length = [0.0, 0.3, 0.4, 0.75, 1.0], 0.1
-    other = dataclasses.replace(analysis, clip=dataclasses.replace(analysis.clip, fps=fps))
-    write_overlay("v.mp4", tmp_path / "o.mp4", predictor, analysis=other)
-    assert film.made[0][2] == written
-    found = [int(frame[0, 0, 0]) for frame in film.made[0][1]]
+def test_the_rate_is_the_videos_within_limits(film, tracked, tmp_path, fps, written, shades):
+    film.times = [0.0, 0.3, 0.4, 0.75, 1.0]
+    write_overlay(tracked(film.times, fps=fps), tmp_path / "o.mp4")
+    assert film.made[0].fps == written
+    found = [int(frame[0, 0, 0]) for frame in film.made[0].frames]
     # a picture counts from half a frame before its instant on
     assert found == (shades or [0] * 18 + [1] * 6 + [2] * 21 + [3] * 15 + [4])
 
 
-def test_the_box_moves_between_samples(film, analysis, predictor, tmp_path):
-    film.times, film.length = [0.0, 0.25, 0.6, 1.0], 0.25
-    write_overlay("v.mp4", tmp_path / "o.mp4", predictor, analysis=dataclasses.replace(
-        analysis, clip=dataclasses.replace(analysis.clip, fps=4.0)))
+def test_each_picture_has_its_own_box_and_points(film, tracked, tmp_path):
+    film.times = [2.0, 2.25, 2.6, 3.0]
+    write_overlay(tracked([0, 0.25, 0.6, 1.0], [3, 2, 3, 3], [*BOXES, BOXES[0]], [*POINTS, POINTS[1]], fps=4.0),
+                  tmp_path / "o.mp4")
     pictures = [picture for picture, _ in film.frames]
     assert len(pictures) == 5
     np.testing.assert_array_equal(pictures[0], drawn(0, (20, 30, 60, 90), [(25, 40), (50, 80)], SEEN))
-    np.testing.assert_array_equal(pictures[1], drawn(1, (25, 31, 65, 92), [(30, 41), (55, 80)], SEEN))
-    np.testing.assert_array_equal(pictures[2], drawn(2, (32, 32, 72, 95), [(37, 42), (62, 80)], BETWEEN))
-    np.testing.assert_array_equal(pictures[4], drawn(3, (40, 34, 80, 98), [(45, 44), (70, 80)], BETWEEN))
+    np.testing.assert_array_equal(pictures[1], drawn(1, (25, 31, 65, 92), [(30, 41), (55, 80)], BETWEEN))
+    np.testing.assert_array_equal(pictures[2], drawn(2, (40, 34, 80, 98), [(45, 44), (70, 80)], SEEN))
+    np.testing.assert_array_equal(pictures[3], pictures[2])
+    np.testing.assert_array_equal(pictures[4], drawn(3, (20, 30, 60, 90), [(30, 41), (55, 80)], SEEN))
 
 
-def test_the_box_keeps_to_the_first_and_last_sample(film, analysis, predictor, tmp_path):
-    film.times, film.length = [0.0, 1.0, 3.0], 0.1
-    clip = dataclasses.replace(analysis.clip, timestamps=np.array([0.5, 2.5], np.float32), fps=1.0)
-    write_overlay("v.mp4", tmp_path / "o.mp4", predictor, analysis=dataclasses.replace(analysis, clip=clip))
-    pictures = [film.frames[k][0] for k in (0, 1, 3)]
-    np.testing.assert_array_equal(pictures[0], drawn(0, (20, 30, 60, 90), [(25, 40), (50, 80)], SEEN))
-    np.testing.assert_array_equal(pictures[1], drawn(1, (25, 31, 65, 92), [(30, 41), (55, 80)], SEEN))
+def test_pictures_that_were_not_followed_have_the_nearest_ones_face(film, tracked, tmp_path):
+    film.times = [0.0, 1.0, 2.0, 3.0]
+    write_overlay(tracked([0.9, 2.1, 2.5], [3, 3, 2], BOXES, POINTS, fps=1.0), tmp_path / "o.mp4")
+    for number, near in enumerate((0, 0, 1, 2)):
+        box, points = tuple(BOXES[near]), [tuple(point) for point in POINTS[near]]
+        np.testing.assert_array_equal(film.frames[number][0], drawn(number, box, points, BETWEEN if near == 2 else SEEN))
+
+
+def test_what_is_drawn_of_faces_that_were_not_seen(film, tracked, tmp_path):
+    film.times = [0.0, 0.25, 0.5]
+    write_overlay(tracked(film.times, [0, 1, 2], BOXES, POINTS, fps=4.0), tmp_path / "o.mp4")
+    pictures = [picture for picture, _ in film.frames]
+    assert (pictures[0] == 0).all()  # nobody is pointed at
+    np.testing.assert_array_equal(pictures[1], drawn(1, (25, 31, 65, 92), [], HELD))
     np.testing.assert_array_equal(pictures[2], drawn(2, (40, 34, 80, 98), [(45, 44), (70, 80)], BETWEEN))
 
 
-def test_samples_of_one_instant_have_no_way_between_them(film, analysis, predictor, tmp_path):
-    film.times, film.length = [0.0], 0.1
-    clip = dataclasses.replace(analysis.clip, timestamps=np.zeros(2, np.float32))
-    write_overlay("v.mp4", tmp_path / "o.mp4", predictor, analysis=dataclasses.replace(analysis, clip=clip))
-    np.testing.assert_array_equal(film.frames[0][0], drawn(0, (20, 30, 60, 90), [(25, 40), (50, 80)], SEEN))
-
-
-@pytest.mark.parametrize("states, shown", [
-    ((0, 0), [None, None, None]), ((3, 0), [0, None, None]), ((0, 2), [None, 1, 1]), ((1, 1), ["held"] * 3)])
-def test_what_is_drawn_of_faces_that_were_not_seen(film, analysis, predictor, tmp_path, states, shown):
-    film.times, film.length = [0.0, 0.75, 1.0], 0.25
-    clip = dataclasses.replace(analysis.clip, fps=4.0, detected=np.array(states, np.uint8))
-    write_overlay("v.mp4", tmp_path / "o.mp4", predictor, analysis=dataclasses.replace(analysis, clip=clip))
-    pictures = [film.frames[k][0] for k in (0, 3, 4)]
-    boxes = [(20, 30, 60, 90), (40, 34, 80, 98)]
-    points = [[(25, 40), (50, 80)], [(45, 44), (70, 80)]]
-    for number, (picture, what) in enumerate(zip(pictures, shown)):
-        if what is None:
-            assert (picture == number).all()  # nobody is pointed at
-        elif what == "held":
-            box = [boxes[0], (35, 33, 75, 96), boxes[1]][number]
-            np.testing.assert_array_equal(picture, drawn(number, box, [], HELD))
-        else:
-            np.testing.assert_array_equal(picture, drawn(number, boxes[what], points[what], (SEEN, BETWEEN)[what]))
-
-
-def test_large_pictures_are_reduced_with_their_boxes(film, analysis, predictor, tmp_path):
-    film.times, film.length, film.size = [0.0], 0.1, (1440, 1000)
-    clip = dataclasses.replace(analysis.clip, boxes=np.array([[200, 301, 720, 900]] * 2, np.float32),
-                               landmarks=np.array([[[300, 401]]] * 2, np.float32), detected=np.array([3, 3]))
-    write_overlay("v.mp4", tmp_path / "o.mp4", predictor, analysis=dataclasses.replace(analysis, clip=clip))
+def test_large_pictures_are_reduced_with_their_boxes(film, tracked, tmp_path):
+    film.size = (1440, 1000)
+    write_overlay(tracked([0.0], [3], [[200, 301, 720, 900]], [[[300, 401]]]), tmp_path / "o.mp4")
     (picture, panel), = film.frames
     assert panel.shape[0] == 720
     np.testing.assert_array_equal(picture, drawn(0, (100, 150, 360, 450), [(150, 200)], SEEN, size=(720, 500), width=3,
@@ -170,11 +103,9 @@ def stamp(text, size):
 @pytest.mark.parametrize("height, emotions, size", [
     (120, ("Fear", "Joy", "Awe"), 13), (720, ("Fear", "Joy", "Awe"), 26),
     (60, ("a", "A name that goes on and on and on", "c"), 9)])
-def test_bars_show_the_windows_at_each_instant(film, analysis, predictor, tmp_path, height, emotions, size):
-    film.times, film.length, film.size = [0.0, 1.5, 4.0], 0.2, (height, 40)
-    still = dataclasses.replace(analysis.clip, fps=1.0, detected=np.zeros(2, np.uint8))
-    write_overlay("v.mp4", tmp_path / "o.mp4", predictor, analysis=dataclasses.replace(analysis, clip=still,
-                                                                                 emotions=emotions))
+def test_bars_show_the_values_of_each_instant(film, tracked, tmp_path, height, emotions, size):
+    film.times, film.size = [0.0, 1.5, 4.0], (height, 40)
+    write_overlay(dataclasses.replace(tracked(film.times, fps=1.0), emotions=emotions), tmp_path / "o.mp4")
     longest = max(stamp(name, size).shape[1] for name in emotions)
     width = min(max(longest, 5 * size), 16 * size) + 5 * size
     step = min(height / 3, 3.2 * size)
@@ -195,53 +126,31 @@ def test_bars_show_the_windows_at_each_instant(film, analysis, predictor, tmp_pa
         np.testing.assert_array_equal(panel, expected)
 
 
-def test_values_beyond_the_scale_end_with_it(film, analysis, predictor, tmp_path):
-    film.times, film.length = [0.0], 0.1
-    odd = dataclasses.replace(analysis, values=np.array([[1.5, -0.5, 0.5]] * 2))
-    write_overlay("v.mp4", tmp_path / "o.mp4", predictor, analysis=odd)
+@pytest.mark.parametrize("segments, values, shown", [
+    ([[0, 2], [2, 4]], [[0.2], [0.6]], [0.2, 0.2, 0.4, 0.6, 0.6]), ([[0, 4]], [[0.3]], [0.3] * 5)])
+def test_without_moving_values_bars_show_the_segments_at_their_middles(film, tracked, tmp_path, segments, values,
+                                                                       shown):
+    film.times, film.size = [0.0, 4.0], (60, 40)
+    found = dataclasses.replace(tracked(film.times, fps=1.0), emotions=("Fear",), segments=np.array(segments),
+                                values=np.array(values), moments=None, moving=None)
+    write_overlay(found, tmp_path / "o.mp4")
+    panels = [panel for _, panel in film.frames]
+    size = int(60 / 2.9)
+    lengths = [int((panel == BAR).all(2).sum(1).max()) for panel in panels]
+    assert lengths == [round(value * (panels[0].shape[1] - 2 * size)) for value in shown]
+
+
+def test_values_beyond_the_scale_end_with_it(film, tracked, tmp_path):
+    write_overlay(tracked(values=[[1.5, -0.5, 0.5]] * 2), tmp_path / "o.mp4")
     panel = film.frames[0][1]
     bars = (panel == BAR).all(2)
     assert sorted(set(bars.sum(1)) - {0}) == [round((panel.shape[1] - 26) / 2), panel.shape[1] - 26]
 
 
-@pytest.mark.parametrize("length, asked, window, hop", [
-    (20.0, (0.0, 0.0), 10.0, 1.25), (3.0, (0.0, 0.0), 2.0, 0.25), (60.0, (0.0, 0.0), 12.0, 1.5),
-    (20.0, (4.0, 0.0), 4.0, 0.5), (20.0, (4.0, 3.0), 4.0, 3.0)])
-def test_the_windows_of_a_video_without_a_timeline(film, analysis, predictor, tmp_path, monkeypatch, length, asked,
-                                                   window, hop):
-    calls = []
-    monkeypatch.setattr(overlay, "analyse", lambda *args, **more: calls.append((args, more)) or dataclasses.replace(
-        analysis, clip=dataclasses.replace(analysis.clip, timestamps=np.linspace(0, length, 500))))
-    film.length = length
-    for given in (None, dataclasses.replace(analysis, window=0.0)):
-        write_overlay("v.mp4", tmp_path / "o.mp4", predictor, audio_path="a.wav", window=asked[0], hop=asked[1],
-                      analysis=given)
-    assert calls == 2 * [(("v.mp4", predictor), {"audio_path": "a.wav", "window": window, "hop": hop,
-                                                   "attention": False})]
-
-
-def test_sparse_landmarks_are_read_again(film, analysis, predictor, tmp_path, monkeypatch, make_clip):
-    asked = []
-    dense = dataclasses.replace(analysis.clip, boxes=analysis.clip.boxes + 10)
-    monkeypatch.setattr(overlay, "extract_clip", lambda *args: asked.append(args) or dense)
-    film.times = [0.0, 0.125, 0.25]  # 8 a second would be 2
-    write_overlay("v.mp4", tmp_path / "o.mp4", predictor, analysis=analysis)
-    assert asked == []
-    film.times = [0.0, 0.125, 0.26]
-    write_overlay("v.mp4", tmp_path / "o.mp4", predictor, analysis=analysis)
-    (path, config), = asked
-    assert path == "v.mp4"
-    assert config == dataclasses.replace(predictor.preprocess, frames=3,
-                                         face=dataclasses.replace(predictor.preprocess.face, size=32))
-    np.testing.assert_array_equal(film.frames[0][0], drawn(0, (30, 40, 70, 100), [(25, 40), (50, 80)], SEEN))
-    film.times = np.linspace(0, 2500, 20_001)
-    monkeypatch.setattr(overlay, "read_frames", lambda path: iter(()))
-    write_overlay("v.mp4", tmp_path / "o.mp4", predictor, analysis=analysis)
-    assert asked[1][1].frames == 20_000
-
-
-def test_a_sound_file_has_no_overlay(film, analysis, predictor, tmp_path):
-    film.times, film.length = [], 3.0
-    with pytest.raises(MediaError, match=r"^v\.mp4: has no picture to draw on$"):
-        write_overlay("v.mp4", tmp_path / "new" / "o.mp4", predictor, analysis=analysis)
-    assert not (tmp_path / "new").exists()
+def test_what_has_no_picture_has_no_overlay(film, tracked, tmp_path):
+    found = dataclasses.replace(tracked([]), path=Path("v.wav"))
+    with pytest.raises(MediaError, match=r"^v\.wav: has no picture to draw on$"):
+        write_overlay(found, tmp_path / "new" / "o.mp4")
+    with pytest.raises(MediaError, match=r"^clip: has no picture to draw on$"):  # a `Clip` has no file to be read
+        write_overlay(dataclasses.replace(tracked(), path=None), tmp_path / "new" / "o.mp4")
+    assert not (tmp_path / "new").exists() and not film.read

@@ -64,9 +64,9 @@ def check(text):
 
 
 @pytest.mark.parametrize("face, sound, attention", [(True, True, True), (True, False, False), (False, True, True)])
-def test_the_page_says_what_is_there(make_analysis, make_clip, face, sound, attention):
+def test_the_page_says_what_is_there(make_prediction, make_clip, face, sound, attention):
     clip = make_clip(face=face, sound=sound, states=[3, 2, 1, 0], note="" if face else "no face in any of 9 frames")
-    outline = check(render_page(make_analysis(clip, attention=attention), {"weights": "best.ckpt"}))
+    outline = check(render_page(make_prediction(clip, attention=attention), {"weights": "best.ckpt"}))
     assert ("no sound" in outline.text) == (not sound)
     assert ("No picture was used: no face in any of 9 frames" in outline.text) == (not face)
     assert ("carries no attention" in outline.text) == (face and not attention)
@@ -78,29 +78,29 @@ def test_the_page_says_what_is_there(make_analysis, make_clip, face, sound, atte
     assert [s["state"] for s in data["samples"]] == (["detected", "interpolated", "held", "none"] if face else [])
 
 
-def test_the_page_begins_with_a_face_worth_seeing(make_analysis, make_clip):
+def test_the_page_begins_with_a_face_worth_seeing(make_prediction, make_clip):
     def first(states, temporal=None, **more):
-        analysis = make_analysis(make_clip(states=states), attention=temporal is not None, **more)
+        prediction = make_prediction(make_clip(states=states), attention=temporal is not None, **more)
         if temporal is not None:
-            analysis = dataclasses.replace(analysis, temporal=np.array(temporal))
-        return json.loads(check(render_page(analysis)).scripts[0])["first"]
+            prediction = dataclasses.replace(prediction, temporal=np.array(temporal))
+        return json.loads(check(render_page(prediction)).scripts[0])["first"]
 
     assert first([3, 3, 3, 0], [0.1, 0.2, 0.1, 0.6]) == 1  # the most attended frame shows no face
     assert first([0, 3, 3, 2]) == 1
     assert first([3, 0, 0, 0]) == 0
 
 
-def test_attention_that_is_nearly_even_is_said(make_analysis):
-    text = Outline(render_page(make_analysis())).text
+def test_attention_that_is_nearly_even_is_said(make_prediction):
+    text = Outline(render_page(make_prediction())).text
     assert "even share2.0 times as much; here at most 1.0" in text
     assert "attention up to 25%" in text
 
 
-def test_a_timeline_has_a_chart_an_emotion_and_gaps(make_analysis, make_clip):
+def test_a_timeline_has_a_chart_an_emotion_and_gaps(make_prediction, make_clip):
     values = np.full((3, 7), 0.5)
     values[1] = np.nan
-    analysis = make_analysis(make_clip(6), segments=[[0, 1], [1, 2], [2, 3]], values=values, window=2.0, hop=1.0)
-    outline = check(render_page(analysis))
+    prediction = make_prediction(make_clip(6), segments=[[0, 1], [1, 2], [2, 3]], values=values, window=2.0, hop=1.0)
+    outline = check(render_page(prediction))
     assert "Windows of 2 s every 1 s" in outline.text
     sliders = [a for t, a in outline.tags if a.get("role") == "slider"]
     assert [a["aria-valuemax"] for a in sliders] == ["2"]
@@ -111,8 +111,8 @@ def test_a_timeline_has_a_chart_an_emotion_and_gaps(make_analysis, make_clip):
     assert len(data["samples"]) == 3
 
 
-def test_text_of_others_stays_text(make_analysis):
-    text = render_page(make_analysis(name=EVIL, emotions=(EVIL, "b")), {EVIL: EVIL}, note=EVIL)
+def test_text_of_others_stays_text(make_prediction):
+    text = render_page(make_prediction(name=EVIL, emotions=(EVIL, "b")), {EVIL: EVIL}, note=EVIL)
     outline = check(text)
     assert outline.text.count("onerror=alert(1)") == 6  # title, heading, bar, note, and both of the facts
     assert not [t for t, a in outline.tags if "onerror" in a]
@@ -155,8 +155,8 @@ def test_ticks_are_round_and_few():
         assert marks[-1] <= span * 1.001
 
 
-def test_index_lines(make_analysis):
-    entry = entry_of(make_analysis(), "clip.html")
+def test_index_lines(make_prediction):
+    entry = entry_of(make_prediction(), "clip.html")
     assert entry.thumbnail.startswith("data:image/jpeg")
     outline = check(render_index([entry, Entry("bad", error="no picture, no sound")], ["E"] * 7, title="t"))
     assert "2 clips, 1 of which could not be used" in outline.text
@@ -171,6 +171,6 @@ def test_page_names_are_plain_and_unique():
                      "A_B": "A_B-3.html", "grüße": "grüße.html"}
 
 
-def test_written_whole(make_analysis, tmp_path):
-    write_page(tmp_path / "new" / "p.html", make_analysis())
+def test_written_whole(make_prediction, tmp_path):
+    write_page(tmp_path / "new" / "p.html", make_prediction())
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["p.html"]

@@ -16,8 +16,8 @@ def data_of(text):
     return json.loads(re.search('<script type="application/json" id="data">(.*?)</script>', text).group(1))
 
 
-def render(analysis, *arguments, **more):
-    text = render_page(analysis, *arguments, **more)
+def render(prediction, *arguments, **more):
+    text = render_page(prediction, *arguments, **more)
     return text[text.index("<body>"):], data_of(text)
 
 
@@ -33,18 +33,18 @@ def clip(make_clip):
 
 
 @pytest.fixture()
-def analysis(make_analysis, clip):
+def prediction(make_prediction, clip):
     """Of which the network looked most at the third sample, and at a corner of the second."""
     spatial = np.full((4, 2, 3), 1 / 6)
     spatial[1, 0] = 0.5, 0.2, 0.1
     spatial[1, 1] = 0.1, 0.06, 0.04
     return dataclasses.replace(
-        make_analysis(clip, emotions=("Fear", "Joy", "Awe"), values=[[0.12345, 1.25, -0.5]], segments=[[0, 3.0]]),
+        make_prediction(clip, emotions=("Fear", "Joy", "Awe"), values=[[0.12345, 1.25, -0.5]], segments=[[0, 3.0]]),
         temporal=np.array([0.1, 0.25, 0.45, 0.2]), spatial=spatial)
 
 
-def test_the_data_of_a_clip(analysis):
-    _, data = render(analysis)
+def test_the_data_of_a_clip(prediction):
+    _, data = render(prediction)
     assert data == {
         "duration": 3.0, "timeline": False, "first": 3, "whole": [0.1235, 1.25, -0.5], "wholeCaption": "whole clip",
         "segments": [{"end": 3.0, "caption": "0.00 s to 3.00 s", "values": [0.1235, 1.25, -0.5]}],
@@ -53,39 +53,39 @@ def test_the_data_of_a_clip(analysis):
             {"time": 0.75, "label": "0.75 s", "state": "interpolated", "attention": "25.0%"},
             {"time": 1.5, "label": "1.50 s", "state": "none", "attention": "45.0%"},
             {"time": 3.0, "label": "3.00 s", "state": "detected", "attention": "20.0%"}]}
-    _, data = render(dataclasses.replace(analysis, temporal=None))
+    _, data = render(dataclasses.replace(prediction, temporal=None))
     assert {sample["attention"] for sample in data["samples"]} == {None}
 
 
 @pytest.mark.parametrize("seconds, label, caption, length", [
     (4.0, "2.00 s", "0.00 s to 4.00 s", "4.00 s"), (4.5, "2.2 s", "0.0 s to 4.5 s", "4.5 s"),
     (59.8, "29.9 s", "0.0 s to 59.8 s", "59.8 s"), (60.0, "0:30", "0:00 to 1:00", "1:00")])
-def test_times_have_as_many_digits_as_tell_frames_apart(make_analysis, make_clip, seconds, label, caption, length):
-    body, data = render(make_analysis(make_clip(3, seconds=seconds), attention=False))
+def test_times_have_as_many_digits_as_tell_frames_apart(make_prediction, make_clip, seconds, label, caption, length):
+    body, data = render(make_prediction(make_clip(3, seconds=seconds), attention=False))
     assert (data["samples"][1]["label"], data["segments"][0]["caption"]) == (label, caption)
     assert f'<ul class="chips"><li class="">{length}</li>' in body
 
 
 @pytest.mark.parametrize("count, states, first", [(5, None, 2), (4, None, 1), (5, [3, 2, 2, 2, 3], 0)])
-def test_without_attention_a_page_begins_with_its_middle(make_analysis, make_clip, count, states, first):
-    _, data = render(make_analysis(make_clip(count, states=states), attention=False))
+def test_without_attention_a_page_begins_with_its_middle(make_prediction, make_clip, count, states, first):
+    _, data = render(make_prediction(make_clip(count, states=states), attention=False))
     assert data["first"] == first
 
 
-def test_the_header_says_what_was_found(analysis, clip, make_analysis, make_clip):
-    body, _ = render(analysis, note="Trained on <toys>.")
+def test_the_header_says_what_was_found(prediction, clip, make_prediction, make_clip):
+    body, _ = render(prediction, note="Trained on <toys>.")
     assert ('<h1>clip</h1><ul class="chips"><li class="">3.50 s</li><li class="">640 × 360, 30 frames a second</li>'
             '<li class="">face in 63% of frames (dlib)</li><li class="">2 other people</li><li class="">sound</li></ul>'
             '<p class="soft note">Trained on &lt;toys&gt;.</p></header>') in body
     alone = make_clip(face=False, sound=False, note="nobody <there>")
     lacks = '<li class="lacks">no face</li><li class="lacks">no sound</li>'
-    body, _ = render(make_analysis(dataclasses.replace(alone, width=0)), note="Toys.")
+    body, _ = render(make_prediction(dataclasses.replace(alone, width=0)), note="Toys.")
     assert (f'<ul class="chips"><li class="">3.00 s</li>{lacks}</ul>'
             '<p class="soft note">nobody &lt;there&gt;</p><p class="soft note">Toys.</p></header>') in body
 
 
-def test_bars_have_their_values_and_stay_on_their_scale(analysis):
-    body, _ = render(analysis)
+def test_bars_have_their_values_and_stay_on_their_scale(prediction):
+    body, _ = render(prediction)
     found = re.findall('<li class="bar"><span class="name">(.*?)</span><span class="track"><span class="fill" '
                        'style="width:(.*?)%"></span></span><span class="value">(.*?)</span></li>', body)
     assert found == [("Fear", "12.3", "0.12"), ("Joy", "100.0", "1.25"), ("Awe", "0.0", "-0.50")]
@@ -94,8 +94,8 @@ def test_bars_have_their_values_and_stay_on_their_scale(analysis):
     assert 'id="whole"' not in body
 
 
-def test_faces_have_their_crops_heat_and_labels(analysis, clip):
-    body, _ = render(analysis)
+def test_faces_have_their_crops_heat_and_labels(prediction, clip):
+    body, _ = render(prediction)
     found = re.findall('<button type="button" class="(.*?)" aria-label="(.*?)"><span class="crop">(.*?)</span>(.*?)'
                        '</button>', body)
     assert [(kind, label, text) for kind, label, _, text in found] == [
@@ -103,7 +103,7 @@ def test_faces_have_their_crops_heat_and_labels(analysis, clip):
         ("none", "1.50 s, none", "1.50 s"), ("detected", "3.00 s, detected", "3.00 s")]
     for i, (_, _, picture, _) in enumerate(found):
         expected = (f'<img src="{jpeg(clip.frames[i])}" alt="">'
-                    f'<img class="heat" src="{heat(analysis.spatial[i], 0.5)}" alt="">')
+                    f'<img class="heat" src="{heat(prediction.spatial[i], 0.5)}" alt="">')
         assert picture == ("no face" if i == 2 else expected)
     assert '<p class="ramp">even share<i></i>3.0 times as much</p>' in body  # 0.5 of 1/6 is shown densest
     assert '<input type="checkbox" id="attention" checked> show where the network looked' in body
@@ -113,30 +113,30 @@ def test_faces_have_their_crops_heat_and_labels(analysis, clip):
             'interpolated (a short gap)</li><li class="none"><i></i>1 no face</li></ul>') in body
 
 
-def test_nearly_even_attention_says_its_largest(analysis):
+def test_nearly_even_attention_says_its_largest(prediction):
     even = np.full((4, 2, 3), 1 / 6)
     even[1, 0, 0] = 0.3
-    body, _ = render(dataclasses.replace(analysis, spatial=even))
+    body, _ = render(dataclasses.replace(prediction, spatial=even))
     assert '<p class="ramp">even share<i></i>2.0 times as much; here at most 1.8</p>' in body
     assert f'src="{heat(even[1], 0.3)}"' in body
     even[3, 1, 2] = 0.41
-    body, _ = render(dataclasses.replace(analysis, spatial=even))
+    body, _ = render(dataclasses.replace(prediction, spatial=even))
     assert '<p class="ramp">even share<i></i>2.5 times as much</p>' in body
-    body, _ = render(dataclasses.replace(analysis, spatial=None))
+    body, _ = render(dataclasses.replace(prediction, spatial=None))
     assert '<span class="soft">this model file carries no attention</span>' in body
     assert 'class="heat"' not in body and 'class="ramp"' not in body and 'id="weight"' in body
-    body, _ = render(dataclasses.replace(analysis, temporal=None))
+    body, _ = render(dataclasses.replace(prediction, temporal=None))
     assert "attention</dt>" not in body and "attention up to" not in body
 
 
-def test_a_legend_counts_every_state(make_analysis, make_clip):
-    body, _ = render(make_analysis(make_clip(7, states=[1, 1, 1, 2, 2, 3, 1])))
+def test_a_legend_counts_every_state(make_prediction, make_clip):
+    body, _ = render(make_prediction(make_clip(7, states=[1, 1, 1, 2, 2, 3, 1])))
     assert ('<ul class="legend"><li class="detected"><i></i>1 detected</li><li class="interpolated"><i></i>2 '
             'interpolated (a short gap)</li><li class="held"><i></i>4 held (a longer gap)</li></ul>') in body
 
 
-def test_the_charts_over_time_of_a_clip(analysis):
-    body, _ = render(analysis)
+def test_the_charts_over_time_of_a_clip(prediction):
+    body, _ = render(prediction)
     part = body[body.index('id="h-time"'):]
     assert re.findall('<div class="name">(.*?)</div>', part) == [
         "face", 'sound, <span class="key">attention up to 45%</span>']
@@ -148,15 +148,15 @@ def test_the_charts_over_time_of_a_clip(analysis):
     assert part.rstrip().count("<span") > 5 and "3.0 s" in part and "Windows of" not in part
 
 
-def test_facts_say_which_file_and_model(analysis):
-    body, _ = render(analysis, {"model": "m.ckpt", "<n>": "1 & 2", "detector": "mtcnn"})
+def test_facts_say_which_file_and_model(prediction):
+    body, _ = render(prediction, {"model": "m.ckpt", "<n>": "1 & 2", "detector": "mtcnn"})
     assert ('<dl class="facts"><dt>file</dt><dd>clip.mp4</dd><dt>detector</dt><dd>mtcnn</dd><dt>model</dt>'
             '<dd>m.ckpt</dd><dt>&lt;n&gt;</dt><dd>1 &amp; 2</dd></dl>') in body
-    assert '<dt>detector</dt><dd>dlib</dd></dl>' in render(analysis)[0]
+    assert '<dt>detector</dt><dd>dlib</dd></dl>' in render(prediction)[0]
 
 
-def test_a_page_without_a_face(analysis, make_clip):
-    lone = dataclasses.replace(analysis, clip=make_clip(face=False), spatial=None)
+def test_a_page_without_a_face(prediction, make_clip):
+    lone = dataclasses.replace(prediction, clip=make_clip(face=False), spatial=None)
     body, data = render(lone)
     assert (data["samples"], data["first"]) == ([], 0)
     assert ('<p class="absent">No picture was used: no face was found. <span id="at" hidden></span>'
@@ -164,11 +164,11 @@ def test_a_page_without_a_face(analysis, make_clip):
     assert re.findall('<svg class="(.*?)"', body) == ["tall"] and 'role="slider"' not in body
 
 
-def test_the_title_and_the_file(analysis, tmp_path):
-    path = write_page(tmp_path / "p.html", analysis, {"a": "b"}, note="Toys.")
+def test_the_title_and_the_file(prediction, tmp_path):
+    path = write_page(tmp_path / "p.html", prediction, {"a": "b"}, note="Toys.")
     assert path == tmp_path / "p.html"
     text = path.read_text(encoding="utf-8")
-    assert text == render_page(analysis, {"a": "b"}, note="Toys.")
+    assert text == render_page(prediction, {"a": "b"}, note="Toys.")
     assert "<title>clip: emotional reaction intensity</title>" in text
     body = text[text.index("<body>"):text.index("<script")]
     sections = re.sub(r"(?s)(<(?:header|section).*?>).*?(</(?:header|section)>)", r"\1\2", body)
@@ -177,12 +177,12 @@ def test_the_title_and_the_file(analysis, tmp_path):
         "<section></section>\n<section></section>\n</main>\n")
 
 
-def test_which_faces_of_a_long_clip_are_shown(make_analysis, make_clip):
+def test_which_faces_of_a_long_clip_are_shown(make_prediction, make_clip):
     """At most 160: of each stretch the best seen, most attended one."""
     def times(count, temporal=None, states=None):
         clip = make_clip(count, seconds=count - 1.0, states=states)
-        analysis = make_analysis(clip, attention=False)
-        body, data = render(dataclasses.replace(analysis, temporal=temporal))
+        prediction = make_prediction(clip, attention=False)
+        body, data = render(dataclasses.replace(prediction, temporal=temporal))
         return body, [sample["time"] for sample in data["samples"]]
 
     body, shown = times(160)
@@ -196,14 +196,14 @@ def test_which_faces_of_a_long_clip_are_shown(make_analysis, make_clip):
     assert times(320, np.r_[np.zeros(101), 0.4, np.zeros(218)], states)[1][50] == 100
 
 
-def test_a_timeline_shows_its_segments_and_a_face_of_each(make_analysis, make_clip):
+def test_a_timeline_shows_its_segments_and_a_face_of_each(make_prediction, make_clip):
     clip = dataclasses.replace(make_clip(7, seconds=90.0, states=[1, 3, 3, 0, 2, 3, 3]),
                                timestamps=np.array([0, 10, 20, 30, 50, 70, 90], np.float32))
     values = np.array([[0.2, 0.4], [np.nan, np.nan], [0.7, 0.12346]])
-    analysis = make_analysis(clip, emotions=("Fear", "Joy"), segments=[[0, 30], [30, 50], [50, 90]], values=values,
+    prediction = make_prediction(clip, emotions=("Fear", "Joy"), segments=[[0, 30], [30, 50], [50, 90]], values=values,
                              window=30.0, hop=12.5)
-    analysis = dataclasses.replace(analysis, temporal=np.array([0.9, 0.2, 0.1, 0.1, 0.0, 0.3, 0.05]))
-    body, data = render(analysis)
+    prediction = dataclasses.replace(prediction, temporal=np.array([0.9, 0.2, 0.1, 0.1, 0.0, 0.3, 0.05]))
+    body, data = render(prediction)
     assert data == {
         "duration": 90.0, "timeline": True, "first": 0, "whole": [0.45, 0.2617], "wholeCaption": "mean over 1:30",
         "segments": [{"end": 30.0, "caption": "0:00 to 0:30", "values": [0.2, 0.4]},
@@ -225,10 +225,10 @@ def test_a_timeline_shows_its_segments_and_a_face_of_each(make_analysis, make_cl
     assert part.index("aria-valuemax") < part.index(">Joy<")  # one slider a page: the first chart
 
 
-def test_a_timeline_without_a_picture_steps_through_its_segments(make_analysis, make_clip):
-    analysis = make_analysis(make_clip(face=False, seconds=8.0), emotions=("E",), segments=[[0, 3], [3, 8]],
+def test_a_timeline_without_a_picture_steps_through_its_segments(make_prediction, make_clip):
+    prediction = make_prediction(make_clip(face=False, seconds=8.0), emotions=("E",), segments=[[0, 3], [3, 8]],
                              values=[[0.5], [0.25]], window=3.0, hop=3.0)
-    body, data = render(analysis)
+    body, data = render(prediction)
     assert data["samples"] == [{"time": 1.5, "label": "1.5 s", "state": "", "attention": None},
                                {"time": 5.5, "label": "5.5 s", "state": "", "attention": None}]
     assert re.findall('aria-valuemax="(.*?)"', body) == ["1"] and 'class="ribbon"' not in body

@@ -2,7 +2,8 @@
 """What is written beside the rows, under which names, and what it says gave the numbers."""
 
 import hashlib
-import sys
+import platform
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,12 @@ from matplotlib.figure import Figure
 
 import mindface_eri
 from mindface_eri.errors import ConfigError, MediaError
-from mindface_eri.prediction.jobs import Job
+from mindface_eri.prediction.prediction import Prediction
 from mindface_eri.report import clip_figure, overlay
 from mindface_eri.report.provenance import provenance_of
 from mindface_eri.report.writer import Writer
 
-JOBS = [Job("a b", Path("v/a b.mp4"), Path("v/a b.wav")), Job("a_b", Path("v/a_b.mp4"), None)]
+NAMES = ["a b", "a_b"]
 
 
 @pytest.fixture()
@@ -24,9 +25,9 @@ def overlays(monkeypatch):
     """Overlays that are asked for; the one of `a_b` cannot be drawn."""
     asked = []
 
-    def write(path, out, predictor, **more):
-        asked.append((path, Path(out), predictor, more))
-        if Path(path).stem == "a_b":
+    def write(prediction, out):
+        asked.append((prediction, Path(out)))
+        if prediction.name == "a_b":
             raise MediaError("a_b.mp4: has no picture to draw on")
         return Path(out)
 
@@ -43,11 +44,11 @@ def figures(monkeypatch):
     return asked
 
 
-def test_folders_get_a_file_a_clip_and_an_index(tmp_path, make_analysis, predictor, overlays, figures):
-    writer = Writer(JOBS, predictor, tmp_path, report=tmp_path / "r", overlay=tmp_path / "o", figure=tmp_path / "f")
-    found = [make_analysis(name=job.name) for job in JOBS]
-    for job, analysis in zip(JOBS, found):
-        writer(job, analysis)
+def test_folders_get_a_file_a_clip_and_an_index(tmp_path, make_prediction, predictor, overlays, figures):
+    writer = Writer(NAMES, predictor, tmp_path, report=tmp_path / "r", overlay=tmp_path / "o", figure=tmp_path / "f")
+    found = [make_prediction(name=name) for name in NAMES]
+    for prediction in found:
+        writer(prediction)
     assert writer.finish() == [tmp_path / "r" / "index.html", tmp_path / "o" / "a_b.mp4", tmp_path / "f" / "a_b.png",
                                tmp_path / "f" / "a_b.svg", tmp_path / "f" / "a_b-2.png", tmp_path / "f" / "a_b-2.svg"]
     assert sorted(path.name for path in (tmp_path / "r").iterdir()) == ["a_b-2.html", "a_b.html", "index.html"]
@@ -57,16 +58,15 @@ def test_folders_get_a_file_a_clip_and_an_index(tmp_path, make_analysis, predict
     index = (tmp_path / "r" / "index.html").read_text()
     assert '<a href="a_b.html">a b</a>' in index and '<a href="a_b-2.html">a_b</a>' in index
     assert "<button type=\"button\">Adoration</button>" in index
-    assert overlays == [
-        (JOBS[0].video, tmp_path / "o" / "a_b.mp4", predictor, {"audio_path": JOBS[0].audio, "analysis": found[0]}),
-        (JOBS[1].video, tmp_path / "o" / "a_b-2.mp4", predictor, {"audio_path": None, "analysis": found[1]})]
+    assert overlays == [(found[0], tmp_path / "o" / "a_b.mp4"), (found[1], tmp_path / "o" / "a_b-2.mp4")]
+    assert [shown for (shown,), _ in figures] == found
     assert writer.failures == ["no overlay: a_b.mp4: has no picture to draw on"]
 
 
-def test_a_clip_that_failed_is_a_line_of_the_index(tmp_path, make_analysis, predictor, overlays, figures):
-    writer = Writer(JOBS, predictor, tmp_path, report=tmp_path / "r", overlay=tmp_path / "o", figure=tmp_path / "f")
-    writer(JOBS[0], "no face, no sound")
-    writer(JOBS[1], make_analysis(name="a_b"))
+def test_a_clip_that_failed_is_a_line_of_the_index(tmp_path, make_prediction, predictor, overlays, figures):
+    writer = Writer(NAMES, predictor, tmp_path, report=tmp_path / "r", overlay=tmp_path / "o", figure=tmp_path / "f")
+    writer(Prediction("a b", predictor.emotions, error="no face, no sound"))
+    writer(make_prediction(name="a_b"))
     assert writer.finish()[0] == tmp_path / "r" / "index.html"
     index = (tmp_path / "r" / "index.html").read_text()
     assert "2 clips, 1 of which could not be used" in index and "no face, no sound" in index
@@ -75,22 +75,23 @@ def test_a_clip_that_failed_is_a_line_of_the_index(tmp_path, make_analysis, pred
 
 
 @pytest.mark.parametrize("name, files", [("p.html", ["p.html"]), ("P.HTM", ["P.HTM"])])
-def test_one_clip_may_be_a_file(tmp_path, make_analysis, predictor, overlays, name, files):
-    writer = Writer(JOBS[:1], predictor, tmp_path, report=tmp_path / name, overlay=tmp_path / "x.MOV")
-    assert writer.attention
-    writer(JOBS[0], make_analysis())
+def test_one_clip_may_be_a_file(tmp_path, make_prediction, predictor, overlays, name, files):
+    writer = Writer(NAMES[:1], predictor, tmp_path, report=tmp_path / name, overlay=tmp_path / "x.MOV")
+    assert (writer.attention, writer.moving) == (True, True)
+    writer(make_prediction())
     assert writer.finish() == [tmp_path / files[0], tmp_path / "x.MOV"]
     assert [path.name for path in tmp_path.iterdir()] == files
     assert overlays[0][1] == tmp_path / "x.MOV"
 
 
-def test_an_overlay_alone_asks_for_no_attention(tmp_path, make_analysis, predictor, overlays):
-    writer = Writer(JOBS[:1], predictor, tmp_path, overlay=tmp_path / "x.mkv")
-    assert not writer.attention
-    writer(JOBS[0], make_analysis())
+def test_an_overlay_alone_asks_for_no_attention(tmp_path, make_prediction, predictor, overlays):
+    writer = Writer(NAMES[:1], predictor, tmp_path, overlay=tmp_path / "x.mkv")
+    assert (writer.attention, writer.moving) == (False, True)
+    writer(make_prediction())
     assert writer.finish() == [tmp_path / "x.mkv"]
-    assert Writer(JOBS, predictor, tmp_path, figure=tmp_path / "f").attention
-    assert Writer(JOBS, predictor, tmp_path, report=tmp_path / "r").attention
+    for kind in ("figure", "report"):  # and these show nothing that moves
+        writer = Writer(NAMES, predictor, tmp_path, **{kind: tmp_path / "r"})
+        assert (writer.attention, writer.moving) == (True, False)
 
 
 @pytest.mark.parametrize("kind, endings", [("report", ("html", "htm")), ("overlay", ("mp4", "mov", "mkv")),
@@ -99,20 +100,18 @@ def test_several_clips_do_not_fit_into_a_file(tmp_path, predictor, kind, endings
     for ending in endings:
         path = tmp_path / f"x.{ending}"
         with pytest.raises(ConfigError, match=rf"--{kind} {path}: 2 clips do not fit into one file; name a folder"):
-            Writer(JOBS, predictor, tmp_path, **{kind: path})
-        Writer(JOBS[:1], predictor, tmp_path, **{kind: path})
-    Writer(JOBS, predictor, tmp_path, **{kind: tmp_path / "x.txt"})
+            Writer(NAMES, predictor, tmp_path, **{kind: path})
+        Writer(NAMES[:1], predictor, tmp_path, **{kind: path})
+    Writer(NAMES, predictor, tmp_path, **{kind: tmp_path / "x.txt"})
 
 
-def test_a_figure_shows_sound_attention_and_name(tmp_path, make_analysis, predictor, figures):
-    analysis = make_analysis(name="x y")
-    writer = Writer(JOBS[:1], predictor, tmp_path, figure=tmp_path / "one.svg")
-    writer(JOBS[0], analysis)
+def test_a_figure_shows_sound_attention_and_name(tmp_path, make_prediction, predictor, figures):
+    prediction = make_prediction(name="x y")
+    writer = Writer(NAMES[:1], predictor, tmp_path, figure=tmp_path / "one.svg")
+    writer(prediction)
     assert writer.finish() == [tmp_path / "one.png", tmp_path / "one.svg"]
-    (clip, intensities, emotions), more = figures[0]
-    assert clip is analysis.clip and intensities is analysis.intensities and emotions == analysis.emotions
-    assert (more["waveform"] is analysis.waveform, more["temporal"] is analysis.temporal, more["title"]) == (
-        True, True, "x y")
+    (shown,), more = figures[0]
+    assert shown is prediction and more == {"title": "x y"}
 
 
 def test_provenance_names_weights_versions_and_preprocessing(tmp_path, predictor, monkeypatch):
@@ -132,10 +131,9 @@ def test_provenance_names_weights_versions_and_preprocessing(tmp_path, predictor
     assert parts[0] == "frames 4" and {"face.size 32", "audio.coefficients 8", "audio.stack 2"} <= set(parts)
     software = facts["software"].split(", ")
     assert software[0] == f"mindface_eri {mindface_eri.__version__}"
-    assert f"numpy {np.__version__}" in software
-    for name in ("mindspore", "onnxruntime", "dlib", "librosa", "av"):
-        versions = [part for part in software if part.startswith(f"{name} ")]
-        assert versions == ([f"{name} {sys.modules[name].__version__}"] if name in sys.modules else [])
+    assert f"numpy {np.__version__}" in software and f"python {platform.python_version()}" in software
+    for name, package in (("mindspore", "mindspore"), ("dlib", "dlib-bin"), ("librosa", "librosa"), ("av", "av")):
+        assert [part for part in software if part.startswith(f"{name} ")] == [f"{name} {version(package)}"]
     (tmp_path / "m.onnx").write_bytes(b"model")
     assert provenance_of(tmp_path / "m.onnx", predictor)["weights"].startswith("m.onnx, sha256 9372c470eeadd5ec")
     monkeypatch.chdir(run)
