@@ -32,8 +32,9 @@ class Net:
 
     emotions = ("Fear",)
 
-    def __init__(self, *features, answers=(answer(),)):
-        self.model, self.calls, self.answers = SimpleNamespace(name="eri_net", features=features), [], answers
+    def __init__(self, *features, answers=None):
+        self.model, self.calls = SimpleNamespace(name="eri_net", features=features), []
+        self.answers = [answer()] if answers is None else answers
 
     def predict(self, *arguments, **options):
         bound = inspect.signature(Predictor.predict).bind(self, *arguments, **options)
@@ -115,7 +116,7 @@ def test_pictures_are_written_along(job, stand_in, status, option, attention, mo
     code, out, shown = status(*WORDS, f"--{option}", "folder")
     wanted = {"names": ["a", "b"], "predictor": job.net, "model": Path("m"), "report": None, "overlay": None,
               "figure": None, option: Path("folder")}
-    assert code == 0 and made == [wanted] and look.seen == list(job.net.answers)
+    assert code == 0 and made == [wanted] and look.seen == job.net.answers
     assert (job.calls[0]["attention"], job.calls[0]["moving"]) == (attention, moving)  # what the pictures need
     assert shown == "wrote one.html\nwrote two.html\n" and "wrote" not in out
     look.failures = ["a: no face"]
@@ -156,7 +157,7 @@ def test_networks_of_feature_sets_get_their_folders(job, stand_in, status, tmp_p
     for option, value in (("report", "r"), ("overlay", "o"), ("figure", "f"), ("window", 3), ("hop", 3)):
         assert status(*WORDS, *words, f"--{option}", value)[0] == 0  # as for any other network
         assert net.calls[-1]["features"] == folders
-    assert look.seen == 3 * list(net.answers)
+    assert look.seen == 3 * net.answers
 
 
 @pytest.mark.parametrize("total, terminal, shown", [(2, True, True), (1, True, False), (2, False, False)])

@@ -70,7 +70,8 @@ def test_pictures_that_were_not_followed_have_the_nearest_ones_face(film, tracke
     write_overlay(tracked([0.9, 2.1, 2.5], [3, 3, 2], BOXES, POINTS, fps=1.0), tmp_path / "o.mp4")
     for number, near in enumerate((0, 0, 1, 2)):
         box, points = tuple(BOXES[near]), [tuple(point) for point in POINTS[near]]
-        np.testing.assert_array_equal(film.frames[number][0], drawn(number, box, points, BETWEEN if near == 2 else SEEN))
+        shown = drawn(number, box, points, BETWEEN if near == 2 else SEEN)
+        np.testing.assert_array_equal(film.frames[number][0], shown)
 
 
 def test_what_is_drawn_of_faces_that_were_not_seen(film, tracked, tmp_path):
