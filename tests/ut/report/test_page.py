@@ -121,7 +121,8 @@ def test_text_of_others_stays_text(make_prediction):
 
 
 def test_data_cannot_end_its_script():
-    outline = check(page("t", "<main></main>", script="index.js", data={"a": "</script><!--\u2028"}))
+    outline = check(page("index.html", title="t", script="index.js", data={"a": "</script><!--\u2028"}, entries=(),
+                         emotions=()))
     assert json.loads(outline.scripts[0]) == {"a": "</script><!--\u2028"}
 
 

@@ -89,7 +89,7 @@ def test_bars_have_their_values_and_stay_on_their_scale(prediction):
     found = re.findall('<li class="bar"><span class="name">(.*?)</span><span class="track"><span class="fill" '
                        'style="width:(.*?)%"></span></span><span class="value">(.*?)</span></li>', body)
     assert found == [("Fear", "12.3", "0.12"), ("Joy", "100.0", "1.25"), ("Awe", "0.0", "-0.50")]
-    assert '<i>0</i><i>0.5</i><i>1</i></span></li></ul><p class="soft">These numbers are a network&#x27;s' in body
+    assert '<i>0</i><i>0.5</i><i>1</i></span></li></ul><p class="soft">These numbers are a network\'s estimate' in body
     assert '<span class="soft" id="when" aria-live="polite">whole clip</span>' in body
     assert 'id="whole"' not in body
 
@@ -173,8 +173,8 @@ def test_the_title_and_the_file(prediction, tmp_path):
     body = text[text.index("<body>"):text.index("<script")]
     sections = re.sub(r"(?s)(<(?:header|section).*?>).*?(</(?:header|section)>)", r"\1\2", body)
     assert re.sub("<(header|section)[^>]*>", r"<\1>", sections) == (
-        '<body>\n<header></header>\n<main>\n<div class="columns">\n<section></section>\n<section></section>\n</div>\n'
-        "<section></section>\n<section></section>\n</main>\n")
+        '<body><header></header><main><div class="columns"><section></section><section></section></div>'
+        "<section></section><section></section></main>")
 
 
 def test_which_faces_of_a_long_clip_are_shown(make_prediction, make_clip):
