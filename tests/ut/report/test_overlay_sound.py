@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from mindface_eri.preprocess.audio import load_audio
+from mindface_eri.preprocess.audio import SoundTrack, load_audio
 from mindface_eri.preprocess.video import read_frames
 from mindface_eri.report.overlay import write_overlay
 
@@ -20,10 +20,10 @@ def noise(count, seed=0):
     return np.random.default_rng(seed).uniform(-1, 1, count).astype(np.float32)
 
 
-def heard(samples, start):
-    """A decoded frame of a sound track that needs no resampling."""
+def heard(samples, start, rate=RATE):
+    """A decoded frame of a sound track, which needs no resampling unless it has another rate."""
     frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
-    frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), round(start * RATE)
+    frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), round(start * rate)
     return frame
 
 
@@ -56,6 +56,18 @@ def test_sound_is_passed_on_as_it_is_heard(film, tracked, tmp_path):
     pieces = film.made[0].pieces
     assert [number for number, _ in pieces[:4]] == [0, 0, 1, 2]  # pictures that were written by then
     np.testing.assert_array_equal(film.sound, sound)
+
+
+def test_sound_of_another_rate_is_passed_on_to_its_last_sample(film, tracked, tmp_path):
+    film.times, sound = [5.0, 5.5], np.full(8000, 0.5, np.float32)  # for 0.5 s: a quarter of silence on both sides
+    film.sounds = [(0, heard(sound[:4000], 5.25, 16000)), (1, heard(sound[4000:], 5.5, 16000))]
+    write_overlay(tracked([0, 0.5], fps=2.0), tmp_path / "o.mp4")
+    whole = SoundTrack(RATE)
+    for start, half in ((5.25, sound[:4000]), (5.5, sound[4000:])):
+        whole.add(heard(half, start, 16000))
+    resampled = whole.audio("").waveform
+    assert len(resampled) == pytest.approx(RATE / 2, abs=2) and resampled[-50:].mean() > 0.4
+    np.testing.assert_array_equal(film.sound, np.pad(resampled, (RATE // 4, RATE))[:RATE])
 
 
 def test_a_separate_sound_begins_with_the_first_picture(film, tracked, tmp_path):
