@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each option of `model` makes a difference to the network's parameters or answers."""
+
+import zlib
+from types import SimpleNamespace
+
+import mindspore as ms
+import numpy as np
+import pytest
+from fixtures.options import Case, check, leaves
+from mindspore import Tensor, nn
+
+from mindface_eri.config import to_dict
+from mindface_eri.models import create_model
+from mindface_eri.models.fusion import FusionHead
+from mindface_eri.models.resnet import ResNetStem
+
+BASES = {}
+
+
+@pytest.fixture(scope="module")
+def stem(tmp_path_factory):
+    """A checkpoint that only its stem is taken from."""
+    path = str(tmp_path_factory.mktemp("stem") / "stem.ckpt")
+    ms.set_seed(8)
+    ms.save_checkpoint(create_model("eri_visual", **dict(_SIZES)), path)
+    return path
+
+
+@pytest.fixture
+def made(eager, monkeypatch, stem):
+    """Dropout leaves out by a rule instead of by chance; `stems` counts how often a stem is run."""
+    def construct(self, x):
+        if not self.training or not self.p:
+            return x
+        kept = np.arange(np.prod(x.shape)) * 0.6180339887498949 % 1 >= self.p
+        return x * Tensor((kept.reshape(x.shape) / (1 - self.p)).astype(np.float32))
+
+    run, stems = ResNetStem.construct, []
+    monkeypatch.setattr(ResNetStem, "construct", lambda self, x: stems.append(self) or run(self, x))
+    monkeypatch.setattr(nn.Dropout, "construct", construct)
+    return SimpleNamespace(bases=BASES, stem=stem, stems=stems)
+
+
+def _build(config):
+    ms.set_seed(5)
+    options = to_dict(config.model)
+    return create_model(options.pop("name"), **options)
+
+
+def _numbers(name, *shape):
+    return Tensor(np.random.RandomState(zlib.crc32(name.encode())).normal(size=shape).astype(np.float32))
+
+
+def _inputs(model, clips=2):
+    size = model.crop_size
+    made = {"frames": (_numbers("frames", clips, model.frames, size, size, 3) * 60 + 128).astype("uint8"),
+            "mfcc": _numbers("mfcc", clips, model.frames, model.mfcc_features),
+            "present": Tensor(np.ones((clips, len(model.modalities)), np.float32))}
+    return [made[name] for name in model.inputs]
+
+
+def answers(config, made):
+    """Of the network at work."""
+    return _build(config).set_train(False)(*_inputs(config.model)).asnumpy()
+
+
+def answers_in_training(config, made):
+    """Of the network with dropout."""
+    return _build(config).set_train(True)(*_inputs(config.model)).asnumpy()
+
+
+def fusions_in_training(config, made):
+    """Of the head alone, whose inputs are each another number."""
+    ms.set_seed(5)
+    count = len(config.model.modalities)
+    features = [_numbers(f"branch {i}", 64, config.model.frames, config.model.width) for i in range(count)]
+    return FusionHead(config.model).set_train(True)(*features, Tensor(np.ones((64, count), np.float32))).asnumpy()
+
+
+def parameters(config, made):
+    """Names, shapes, and which are trained."""
+    return [(p.name, p.shape, p.requires_grad) for p in _build(config).get_parameters()]
+
+
+def stems_run_for_a_gradient(config, made):
+    network, before = _build(config), len(made.stems)
+    ms.grad(network, None, network.stem.trainable_params())(*_inputs(config.model, clips=1))
+    return len(made.stems) - before
+
+
+_SIZES = {"frames": 3, "crop_size": 32, "mfcc_features": 8, "stem_width": 4, "spatial_depth": 1, "spatial_heads": 2,
+          "width": 8, "tcn_dilations": (1,), "temporal_depth": 1, "temporal_heads": 2,
+          "emotions": ("Amusement", "Fear")}
+START = {"preprocess.frames": 3, "preprocess.face.size": 32, "preprocess.audio.coefficients": 4,
+         "preprocess.audio.stack": 2, **{f"model.{name}": value for name, value in _SIZES.items()},
+         "model.name": "eri_acoustic"}
+SEEN = {"model.name": "eri_visual"}
+ONE = {"model.frames": 1, "preprocess.frames": 1}
+BOTH = {"model.name": "eri_dual_branch", "model.p_both": 0.5}
+TAKEN = {"model.name": "eri_features", "model.features": ("fau",), "model.feature_widths": (3,)}
+MANY = {"model.name": "eri_multi_branch", "model.features": ("fau",), "model.feature_widths": (3,), "model.p_both": 0.0}
+CASES = {
+    "model.name": [Case(answers, ["eri_visual", "eri_dual_branch"])],
+    "model.emotions": [Case(answers, [("Amusement", "Anxiety", "Fear")])],
+    "model.frames": [Case(parameters, [5], beside={"preprocess.frames": 5})],
+    "model.crop_size": [Case(parameters, [48], SEEN, {"preprocess.face.size": 48})],
+    "model.mfcc_features": [Case(parameters, [12], beside={"preprocess.audio.stack": 3})],
+    "model.stem_width": [Case(parameters, [8], SEEN)],
+    "model.stem_checkpoint": [Case(answers, [lambda made: made.stem], SEEN)],
+    "model.freeze_stem": [Case(parameters, [True], SEEN)],
+    "model.recompute_stem": [Case(stems_run_for_a_gradient, [True], {**SEEN, **ONE})],
+    "model.spatial_depth": [Case(parameters, [2], SEEN)],
+    "model.spatial_heads": [Case(answers, [1, 4], SEEN)],
+    "model.width": [Case(parameters, [4])],
+    "model.tcn_kernel": [Case(parameters, [2])],
+    "model.tcn_dilations": [Case(parameters, [(1, 2)]), Case(answers, [(2,)])],
+    "model.temporal_depth": [Case(parameters, [2])],
+    "model.temporal_heads": [Case(answers, [1, 4])],
+    "model.ffn_ratio": [Case(parameters, [0.5], SEEN)],
+    "model.dropout": [Case(answers_in_training, [0.0, 0.4]), Case(answers_in_training, [0.0], {**SEEN, **ONE})],
+    "model.p_both": [Case(fusions_in_training, [0.0, 1.0], BOTH)],
+    "model.p_visual": [Case(fusions_in_training, [0.0, 0.9], {**BOTH, "model.p_both": 0.0})],
+    "model.features": [Case(parameters, [("fau", "gaze")], MANY, {"model.feature_widths": (3, 3)})],
+    "model.feature_widths": [Case(parameters, [(4,)], TAKEN), Case(parameters, [(4,)], MANY)],
+    "model.p_alone": [Case(fusions_in_training, [(1, 0, 0), (0.2, 0.2, 0.6)], MANY)]}
+
+
+@pytest.mark.parametrize("name", leaves("model"))
+def test_an_option_changes_the_network(name, made):
+    check(name, CASES, made, START)
+
+
+def test_no_case_is_of_an_option_that_is_gone():
+    assert set(CASES) <= set(leaves("model"))
