@@ -90,9 +90,10 @@ MODEL = {name: getattr(TINY_CONFIG.model, name) for name in (
 START = {**TINY, **{f"preprocess.{name}": value for name, value in PREPROCESS.items()},
          **{f"model.{name}": value for name, value in MODEL.items()}, "train.batch_size": 8}
 COSINE = {"train.schedule": "cosine"}
-JOINED = {"model.name": "eri_multi_branch", "model.features": ("fau",), "train.end_to_end": True,
-          "train.visual_run": lambda made: made.visual1, "train.acoustic_run": lambda made: made.acoustic1,
-          "train.features_runs": lambda made: [made.features1], "train.batch_size": 24}
+JOINED = {"model.name": "eri_dual_branch", "train.end_to_end": True, "train.batch_size": 24,
+          "train.visual_run": lambda made: made.visual1, "train.acoustic_run": lambda made: made.acoustic1}
+MANY = {**JOINED, "model.name": "eri_multi_branch", "model.features": ("fau",),
+        "train.features_runs": lambda made: [made.features1]}
 CASES = {
     "train.epochs": [Case(rates, [2]), Case(rates, [4], COSINE)],
     "train.batch_size": [Case(batches, [5])],
@@ -110,7 +111,7 @@ CASES = {
     "train.loss": [Case(weights, ["pearson", "ccc"])],
     "train.visual_run": [Case(task, [None, lambda made: made.visual2], JOINED)],
     "train.acoustic_run": [Case(task, [None, lambda made: made.acoustic2], JOINED)],
-    "train.features_runs": [Case(task, [(), lambda made: [made.features2]], JOINED)],
+    "train.features_runs": [Case(task, [(), lambda made: [made.features2]], MANY)],
     "train.end_to_end": [Case(task, [False], JOINED)]}
 
 
