@@ -43,4 +43,4 @@ def environment(threads: int) -> Dict[str, str]:
 def spare_core() -> bool:
     """Whether a thread beside the caller's has a core of its own: not in processes held to one thread each."""
     value = os.environ.get("MINDFACE_ERI_THREADS", "")
-    return (int(value) if value.isdigit() else cores()) > 1
+    return (int(value) if value.isdecimal() else cores()) > 1

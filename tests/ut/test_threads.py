@@ -49,7 +49,7 @@ def test_libraries_obey():
 
 
 @pytest.mark.parametrize("value, allowed, expected", [
-    ("", 1, False), ("", 2, True), ("many", 2, True), ("1", 8, False), ("2", 1, True)])
+    ("", 1, False), ("", 2, True), ("many", 2, True), ("²", 2, True), ("1", 8, False), ("2", 1, True)])
 def test_a_core_is_spare_unless_somebody_says_otherwise(monkeypatch, value, allowed, expected):
     monkeypatch.setenv("MINDFACE_ERI_THREADS", value)
     monkeypatch.setattr(threads, "cores", lambda: allowed)
