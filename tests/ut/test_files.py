@@ -16,11 +16,12 @@ from mindface_eri.files import file_hash, folder_lock, remove_leftovers, replaci
 
 
 def test_a_block_that_ends_well_gives_the_file(tmp_path):
-    with replacing(tmp_path / "new" / "a.wav") as temporary:
-        assert temporary.suffix == ".wav" and temporary.parent == tmp_path / "new"
+    folder = tmp_path / "new" / "deep"
+    with replacing(folder / "a.wav") as temporary:
+        assert temporary.suffix == ".wav" and temporary.parent == folder
         temporary.write_text("whole")
-        assert not (tmp_path / "new" / "a.wav").exists()
-    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.wav"]
+        assert not (folder / "a.wav").exists()
+    assert [p.name for p in folder.iterdir()] == ["a.wav"]
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), KeyboardInterrupt()])
@@ -136,6 +137,9 @@ def test_what_shall_survive_a_power_cut_is_flushed_before_it_is_renamed(monkeypa
     with replacing(target, durable=durable) as temporary:
         temporary.write_bytes(b"12345")
     assert flushed == ([(5, False)] if durable else []) and target.read_bytes() == b"12345"
+    with replacing(tmp_path / "b.txt") as temporary:  # flushing takes its time: only where it is asked for
+        temporary.write_text("x")
+    assert len(flushed) == durable
 
 
 def test_a_block_that_writes_nothing_and_errors_of_other_files_say_which(tmp_path):
