@@ -131,7 +131,7 @@ _AUDIO = {
     "sample_rate": [Case(heard, [8000])],
     "coefficients": [Case(heard, [10])],
     "stack": [Case(heard, [3])],
-    "n_fft": [Case(heard, [256])],
+    "n_fft": [Case(heard, [1024])],
     "hop_length": [Case(heard, [256])],
     "silence": [Case(heard, [0.9])]}
 CASES = {
