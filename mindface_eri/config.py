@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import yaml
 
@@ -19,6 +19,7 @@ from mindface_eri.constants import EMOTIONS, MODALITIES
 from mindface_eri.errors import ConfigError
 from mindface_eri.fields import from_dict, listed, number, one_of, to_dict
 from mindface_eri.files import write_text
+from mindface_eri.plugins import import_plugins, unknown
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,13 @@ class PreprocessConfig:
     jpeg_quality: int = number(95, 1, 100)  # not in the paper
 
 
+# What each network takes, in the order of its call; "features" stands for all of model.features. They lie here so that
+# a configuration knows them where MindSpore is not installed; `models.register_model` adds those of other networks.
+NETWORK_INPUTS: Dict[str, Tuple[str, ...]] = {
+    "eri_visual": ("frames",), "eri_acoustic": ("mfcc",), "eri_features": ("features",),
+    "eri_dual_branch": ("frames", "mfcc", "present"), "eri_multi_branch": ("frames", "mfcc", "features", "present")}
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The network (paper section 3). `create_model(name, **fields)` takes these fields."""
@@ -104,9 +112,28 @@ class ModelConfig:
 
     @property
     def inputs(self) -> Tuple[str, ...]:
-        """Names of the network's inputs, which are columns of `create_dataset`, in the order of its call."""
-        single = {"eri_visual": ("frames",), "eri_acoustic": ("mfcc",), "eri_features": self.features}
-        return single.get(self.name, ("frames", "mfcc", *self.features, "present"))
+        """Names of the network's inputs, which are columns of `create_dataset`, in the order of its call.
+
+        Raises:
+            ConfigError: no network has this name, even among the plugins.
+        """
+        found = []
+        for name in inputs_of(self.name):
+            found += self.features if name == "features" else (name,)
+        return tuple(found)
+
+
+def inputs_of(name: str) -> Tuple[str, ...]:
+    """What the network of this name takes, "features" for all the feature sets together.
+
+    Raises:
+        ConfigError: there is none, even among the plugins.
+    """
+    if name not in NETWORK_INPUTS:
+        import_plugins()
+    if name not in NETWORK_INPUTS:
+        raise unknown("model", name, NETWORK_INPUTS)
+    return NETWORK_INPUTS[name]
 
 
 @dataclass(frozen=True)

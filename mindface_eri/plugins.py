@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makers by name, such as losses and face detectors, to which others add their own.
+"""Makers by name, such as losses, networks and face detectors, to which others add their own.
 
 A registration lasts as long as its process, and preprocessing works in processes of its own: the environment variable
 MINDFACE_ERI_PLUGINS names the modules (separated by commas) that register things. Any process imports them when it
@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
-from typing import Any, Callable, Dict, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterable, Tuple, TypeVar
 
 from mindface_eri.errors import ConfigError
 
@@ -53,11 +53,16 @@ class Registry:
             ConfigError: there is none, even among the plugins.
         """
         if name not in self._makers and name not in self.names():
-            near = difflib.get_close_matches(name, self._makers, n=1)
-            cure = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self._makers)}"
-            raise ConfigError(f"{self.kind} {name!r} is unknown; {cure} (modules named in {PLUGINS_VARIABLE} can "
-                              "register more)")
+            raise unknown(self.kind, name, self._makers)
         return self._makers[name]
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
+    """What to raise for a name that nobody has registered."""
+    known = tuple(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    cure = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    return ConfigError(f"{kind} {name!r} is unknown; {cure} (modules named in {PLUGINS_VARIABLE} can register more)")
 
 
 def import_plugins() -> None:

@@ -13,7 +13,7 @@ from mindface_eri.models.explain import Attention, FeatureExtractor
 from mindface_eri.models.fusion import FusionHead, ModalityDropout
 from mindface_eri.models.pooling import AttentionPooling, RegressionHead
 from mindface_eri.models.precision import set_precision
-from mindface_eri.models.registry import build_network, create_model, list_models, load_stem
+from mindface_eri.models.registry import build_network, create_model, list_models, load_stem, register_model
 from mindface_eri.models.resnet import ResNetStem
 from mindface_eri.models.spatial import SpatialEncoder
 from mindface_eri.models.tcn import CausalConv1d, TemporalConvNet
@@ -25,5 +25,5 @@ __all__ = [
     "FeatureBranch", "FeatureExtractor", "FeatureNetwork", "FusionHead", "ModalityDropout", "MultiBranchNetwork",
     "RegressionHead", "ResNetStem", "SelfAttention", "SpatialEncoder", "TemporalConvNet", "TemporalEncoder",
     "TransformerEncoder", "VisualBranch", "VisualNetwork", "build_network", "create_model", "list_models", "load_stem",
-    "set_precision",
+    "register_model", "set_precision",
 ]

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import difflib
-from typing import Any, Dict, List
+import re
+from typing import Any, Callable, List, Sequence, Type, TypeVar
 
 import mindspore as ms
 from mindspore import nn
 
-from mindface_eri.config import ModelConfig, from_dict
+from mindface_eri.config import NETWORK_INPUTS, ModelConfig, from_dict, inputs_of
 from mindface_eri.errors import CheckpointError, ConfigError
 from mindface_eri.models.dual_branch import (
     AcousticNetwork,
@@ -18,15 +18,50 @@ from mindface_eri.models.dual_branch import (
     MultiBranchNetwork,
     VisualNetwork,
 )
+from mindface_eri.plugins import Registry
 
-_NETWORKS: Dict[str, type] = {"eri_visual": VisualNetwork, "eri_acoustic": AcousticNetwork,
-                              "eri_features": FeatureNetwork, "eri_dual_branch": DualBranchNetwork,
-                              "eri_multi_branch": MultiBranchNetwork}
+MODELS = Registry("model")
+OWN = {"eri_visual": VisualNetwork, "eri_acoustic": AcousticNetwork, "eri_features": FeatureNetwork,
+       "eri_dual_branch": DualBranchNetwork, "eri_multi_branch": MultiBranchNetwork}
+for _name, _network in OWN.items():
+    MODELS.register(_name)(_network)
+
+_INPUTS = ("frames", "mfcc", "features", "present")
+Network = TypeVar("Network", bound=Type[nn.Cell])
+
+
+def register_model(name: str, *, inputs: Sequence[str]) -> Callable[[Network], Network]:
+    """A decorator of a Cell class, which becomes a network that `model.name` and `create_model` know.
+
+    The class is called with a `ModelConfig`; its Cell takes `inputs`, in that order, and gives intensities (B, E) in
+    (0, 1), E being `len(config.emotions)`. Zeros stand for what a clip lacks. Before training, a Cell that has
+    `set_mfcc_statistics(mean, std)`, both (M,), or `set_feature_statistics(mean, std)`, both (F,), receives those of
+    the training clips; the latter call comes once for each of `config.features`, in their order.
+
+    Args:
+        name: letters, digits, `_`, `-` and `.`: exported files bear it.
+        inputs: some of "frames" (B, T, S, S, 3) uint8 RGB, "mfcc" (B, T, M) float32, "features" (B, T, F) float32, one
+            for each of `config.features`, and "present" (B, N) float32, 1 where a clip has the modality.
+
+    Raises:
+        ConfigError: the name cannot be a file's or is another network's, or an input is none of these or named twice.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise ConfigError(f"model {name!r}: a name has letters, digits, _, - and . in it; exported files bear it")
+    inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+    if not inputs or set(inputs) - set(_INPUTS) or len(set(inputs)) < len(inputs):
+        raise ConfigError(f"model {name!r}: inputs are {list(inputs)}, need some of {', '.join(_INPUTS)}, each once")
+
+    def add(network: Network) -> Network:
+        MODELS.register(name)(network)
+        NETWORK_INPUTS[name] = inputs
+        return network
+    return add
 
 
 def list_models() -> List[str]:
-    """The names that `create_model` knows."""
-    return sorted(_NETWORKS)
+    """The names that `create_model` knows, those of plugins included."""
+    return sorted(MODELS.names())
 
 
 def create_model(name: str, **config: Any) -> nn.Cell:
@@ -52,7 +87,7 @@ def build_network(config: ModelConfig, *, read_stem: bool = True) -> nn.Cell:
     if len(config.feature_widths) != len(config.features):
         raise ConfigError(f"model.feature_widths is {list(config.feature_widths)}, need one width for each of "
                           f"model.features, {list(config.features)} (training takes them from the records)")
-    network = _NETWORKS[config.name](config)
+    network = MODELS.find(config.name)(config)
     if config.stem_checkpoint is not None and read_stem:
         load_stem(network, config.stem_checkpoint)
     return network
@@ -60,20 +95,17 @@ def build_network(config: ModelConfig, *, read_stem: bool = True) -> nn.Cell:
 
 def check(config: ModelConfig) -> None:
     """Refuses settings that do not fit together, with a ConfigError that says which."""
-    if config.name not in _NETWORKS:
-        near = difflib.get_close_matches(config.name, _NETWORKS, n=1)
-        raise ConfigError(f"unknown model {config.name!r}" + (f"; did you mean {near[0]!r}?" if near else
-                                                              f"; known: {', '.join(list_models())}"))
+    MODELS.find(config.name)
     if len(set(config.emotions)) != len(config.emotions):
         raise ConfigError(f"model.emotions names one twice: {', '.join(config.emotions)}")
     for width, heads, names in ((4 * config.stem_width, config.spatial_heads, "4 * stem_width and spatial_heads"),
                                 (config.width, config.temporal_heads, "width and temporal_heads")):
-        if width % heads:
+        if width % heads and config.name in OWN:
             raise ConfigError(f"model.{names}: {width} channels cannot be shared evenly by {heads} heads; choose a "
                               "number of heads that divides the channels")
     if min(config.tcn_dilations) < 1:
         raise ConfigError(f"model.tcn_dilations: {min(config.tcn_dilations)} is below 1")
-    if config.name in ("eri_acoustic", "eri_features"):
+    if "frames" not in config.inputs:
         for field in ("stem_checkpoint", "freeze_stem", "recompute_stem"):
             if getattr(config, field):
                 raise ConfigError(f"model.{field} is set, but {config.name} has no visual stem; leave it out, or "
@@ -83,7 +115,8 @@ def check(config: ModelConfig) -> None:
 
 def _check_features(config: ModelConfig) -> None:
     sets = len(config.features)
-    taken = {"eri_features": "exactly one", "eri_multi_branch": "at least one"}.get(config.name, "none")
+    taken = ("exactly one" if config.name == "eri_features" else
+             "at least one" if "features" in inputs_of(config.name) else "none")
     if not {"exactly one": sets == 1, "at least one": sets > 0, "none": sets == 0}[taken]:
         raise ConfigError(f"model.features is {list(config.features)}, but {config.name} takes {taken} of the records' "
                           "feature sets (eri_features one, eri_multi_branch any number)")
@@ -100,13 +133,16 @@ def load_stem(network: nn.Cell, path: str) -> None:
 
     Raises:
         CheckpointError: the file cannot be read, or a parameter of the stem is missing or has another shape.
+        ConfigError: the network has no stem.
     """
+    branch = getattr(network, "visual", network)
+    if not hasattr(branch, "stem"):
+        raise ConfigError(f"model.stem_checkpoint is set, but {type(network).__name__} has no `stem`; leave it out")
     try:
         weights = ms.load_checkpoint(path)
     except (ValueError, RuntimeError, OSError) as error:
         raise CheckpointError(f"{path}: cannot be read as a MindSpore checkpoint ({str(error).splitlines()[0]}); "
                               "convert PyTorch weights with `mindface-eri convert-weights` first") from None
-    branch = getattr(network, "visual", network)
     for name, parameter in branch.stem.parameters_and_names():
         source = next((weights[key] for key in (f"stem.{name}", f"visual.stem.{name}") if key in weights), None)
         if source is None or tuple(source.shape) != tuple(parameter.shape):

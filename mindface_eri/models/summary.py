@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Dict, List, Sequence, Tuple
 
 from mindface_eri.config import ModelConfig
+from mindface_eri.errors import ConfigError
 from mindface_eri.models.resnet import grid_size
 
 _BYTES = 4  # of a float32
@@ -26,7 +27,15 @@ def summarize(config: ModelConfig, batch_sizes: Sequence[int] = (1, 64)) -> Tupl
     Returns:
         Headers and rows: part, parameters, million multiply-adds a clip, MiB of activations at each batch size. The
         last row is the sum.
+
+    Raises:
+        ConfigError: a network that `register_model` added, whose layers nothing here counts.
     """
+    from mindface_eri.models.registry import OWN, check
+
+    check(config)
+    if config.name not in OWN:
+        raise ConfigError(f"model.name is {config.name}: only the layers of {', '.join(OWN)} are counted")
     parameters = count_parameters(config)
     costs = part_costs(config)
     rows = [[part, parameters[part], products / 1e6, *(values * _BYTES * size / 2**20 for size in batch_sizes)]
@@ -37,7 +46,7 @@ def summarize(config: ModelConfig, batch_sizes: Sequence[int] = (1, 64)) -> Tupl
 
 def count_parameters(config: ModelConfig) -> Dict[str, int]:
     """Trainable parameters of each part, counted on the network itself."""
-    from mindface_eri.models import build_network
+    from mindface_eri.models.registry import build_network
 
     network = build_network(config, read_stem=False)
     counted = dict.fromkeys(part_costs(config), 0)

@@ -24,7 +24,6 @@ from mindface_eri.prediction.windows import Grid, Windows, default_windows
 from mindface_eri.preprocess.clip import Clip
 
 _EXPORTS = (".mindir", ".onnx")
-_NEEDED = {"eri_visual": [0], "eri_acoustic": [1], "eri_features": [2]}  # others take any one
 _WORDS = ("a face", "sound")
 
 
@@ -183,8 +182,9 @@ class Predictor:
 
 
 def modalities_needed(predictor: Predictor) -> List[int]:
-    """Of which columns of `present` the network cannot do without one."""
-    return _NEEDED.get(predictor.model.name, list(range(len(predictor.model.modalities))))
+    """Of which columns of `present` the network cannot do without one: those of its inputs."""
+    columns = dict(zip(("frames", "mfcc", *predictor.model.features), range(len(predictor.model.modalities))))
+    return [columns[name] for name in predictor.model.inputs if name in columns]
 
 
 def need_of(predictor: Predictor, clip: Clip) -> str:

@@ -75,10 +75,13 @@ def _set_statistics(network: nn.Cell, config: Config, records: Records) -> None:
     joined = isinstance(network, MultiBranchNetwork)
     if "mfcc" in config.model.inputs:
         sound = network.branch("acoustic") if joined else network
-        sound.set_mfcc_statistics(records.mfcc_mean, records.mfcc_std)
+        if hasattr(sound, "set_mfcc_statistics"):  # a registered network need not have it
+            sound.set_mfcc_statistics(records.mfcc_mean, records.mfcc_std)
     for name in config.model.features:
         branch = network.branch(name) if joined else network
-        branch.set_feature_statistics(*open_feature_set(records, name).statistics(records.rows(records.ids("train"))))
+        if hasattr(branch, "set_feature_statistics"):
+            branch.set_feature_statistics(*open_feature_set(records, name).statistics(
+                records.rows(records.ids("train"))))
 
 
 def _check(config: Config, records: Records) -> None:

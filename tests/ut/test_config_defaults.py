@@ -113,7 +113,7 @@ def test_lists_that_may_not_be_empty():
 def test_what_a_configuration_tells_of_itself():
     assert load_config(None, ["preprocess.audio.coefficients=20", "preprocess.audio.stack=3",
                               "model.mfcc_features=60"]).preprocess.audio.features == 60
-    model = ModelConfig(features=("fau", "egemaps"))
+    model = ModelConfig("eri_multi_branch", features=("fau", "egemaps"))
     assert model.modalities == ("visual", "acoustic", "fau", "egemaps")
     assert model.inputs == ("frames", "mfcc", "fau", "egemaps", "present")
     assert ModelConfig().inputs == ("frames", "mfcc", "present")
@@ -124,9 +124,10 @@ def test_what_a_configuration_tells_of_itself():
 
 @pytest.mark.parametrize("overrides, message", [
     (["model.frames=8"], "model.frames is 8 but preprocess.frames is 32: the network takes what preprocessing makes; "
-                         "set both alike"),
-    (["preprocess.face.size=64"], "model.crop_size is 112 but preprocess.face.size is 64: "),
-    (["preprocess.audio.stack=4"], "model.mfcc_features is 1024 but preprocess.audio.features is 512: "),
+                         "leave the model's out, or set both alike"),
+    (["preprocess.face.size=64", "model.crop_size=112"], "model.crop_size is 112 but preprocess.face.size is 64: "),
+    (["preprocess.audio.stack=4", "model.mfcc_features=1024"],
+     "model.mfcc_features is 1024 but preprocess.audio.features is 512: "),
     (["data.folds=1"], "data.fold is 0 and data.folds 1: folds are at least 2, counted from 0"),
     (["data.folds=5", "data.fold=5"], "data.fold is 5 and data.folds 5: "),
     (["data.fold=1"], "data.fold is 1 and data.folds 0: ")])

@@ -39,8 +39,8 @@ def test_names_and_what_fits_together(name, fields, kind):
 
 
 @pytest.mark.parametrize("name, fields, message", [
-    ("resnet", {}, "unknown model 'resnet'; known: eri_acoustic, eri_dual_branch, eri_features, eri_multi_branch"),
-    ("eri_acustic", {}, "unknown model 'eri_acustic'; did you mean 'eri_acoustic'\\?"),
+    ("resnet", {}, "model 'resnet' is unknown; known: eri_visual, eri_acoustic, eri_features, eri_dual_bra"),
+    ("eri_acustic", {}, "model 'eri_acustic' is unknown; did you mean 'eri_acoustic'\\?"),
     ("eri_visual", {"widht": 3}, "model"),
     ("eri_acoustic", {"spatial_heads": 5}, "4 \\* stem_width and spatial_heads: 16 channels .* by 5 heads; choose"),
     ("eri_visual", {"temporal_heads": 3}, "model.width and temporal_heads: 4 channels .* by 3 heads"),

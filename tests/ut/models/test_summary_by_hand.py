@@ -3,6 +3,7 @@
 
 import pytest
 
+from mindface_eri.config import ModelConfig
 from mindface_eri.models.summary import part_costs, summarize
 
 # Sizes whose roles cannot be mistaken for each other's: 5 frames of 41 pixels, stem width 4, tokens of 16 channels,
@@ -59,8 +60,8 @@ def fusion(branches):
     ("eri_multi_branch", {"features": ("fau", "gaze"), "feature_widths": (7, 2)}, {
         **{f"visual.{part}": cost for part, cost in VISUAL.items()}, "acoustic.temporal": temporal(10),
         "feature_branches.0.temporal": temporal(7), "feature_branches.1.temporal": temporal(2), "fusion": fusion(4)})])
-def test_costs_by_hand(name, more, wanted, tiny):
-    config = tiny(name, **{**SIZES, **more})
+def test_costs_by_hand(name, more, wanted):
+    config = ModelConfig(name, **{**SIZES, **more})
     found = part_costs(config)
     assert list(found) == list(wanted) and {part: tuple(cost) for part, cost in found.items()} == wanted
 
@@ -70,8 +71,8 @@ def block(width, hidden):
     return 4 * (width ** 2 + width) + width * hidden + hidden + hidden * width + width + 4 * width
 
 
-def test_the_table(tiny):
-    headers, rows = summarize(tiny("eri_multi_branch", features=("fau",), feature_widths=(7,), **SIZES), (3, 8))
+def test_the_table():
+    headers, rows = summarize(ModelConfig("eri_multi_branch", features=("fau",), feature_widths=(7,), **SIZES), (3, 8))
     assert headers == ["part", "parameters", "M mult-adds a clip", "MiB at batch 3", "MiB at batch 8"]
     over_time = 5 * 12 + 3 * block(12, 18)
     wanted = {"visual.stem": 3 * 4 * 49 + 4 * 16 * 9 + 8 * 9 * (4 + 3 * 8) + 8 * 4 + 16 * 9 * (8 + 3 * 16) + 16 * 8
@@ -86,13 +87,13 @@ def test_the_table(tiny):
     assert rows[-2][2:] == pytest.approx([products / 1e6, 3 * 4 * kept / 1048576, 8 * 4 * kept / 1048576])
     assert rows[-1][0] == "total"
     assert rows[-1][2:] == pytest.approx([sum(row[i] for row in rows[:-1]) for i in (2, 3, 4)])
-    visual = summarize(tiny("eri_visual", stem_checkpoint="gone.ckpt", **SIZES))[1]  # sizes need no weights
+    visual = summarize(ModelConfig("eri_visual", stem_checkpoint="gone.ckpt", **SIZES))[1]  # sizes need no weights
     assert [row[1] for row in visual[:2]] == [row[1] for row in rows[:2]]
-    assert summarize(tiny("eri_acoustic", **SIZES))[0][3:] == ["MiB at batch 1", "MiB at batch 64"]
+    assert summarize(ModelConfig("eri_acoustic", **SIZES))[0][3:] == ["MiB at batch 1", "MiB at batch 64"]
 
 
-def test_hidden_channels_are_rounded_as_in_the_network(tiny):
+def test_hidden_channels_are_rounded_as_in_the_network():
     for ratio in (0.25, 0.35, 0.4):  # of 4 channels: 1, 1.4 and 1.6
-        config = tiny("eri_acoustic", **{**SIZES, "width": 4, "ffn_ratio": ratio})
+        config = ModelConfig("eri_acoustic", **{**SIZES, "width": 4, "ffn_ratio": ratio})
         products, kept = encoder(5, 4, 4, 2 if ratio == 0.4 else 1)
         assert part_costs(config)["temporal"] == (5 * 2 * 4 * 18 + 3 * products, 5 * 4 + 3 * 2 * 5 * 4 + 3 * kept)
