@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Optional
 
 from mindface_eri.config import Config, load_config
 
@@ -22,9 +23,10 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
                         help="override a key of the recipe, such as train.lr=3e-4; may be given many times")
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Adds --device."""
-    parser.add_argument("--device", choices=("auto", "CPU", "GPU", "Ascend"), help="override runtime.device")
+def add_device(parser: argparse.ArgumentParser, default: Optional[str] = None) -> None:
+    """Adds --device; without a default, the recipe's holds."""
+    parser.add_argument("--device", choices=("auto", "CPU", "GPU", "Ascend"), default=default,
+                        help="where to compute" if default else "override runtime.device")
 
 
 def read_config(arguments: argparse.Namespace, **flags: object) -> Config:

@@ -32,7 +32,7 @@ def add_arguments(parser):
     parser.add_argument("--batch-size", type=int, default=1,
                         help="clips or windows predicted together; more than one pays on GPU and Ascend only")
     parser.add_argument("--workers", type=int, default=1, help="processes that take clips apart")
-    add_device(parser)
+    add_device(parser, "auto")
 
 
 def run(arguments):
@@ -43,7 +43,7 @@ def run(arguments):
 
     _check(arguments)
     jobs = find_jobs(arguments.paths)
-    predictor = load_predictor(arguments.model, device=arguments.device or "auto")
+    predictor = load_predictor(arguments.model, device=arguments.device)
     folders = dict(pair.partition("=")[::2] for pair in arguments.features)
     _check_features(predictor.model, folders)
     writer = _writer(arguments, jobs, predictor)

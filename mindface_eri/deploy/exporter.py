@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +49,8 @@ class ExportReport:
     card: Path  # MODEL_CARD.md beside them
 
 
-def export(checkpoint: Union[str, os.PathLike], out_dir: Optional[Union[str, os.PathLike]] = None, *,
-           formats: Sequence[str] = ("mindir", "onnx"), batch: Optional[int] = None) -> ExportReport:
+def export(run: Union[str, os.PathLike], out_dir: Union[str, os.PathLike, None] = None, *,
+           formats: Sequence[str] = ("mindir",), batch: Optional[int] = None, device: str = "auto") -> ExportReport:
     """Exports a run folder's best checkpoint, or a .ckpt file, and proves the files.
 
     Each file is run by a fresh process on clips in the real range and at its edges (each modality absent, both absent,
@@ -60,9 +61,10 @@ def export(checkpoint: Union[str, os.PathLike], out_dir: Optional[Union[str, os.
         out_dir: folder for the files; None is `export` in the run folder, or beside the .ckpt.
         formats: some of "mindir", "onnx" and "air" (on Ascend only).
         batch: clips per call; None lets the batch axis be of any size.
+        device: where the checkpoint's answers, and those of a MindIR, are computed; an ONNX runs on the processor.
 
     Raises:
-        ConfigError: an unknown format, or a batch below 1.
+        ConfigError: an unknown format, a batch below 1, or a device that is not here.
         CheckpointError: the checkpoint cannot be used.
         ExportError: a file could not be written or run, or differs by more than `TOLERANCE`; it is not left behind.
         BusyError: another process exports into the folder.
@@ -71,16 +73,17 @@ def export(checkpoint: Union[str, os.PathLike], out_dir: Optional[Union[str, os.
         raise ConfigError(f"formats {', '.join(formats) or 'none'}: choose from {', '.join(FORMATS)}")
     if batch is not None and batch < 1:
         raise ConfigError(f"batch {batch} is below 1; leave it out for a batch of any size")
-    context = setup(RuntimeConfig())
+    context = setup(RuntimeConfig(device=device))
     if "air" in formats and context.device != "Ascend":
         raise ExportError(f"AIR files can be written on Ascend only, and this process computes on {context.device}; "
                           "export mindir here and convert it on the Ascend machine")
-    trained = load_trained(checkpoint)
+    trained = load_trained(run)
     folder = _out_folder(trained, out_dir)
     with folder_lock(folder / ".lock", "another export"):
         inputs = _inputs(trained)
         expected = CellBackend(trained.build()).run(inputs)
-        files = [_export_one(trained, folder, kind, batch, inputs, expected) for kind in dict.fromkeys(formats)]
+        files = [_export_one(trained, folder, kind, batch, inputs, expected, context.device)
+                 for kind in dict.fromkeys(formats)]
         return ExportReport(files, write_model_card(folder, trained))
 
 
@@ -94,17 +97,18 @@ def _inputs(trained: TrainedModel) -> List[np.ndarray]:
     statistics: Dict[str, List[np.ndarray]] = {}  # by input: mean, deviation
     for kind in ("mean", "std"):
         for name, value in trained.weights.items():
-            if name.endswith(f"mfcc_{kind}"):
+            if re.fullmatch(rf"(acoustic\.)?mfcc_{kind}", name):
                 statistics.setdefault("mfcc", []).append(value)
-            elif name.endswith(f"feature_{kind}"):  # feature_branches.0.feature_mean, or feature_mean alone
-                index = int(name.split(".")[1]) if "." in name else 0
-                statistics.setdefault(trained.model.features[index], []).append(value)
-    inputs = check_inputs(trained.model, statistics)
+            branch = re.fullmatch(rf"(?:feature_branches\.(\d+)\.)?feature_{kind}", name)
+            if branch:
+                statistics.setdefault(trained.model.features[int(branch[1] or 0)], []).append(value)
+    whole = {name: pair for name, pair in statistics.items() if len(pair) == 2}  # a registered network may hold one
+    inputs = check_inputs(trained.model, whole)
     return [inputs[name] for name in trained.model.inputs]
 
 
 def _export_one(trained: TrainedModel, folder: Path, kind: str, batch: Optional[int], inputs: Sequence[np.ndarray],
-                expected: np.ndarray) -> ExportedFile:
+                expected: np.ndarray, device: str) -> ExportedFile:
     target = folder / f"{trained.model.name}.{kind}"
     work = folder / f".{trained.model.name}.{kind}.work"
     shutil.rmtree(work, ignore_errors=True)  # of an export that was killed
@@ -113,7 +117,8 @@ def _export_one(trained: TrainedModel, folder: Path, kind: str, batch: Optional[
         file = _write(trained, work / target.name, kind, batch)
         difference = float("nan")
         if kind != "air":
-            difference = compare(run_in_fresh_process(file, inputs, batch), expected, target)
+            answers = run_in_fresh_process(file, inputs, batch, "CPU" if kind == "onnx" else device)
+            difference = compare(answers, expected, target)
         sidecar = write_sidecar(target, trained.model, preprocess_of(trained), batch=batch, difference=difference,
                                 tolerance=TOLERANCE, digest=file_hash(file), features=trained.note.get("features", {}),
                                 checkpoint={"weights": checkpoint_hash(trained.weights), "note": trained.note})

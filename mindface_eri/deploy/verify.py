@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs an exported file in a process of its own: `python -m mindface_eri.deploy.verify FILE BATCH IN.npz OUT.npy`.
+"""Runs an exported file in a process of its own: `python -m mindface_eri.deploy.verify FILE BATCH DEVICE IN OUT`.
 
 A fresh process has no compiled graph, cached kernel or parameter left over from the export, so it sees the file as
 the deployer's program will.
@@ -24,7 +24,8 @@ from mindface_eri.errors import ExportError
 Statistics = Tuple[np.ndarray, np.ndarray]  # mean and deviation
 
 
-def run_in_fresh_process(file: os.PathLike, inputs: Sequence[np.ndarray], batch: Optional[int]) -> np.ndarray:
+def run_in_fresh_process(file: os.PathLike, inputs: Sequence[np.ndarray], batch: Optional[int],
+                         device: str = "auto") -> np.ndarray:
     """Answers of an exported file, computed by a new Python process: all clips at once, then each alone.
 
     Returns:
@@ -37,8 +38,8 @@ def run_in_fresh_process(file: os.PathLike, inputs: Sequence[np.ndarray], batch:
         given, answer = Path(folder) / "in.npz", Path(folder) / "out.npy"
         np.savez(given, *inputs)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        done = subprocess.run([sys.executable, "-m", "mindface_eri.deploy.verify", str(file), str(batch or 0),
-                               str(given), str(answer)], capture_output=True, text=True, env=environment, check=False)
+        command = [sys.executable, "-m", "mindface_eri.deploy.verify", file, batch or 0, device, given, answer]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, check=False)
         if done.returncode or not answer.is_file():
             said = " / ".join(done.stderr.strip().splitlines()[-3:])
             raise ExportError(f"{file}: a fresh process could not run it: {said[-600:]}")
@@ -76,10 +77,10 @@ def check_inputs(config: ModelConfig, statistics: Mapping[str, Statistics] = Map
 
 def main(arguments: Sequence[str]) -> None:
     """Entry of the fresh process."""
-    file, batch, given, answer = arguments
+    file, batch, device, given, answer = arguments
     with np.load(given, allow_pickle=False) as stored:
         inputs = [stored[name] for name in stored.files]
-    backend = open_backend(file)
+    backend = open_backend(file, device=device)
     size = int(batch) or None
     together = run_batches(backend, inputs, size)
     alone = [run_batches(backend, [array[i:i + 1] for array in inputs], size) for i in range(len(inputs[0]))]

@@ -88,18 +88,29 @@ def test_an_export_is_told_what_the_options_say(stand_in, status, tmp_path):
     report = SimpleNamespace(files=[SimpleNamespace(path=tmp_path / "m.mindir", max_difference=2.34e-7)],
                              card=Path("o/README.md"))
     calls = stand_in(EXPORT, report)
-    code, out, _ = status("export", "--checkpoint", "r")
-    assert code == 0 and calls[0] == {"checkpoint": Path("r"), "out_dir": None, "formats": ("mindir",), "batch": None}
+    code, out, _ = status("export", "r")
+    assert code == 0 and calls[0] == {"run": Path("r"), "out_dir": None, "formats": ("mindir",), "batch": None,
+                                      "device": "auto"}
     lines = out.splitlines()
     assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == ["file", "MiB",
                                                                     "largest difference from the checkpoint"]
     assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [str(tmp_path / "m.mindir"), "1.50", "2.3e-07"]
     assert lines[-1] == "o/README.md: fill in what it cannot know"
     status("export", "--checkpoint", "r", "--format", "onnx", "mindir", "--batch", "16", "--out", "o")
-    assert calls[1] == {"checkpoint": Path("r"), "out_dir": Path("o"), "formats": ("onnx", "mindir"), "batch": 16}
+    assert calls[1] == {"run": Path("r"), "out_dir": Path("o"), "formats": ("onnx", "mindir"), "batch": 16,
+                        "device": "auto"}
     assert status("export", "--checkpoint", "r", "--batch", "1")[0] == 0 and calls[2]["batch"] == 1
     status("export", "--checkpoint", "r", "--batch", "dynamic")
     assert calls[3]["batch"] is None
+    status("export", "r", "--device", "CPU")
+    assert calls[4]["device"] == "CPU"
+
+
+@pytest.mark.parametrize("words", [(), ("r", "--checkpoint", "r")])
+def test_an_export_is_of_one_run(words, stand_in, status):
+    calls = stand_in(EXPORT)
+    code, _, shown = status("export", *words)
+    assert (code, calls) == (2, []) and "name the run folder to export, once: mindface-eri export RUN" in shown
 
 
 @pytest.mark.parametrize("batch", ["0", "-3", "many", "1.5"])
