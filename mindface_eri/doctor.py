@@ -18,7 +18,7 @@ from typing import Callable, List, Optional
 
 import psutil
 
-from mindface_eri.device.hardware import Piece, obstacle
+from mindface_eri.device.hardware import Requirement, obstacle
 from mindface_eri.threads import cores
 
 _OK, _NOTE, _BAD = "ok", "note", "missing"
@@ -95,12 +95,12 @@ def _packages() -> List[Finding]:
 
 def print_devices() -> None:
     """Prints, as JSON, which devices MindSpore can use and what each needs. It leaves MindSpore imported."""
-    os.environ["GLOG_v"] = "4"  # noqa: SIM112 - what MindSpore says of absent devices, the pieces say better
-    from mindface_eri.device.context import available_devices, device_pieces
+    os.environ["GLOG_v"] = "4"  # noqa: SIM112 - what MindSpore says of absent devices, the requirements say better
+    from mindface_eri.device.context import available_devices, device_requirements
 
     available = available_devices()
-    pieces = {device: [dataclasses.asdict(piece) for piece in device_pieces(device)] for device in _CARDS}
-    print(_FOUND + json.dumps({"available": available, "pieces": pieces}))
+    requirements = {device: [dataclasses.asdict(one) for one in device_requirements(device)] for device in _CARDS}
+    print(_FOUND + json.dumps({"available": available, "requirements": requirements}))
 
 
 def _devices(wanted: str) -> List[Finding]:
@@ -114,16 +114,16 @@ def _devices(wanted: str) -> List[Finding]:
     found = json.loads(lines[-1][len(_FOUND):])
     findings = [Finding("device CPU", _OK, "available")]
     for device in _CARDS:
-        pieces = [Piece(**piece) for piece in found["pieces"][device]]
-        findings += _card_findings(device, found["available"][device], pieces, wanted == device)
+        requirements = [Requirement(**one) for one in found["requirements"][device]]
+        findings += _card_findings(device, found["available"][device], requirements, wanted == device)
     return findings
 
 
-def _card_findings(device: str, available: bool, pieces: List[Piece], wanted: bool) -> List[Finding]:
+def _card_findings(device: str, available: bool, requirements: List[Requirement], wanted: bool) -> List[Finding]:
     bad = _BAD if wanted else _NOTE
-    details = [Finding(f"{device}: {piece.name}", bad if piece.cure else _OK, piece.detail, piece.cure)
-               for piece in pieces] if wanted else []
-    missing = obstacle(pieces)
+    details = [Finding(f"{device}: {one.name}", bad if one.cure else _OK, one.detail, one.cure)
+               for one in requirements] if wanted else []
+    missing = obstacle(requirements)
     if available:
         return [*details, Finding(f"device {device}", _OK, "available")]
     if missing is None:
@@ -193,7 +193,7 @@ def _mfcc() -> str:
     return f"one stack of {stacks.shape[-1]} from librosa {importlib.metadata.version('librosa')}"
 
 
-def summary(findings: List[Finding]) -> Optional[str]:
+def verdict(findings: List[Finding]) -> Optional[str]:
     """What to do next, or None when all is well."""
     broken = [f.subject for f in findings if f.fatal]
     return f"{len(broken)} missing: {', '.join(broken)}" if broken else None

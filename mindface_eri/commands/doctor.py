@@ -4,7 +4,7 @@
 import dataclasses
 import json
 
-from mindface_eri.doctor import diagnose, summary
+from mindface_eri.doctor import diagnose, verdict
 
 
 def add_arguments(parser):
@@ -24,5 +24,5 @@ def run(arguments):
             print(f"{f.status:>8}  {f.subject:<24} {f.detail}")
             if f.cure:
                 print(f"{'':>8}  {'':<24} -> {f.cure}")
-        print(summary(findings) or "all that the route needs is here")
-    return int(summary(findings) is not None)
+        print(verdict(findings) or "all that the route needs is here")
+    return int(verdict(findings) is not None)

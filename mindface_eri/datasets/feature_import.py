@@ -41,7 +41,7 @@ _LOOKED_AT = 25  # files that settle the columns and the unit of time
 
 
 @dataclass(frozen=True)
-class ImportSummary:
+class ImportResult:
     """What `add_features` did: clips with features, without a file, with an unusable file; files of no known clip."""
 
     folder: Path
@@ -53,7 +53,7 @@ class ImportSummary:
 
 
 def add_features(source: os.PathLike, records: Records, name: Optional[str] = None, *, unit: str = "auto",
-                 method: str = "linear", columns: Sequence[str] = (), progress: bool = True) -> ImportSummary:
+                 method: str = "linear", columns: Sequence[str] = (), progress: bool = True) -> ImportResult:
     """Aligns a folder of CSV files to the records and stores them beside them.
 
     Args:
@@ -90,7 +90,7 @@ def add_features(source: os.PathLike, records: Records, name: Optional[str] = No
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     missing = sum(stage == "missing" for _, _, stage, _ in problems)
-    return ImportSummary(folder, layout, len(records) - len(problems), missing, len(problems) - missing, strangers)
+    return ImportResult(folder, layout, len(records) - len(problems), missing, len(problems) - missing, strangers)
 
 
 def _find(source: Path, records: Records) -> Tuple[Dict[str, Path], int]:

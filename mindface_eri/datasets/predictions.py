@@ -20,7 +20,7 @@ from mindface_eri.files import write_text
 
 
 @dataclass(frozen=True)
-class Table:
+class PredictionTable:
     """Values (N, E) of N clips and E emotions; NaN where a cell is blank."""
 
     ids: Tuple[str, ...]
@@ -47,7 +47,7 @@ def write_predictions(path: os.PathLike, ids: Sequence[str], emotions: Sequence[
     write_text(path, text.getvalue())
 
 
-def read_predictions(path: os.PathLike, emotions: Sequence[str] = ()) -> Table:
+def read_predictions(path: os.PathLike, emotions: Sequence[str] = ()) -> PredictionTable:
     """Reads predictions, or labels in the same form.
 
     Args:
@@ -73,7 +73,7 @@ def read_predictions(path: os.PathLike, emotions: Sequence[str] = ()) -> Table:
         raise DataError(f"{path}: has no column of numbers beside File_ID")
     values = np.array([[_number(row[place[name]], table.where(number, name)) for name in columns]
                        for number, row in table.rows])
-    return Table(tuple(ids), columns, values)
+    return PredictionTable(tuple(ids), columns, values)
 
 
 def _is_number(cell: str) -> bool:

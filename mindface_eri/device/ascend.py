@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-from mindface_eri.device.hardware import Piece, load_error, plugin_folder
+from mindface_eri.device.hardware import Requirement, load_error, plugin_folder
 
 _ROOTS = (Path("/usr/local/Ascend"), Path.home() / "Ascend")  # where CANN installs itself, for root and for users
 _KITS = ("cann", "ascend-toolkit/latest")  # newer and older releases
@@ -19,10 +19,10 @@ _DRIVER = Path("/usr/local/Ascend/driver/version.info")
 _DEVICES = Path("/dev")
 
 
-def pieces() -> List[Piece]:
+def requirements() -> List[Requirement]:
     """What an Ascend card needs, from MindSpore's plugin to the card."""
-    return [_plugin_piece(), _driver_piece(), _card_piece(), _cann_piece(), _version_piece(), _compiler_piece(),
-            _loaded_piece()]
+    return [_plugin_requirement(), _driver_requirement(), _card_requirement(), _cann_requirement(),
+            _version_requirement(), _compiler_requirement(), _loaded_requirement()]
 
 
 def cann_home() -> Tuple[Optional[Path], bool]:
@@ -64,74 +64,77 @@ def _read_version(path: Path) -> str:
     return found[1] if found else ""
 
 
-def _plugin_piece() -> Piece:
+def _plugin_requirement() -> Requirement:
     folder = plugin_folder()
     if folder and list(folder.glob("libmindspore_ascend.so*")):
-        return Piece("MindSpore plugin", "there")
-    return Piece("MindSpore plugin", "not in this build of MindSpore",
-                 "install MindSpore's wheel for Linux: pip install 'mindspore>=2.7.1,<2.11'")
+        return Requirement("MindSpore plugin", "there")
+    return Requirement("MindSpore plugin", "not in this build of MindSpore",
+                       "install MindSpore's wheel for Linux: pip install 'mindspore>=2.7.1,<2.11'")
 
 
-def _driver_piece() -> Piece:
+def _driver_requirement() -> Requirement:
     version = _read_version(_DRIVER)
     if version:
-        return Piece("driver", version)
-    return Piece("driver", f"not found ({_DRIVER})",
-                 "install the driver and firmware of the Ascend HDK; in a container, mount /usr/local/Ascend/driver")
+        return Requirement("driver", version)
+    return Requirement("driver", f"not found ({_DRIVER})",
+                       "install the driver and firmware of the Ascend HDK; in a container, mount "
+                       "/usr/local/Ascend/driver")
 
 
-def _card_piece() -> Piece:
+def _card_requirement() -> Requirement:
     cards = sorted(path.name for path in _DEVICES.glob("davinci[0-9]*"))
     tool = shutil.which("npu-smi") or "not in PATH"
     if cards:
-        return Piece("cards", f"{len(cards)} (npu-smi: {tool})")
-    return Piece("cards", f"none (/dev/davinci*; npu-smi: {tool})",
-                 "see whether `npu-smi info` lists a card; in a container, pass /dev/davinci* and /dev/davinci_manager")
+        return Requirement("cards", f"{len(cards)} (npu-smi: {tool})")
+    return Requirement("cards", f"none (/dev/davinci*; npu-smi: {tool})",
+                       "see whether `npu-smi info` lists a card; in a container, pass /dev/davinci* and "
+                       "/dev/davinci_manager")
 
 
-def _cann_piece() -> Piece:
+def _cann_requirement() -> Requirement:
     home, named = cann_home()
     if home is None:
-        return Piece("CANN", "not found (ASCEND_HOME_PATH, /usr/local/Ascend)",
-                     "install CANN's toolkit and kernels, then source its set_env.sh")
+        return Requirement("CANN", "not found (ASCEND_HOME_PATH, /usr/local/Ascend)",
+                           "install CANN's toolkit and kernels, then source its set_env.sh")
     if not named:
-        return Piece("CANN", f"in {home}, but this shell does not know it",
-                     f"source {home.parent if home.name == 'latest' else home}/set_env.sh")
+        return Requirement("CANN", f"in {home}, but this shell does not know it",
+                           f"source {home.parent if home.name == 'latest' else home}/set_env.sh")
     if not home.is_dir():
-        return Piece("CANN", f"{home} is named by the environment but is not there", "source CANN's set_env.sh anew")
-    return Piece("CANN", str(home))
+        return Requirement("CANN", f"{home} is named by the environment but is not there",
+                           "source CANN's set_env.sh anew")
+    return Requirement("CANN", str(home))
 
 
-def _version_piece() -> Piece:
+def _version_requirement() -> Requirement:
     home, _ = cann_home()
     version, supported = cann_version(home) if home else "", supported_versions()
     if not version or not supported:
-        return Piece("CANN version", version or "unknown")
+        return Requirement("CANN version", version or "unknown")
     release = ".".join(version.split(".")[:2])
     known = f"this MindSpore knows {', '.join(supported)}"
     if release in supported:
-        return Piece("CANN version", f"{version} ({known})")
-    return Piece("CANN version", f"{version}, but {known}",
-                 "install the CANN release that the table in docs/devices.md sets beside your MindSpore")
+        return Requirement("CANN version", f"{version} ({known})")
+    return Requirement("CANN version", f"{version}, but {known}",
+                       "install the CANN release that the table in docs/devices.md sets beside your MindSpore")
 
 
-def _compiler_piece() -> Piece:
+def _compiler_requirement() -> Requirement:
     absent = [name for name in ("te", "hccl") if importlib.util.find_spec(name) is None]
     if not absent:
-        return Piece("Python packages", "te, hccl")
+        return Requirement("Python packages", "te, hccl")
     home, _ = cann_home()
     wheels = " ".join(f"{home or '$ASCEND_HOME_PATH'}/lib64/{name}-*.whl" for name in absent)
-    return Piece("Python packages", f"{', '.join(absent)} not found by this Python",
-                 f"source CANN's set_env.sh, or pip install {wheels}")
+    return Requirement("Python packages", f"{', '.join(absent)} not found by this Python",
+                       f"source CANN's set_env.sh, or pip install {wheels}")
 
 
-def _loaded_piece() -> Piece:
+def _loaded_requirement() -> Requirement:
     name = "plugin loads"
     if "mindspore" not in sys.modules:
-        return Piece(name, "MindSpore is not imported yet")
+        return Requirement(name, "MindSpore is not imported yet")
     import mindspore.device_context as devices
 
     if devices.ascend.is_available():
-        return Piece(name, "yes")
-    return Piece(name, load_error("libmindspore_ascend") or "MindSpore does not say why it failed",
-                 "source CANN's set_env.sh in this shell, then look again")
+        return Requirement(name, "yes")
+    return Requirement(name, load_error("libmindspore_ascend") or "MindSpore does not say why it failed",
+                       "source CANN's set_env.sh in this shell, then look again")

@@ -12,7 +12,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from mindface_eri.config import RuntimeConfig
 from mindface_eri.device import ascend, gpu
-from mindface_eri.device.hardware import Piece, obstacle
+from mindface_eri.device.hardware import Requirement, obstacle
 from mindface_eri.errors import ConfigError
 
 _DEVICES = ("Ascend", "GPU", "CPU")  # in the order in which `device: auto` prefers them
@@ -35,18 +35,19 @@ class Context:
         return self.rank == 0
 
 
-def prepare_environment(verbose: bool = False) -> None:
+def prepare_environment() -> None:
     """Quietens MindSpore and picks its fast CPU convolutions; call it before MindSpore is imported where possible.
 
-    Values that the user has set stand. The CPU wheel's oneDNN falls back to a reference kernel on AVX-512 processors,
-    two orders of magnitude slower; held to AVX2 it takes the fast one. It reads the variable at the first primitive.
+    Values that the user has set stand: with GLOG_v=1 MindSpore says all that it has to say. The CPU wheel's
+    oneDNN falls back to a reference kernel on AVX-512 processors, two orders of magnitude slower; held to AVX2 it takes
+    the fast one. It reads the variable at the first primitive.
     """
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
-    if not verbose:
-        os.environ.setdefault("GLOG_v", "3")  # errors only
+    os.environ.setdefault("GLOG_v", "3")  # errors only
+    if os.environ["GLOG_v"] == "3":  # noqa: SIM112 - its name
         warnings.filterwarnings("ignore", module=r"mindspore(\..*)?$")
-        if os.environ["GLOG_v"] == "3":  # noqa: SIM112 - MindSpore may be imported already
-            logging.getLogger(f"ME.mindspore.log.{os.getpid()}").setLevel(logging.ERROR)
+        # MindSpore may be imported already, and have read the variable
+        logging.getLogger(f"ME.mindspore.log.{os.getpid()}").setLevel(logging.ERROR)
 
 
 def prepare_device(device: str = "auto") -> None:
@@ -60,9 +61,9 @@ def prepare_device(device: str = "auto") -> None:
         gpu.prepare()
 
 
-def device_pieces(device: str) -> List[Piece]:
-    """What `device` needs, piece by piece, as far as it is found here; empty for CPU."""
-    return {"GPU": gpu, "Ascend": ascend}[device].pieces() if device != "CPU" else []
+def device_requirements(device: str) -> List[Requirement]:
+    """What `device` needs, one by one, as far as it is found here; empty for CPU."""
+    return {"GPU": gpu, "Ascend": ascend}[device].requirements() if device != "CPU" else []
 
 
 def available_devices() -> Dict[str, bool]:
@@ -77,17 +78,17 @@ def available_devices() -> Dict[str, bool]:
         except (AttributeError, RuntimeError):
             found[name] = name == "CPU"
     # MindSpore calls a GPU available once its plugin has loaded, before it has asked the driver for a card.
-    found["GPU"] = found["GPU"] and obstacle(gpu.pieces()) is None
+    found["GPU"] = found["GPU"] and obstacle(gpu.requirements()) is None
     return found
 
 
-def setup(runtime: RuntimeConfig, verbose: bool = False) -> Context:
+def setup(runtime: RuntimeConfig) -> Context:
     """Applies `runtime` to this process and joins the other ranks where a launcher (`msrun`) started several.
 
     Raises:
         ConfigError: the device asked for is not available here.
     """
-    prepare_environment(verbose)
+    prepare_environment()
     if runtime.threads:
         os.environ.setdefault("OMP_NUM_THREADS", str(runtime.threads))
     device = use_device(runtime.device)
@@ -151,7 +152,7 @@ def _pick_device(wanted: str) -> str:
         return next(name for name in _DEVICES if available[name])
     if not available[wanted]:
         usable = ", ".join(name for name in _DEVICES if available[name])
-        missing = obstacle(device_pieces(wanted))
+        missing = obstacle(device_requirements(wanted))
         reason = f"{missing.name}: {missing.detail}; {missing.cure}" if missing else "MindSpore does not say why"
         raise ConfigError(f"runtime.device is {wanted}, which cannot be used here ({reason}); usable: {usable}. "
                           f"`mindface-eri doctor --device {wanted}` says more")
@@ -159,7 +160,7 @@ def _pick_device(wanted: str) -> str:
 
 
 def _warn_of_an_idle_card() -> None:
-    missing = obstacle(gpu.pieces()) if gpu.has_driver() else None
+    missing = obstacle(gpu.requirements()) if gpu.has_driver() else None
     if missing:
         logging.getLogger("mindface_eri").warning(
             "computing on CPU although an NVIDIA driver is here: %s: %s; %s (or say --device CPU)",

@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from mindface_eri.device.hardware import Piece, load_error, obstacle, plugin_folder
+from mindface_eri.device.hardware import Requirement, load_error, obstacle, plugin_folder
 
 # Folder within the wheels -> libraries, in an order in which each finds those that it needs opened already.
 LIBRARIES = {
@@ -87,10 +87,10 @@ def missing_libraries(home: Optional[Path] = None) -> Dict[str, str]:
     return missing
 
 
-def pieces() -> List[Piece]:
+def requirements() -> List[Requirement]:
     """What a card needs, from MindSpore's plugin to the card, as found here."""
-    found = [_plugin_piece(), *_driver_pieces(), _library_piece()]
-    return found if obstacle(found) else [*found, _loaded_piece()]
+    found = [_plugin_requirement(), *_driver_requirements(), _library_requirement()]
+    return found if obstacle(found) else [*found, _loaded_requirement()]
 
 
 def _plugins() -> List[str]:
@@ -166,39 +166,40 @@ def _driver() -> Optional[ctypes.CDLL]:
         return None
 
 
-def _plugin_piece() -> Piece:
+def _plugin_requirement() -> Requirement:
     plugins = _plugins()
     if _RELEASE in plugins:
-        return Piece("MindSpore plugin", "for CUDA " + " and ".join(plugins))
-    return Piece("MindSpore plugin", f"none for CUDA {_RELEASE} in this build of MindSpore",
-                 "install MindSpore's wheel for Linux on x86-64: pip install 'mindspore>=2.7.1,<2.11'")
+        return Requirement("MindSpore plugin", "for CUDA " + " and ".join(plugins))
+    return Requirement("MindSpore plugin", f"none for CUDA {_RELEASE} in this build of MindSpore",
+                       "install MindSpore's wheel for Linux on x86-64: pip install 'mindspore>=2.7.1,<2.11'")
 
 
-def _driver_pieces() -> List[Piece]:
+def _driver_requirements() -> List[Requirement]:
     driver = _driver()
     if driver is None:
-        return [Piece("NVIDIA driver", "not found (libcuda.so.1)", "install the NVIDIA driver; `nvidia-smi` must work")]
+        return [Requirement("NVIDIA driver", "not found (libcuda.so.1)",
+                            "install the NVIDIA driver; `nvidia-smi` must work")]
     version, count = ctypes.c_int(), ctypes.c_int()
     try:
         driver.cuDriverGetVersion(ctypes.byref(version))
         status = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
     except AttributeError:
-        return [Piece("NVIDIA driver", "libcuda.so.1 is there but does not answer as a driver does",
-                      "install the NVIDIA driver; `nvidia-smi` must work")]
+        return [Requirement("NVIDIA driver", "libcuda.so.1 is there but does not answer as a driver does",
+                            "install the NVIDIA driver; `nvidia-smi` must work")]
     shown = f"for CUDA {version.value // 1000}.{version.value % 1000 // 10}"
     if version.value < 11000:
-        return [Piece("NVIDIA driver", f"{shown}, too old: MindSpore needs one for CUDA 11.0 or later",
-                      "install NVIDIA's driver 450.80.02 or later")]
+        return [Requirement("NVIDIA driver", f"{shown}, too old: MindSpore needs one for CUDA 11.0 or later",
+                            "install NVIDIA's driver 450.80.02 or later")]
     if status or not count.value:
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-        return [Piece("NVIDIA driver", shown),
-                Piece("card", f"the driver offers none (its error {status})" +
-                      (f" with CUDA_VISIBLE_DEVICES={hidden!r}" if hidden is not None else ""),
+        return [Requirement("NVIDIA driver", shown),
+                Requirement("card", f"the driver offers none (its error {status})" +
+                            (f" with CUDA_VISIBLE_DEVICES={hidden!r}" if hidden is not None else ""),
                       "see whether `nvidia-smi` lists a card, and whether CUDA_VISIBLE_DEVICES hides it")]
-    return [Piece("NVIDIA driver", shown), *(_card_piece(driver, index) for index in range(count.value))]
+    return [Requirement("NVIDIA driver", shown), *(_card_requirement(driver, index) for index in range(count.value))]
 
 
-def _card_piece(driver: ctypes.CDLL, index: int) -> Piece:
+def _card_requirement(driver: ctypes.CDLL, index: int) -> Requirement:
     name, major, minor = ctypes.create_string_buffer(100), ctypes.c_int(), ctypes.c_int()
     driver.cuDeviceGetName(name, len(name), index)
     driver.cuDeviceGetAttribute(ctypes.byref(major), 75, index)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
@@ -206,24 +207,25 @@ def _card_piece(driver: ctypes.CDLL, index: int) -> Piece:
     capability = (major.value, minor.value)
     shown = f"{name.value.decode(errors='replace')}, compute capability {capability[0]}.{capability[1]}"
     if capability < _OLDEST_CARD:
-        return Piece(f"card {index}", shown + ", too old: MindSpore's kernels begin with 6.0 (Pascal)",
-                     f"use a card of compute capability 6.0 to 9.0; CUDA_VISIBLE_DEVICES can hide card {index}")
+        return Requirement(f"card {index}", shown + ", too old: MindSpore's kernels begin with 6.0 (Pascal)",
+                           f"use a card of compute capability 6.0 to 9.0; CUDA_VISIBLE_DEVICES can hide card {index}")
     if capability[0] > _NEWEST_CARD[0]:
-        return Piece(f"card {index}", shown + ", too new: cuDNN and cuBLAS for CUDA 11 end with 9.0 (Hopper)",
-                     f"use a card of compute capability 6.0 to 9.0; CUDA_VISIBLE_DEVICES can hide card {index}")
+        return Requirement(f"card {index}", shown + ", too new: cuDNN and cuBLAS for CUDA 11 end with 9.0 (Hopper)",
+                           f"use a card of compute capability 6.0 to 9.0; CUDA_VISIBLE_DEVICES can hide card {index}")
     if capability[0] > _COMPILED_CARD[0]:
         shown += ": its first run is slow, as it compiles MindSpore's kernels"
-    return Piece(f"card {index}", shown)
+    return Requirement(f"card {index}", shown)
 
 
-def _library_piece() -> Piece:
+def _library_requirement() -> Requirement:
     own = own_toolkit()
     missing = {} if _loaded() else missing_libraries(own and own[0])
     if missing:
         reason = next(iter(missing.values()))
-        return Piece("CUDA libraries", f"missing: {', '.join(missing)} ({reason})", _INSTALL)
+        return Requirement("CUDA libraries", f"missing: {', '.join(missing)} ({reason})", _INSTALL)
     home = os.environ.get("CUDA_HOME")
-    return Piece("CUDA libraries", "all open" + (f", CUDA_HOME={home}" if home and not _toolkit_is_ours() else ""))
+    told = f", CUDA_HOME={home}" if home and not _toolkit_is_ours() else ""
+    return Requirement("CUDA libraries", f"all open{told}")
 
 
 def _toolkit_is_ours() -> bool:
@@ -242,14 +244,14 @@ def _loaded() -> bool:
     return devices.gpu.is_available()
 
 
-def _loaded_piece() -> Piece:
+def _loaded_requirement() -> Requirement:
     name = "plugin loads"
     if _loaded():
-        return Piece(name, "yes")
+        return Requirement(name, "yes")
     if "mindspore" not in sys.modules:
-        return Piece(name, "MindSpore is not imported yet")
+        return Requirement(name, "MindSpore is not imported yet")
     reason = load_error("libmindspore_gpu")
     if reason:
-        return Piece(name, reason, f"{_INSTALL}, and unset CUDA_HOME and LD_LIBRARY_PATH")
-    return Piece(name, "MindSpore was imported before anything could be made ready for it",
-                 "call mindface_eri.prepare_device() before `import mindspore`")
+        return Requirement(name, reason, f"{_INSTALL}, and unset CUDA_HOME and LD_LIBRARY_PATH")
+    return Requirement(name, "MindSpore was imported before anything could be made ready for it",
+                       "call mindface_eri.prepare_device() before `import mindspore`")

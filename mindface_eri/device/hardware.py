@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands between MindSpore and a kind of device, piece by piece; `gpu` and `ascend` look at the pieces."""
+"""What a kind of device requires before MindSpore can use it; `gpu` and `ascend` look whether it is there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import List, Optional
 
 
 @dataclass(frozen=True)
-class Piece:
+class Requirement:
     """One thing that a device needs. Without a cure it is there; with one it is missing or does not fit."""
 
     name: str
@@ -19,9 +19,9 @@ class Piece:
     cure: str = ""
 
 
-def obstacle(pieces: List[Piece]) -> Optional[Piece]:
-    """The first piece that is missing; those after it can be missing because of it."""
-    return next((piece for piece in pieces if piece.cure), None)
+def obstacle(requirements: List[Requirement]) -> Optional[Requirement]:
+    """The first requirement that is missing; those after it can be missing because of it."""
+    return next((one for one in requirements if one.cure), None)
 
 
 def plugin_folder() -> Optional[Path]:

@@ -11,15 +11,16 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from mindface_eri.datasets.labels import bare_id
-from mindface_eri.datasets.predictions import Table, write_predictions
+from mindface_eri.datasets.predictions import PredictionTable, write_predictions
 from mindface_eri.errors import DataError
 
 # What stands in the row of a test clip that nobody predicted.
 POLICIES = {"fail": "refuse to write", "mean": "the mean of the predicted clips", "zero": "zeros"}
 
 
-def write_submission(path: os.PathLike, tables: Sequence[Table], test_ids: Sequence[str], emotions: Sequence[str], *,
-                     missing: str = "fail", weights: Optional[Sequence[float]] = None) -> Tuple[str, ...]:
+def write_submission(path: os.PathLike, tables: Sequence[PredictionTable], test_ids: Sequence[str],
+                     emotions: Sequence[str], *, missing: str = "fail",
+                     weights: Optional[Sequence[float]] = None) -> Tuple[str, ...]:
     """Writes a submission: one row a test clip, in the order of `test_ids`.
 
     Args:
@@ -58,7 +59,7 @@ def write_submission(path: os.PathLike, tables: Sequence[Table], test_ids: Seque
     return tuple(clip for clip, gone in zip(test_ids, absent) if gone)
 
 
-def _average(tables: Sequence[Table], test_ids: Sequence[str], emotions: Sequence[str],
+def _average(tables: Sequence[PredictionTable], test_ids: Sequence[str], emotions: Sequence[str],
              weights: Optional[Sequence[float]]) -> Tuple[np.ndarray, np.ndarray]:
     """Mean values (N, E) and which clips (N,) no table has."""
     if not tables or not test_ids:

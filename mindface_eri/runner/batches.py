@@ -25,7 +25,7 @@ class Inference(NamedTuple):
     inputs: Tuple[np.ndarray, ...]
 
 
-class Plan(NamedTuple):
+class EpochPlan(NamedTuple):
     """How an epoch over a split is cut."""
 
     size: int  # clips of one process in one step
@@ -36,7 +36,7 @@ class Plan(NamedTuple):
         return self.size * self.steps * context.world_size
 
 
-def plan_epoch(clips: int, batch_size: int, context: Context) -> Plan:
+def plan_epoch(clips: int, batch_size: int, context: Context) -> EpochPlan:
     """Cuts `clips` into global batches of `batch_size`, shared evenly by the processes; a remainder waits an epoch.
 
     Raises:
@@ -50,7 +50,7 @@ def plan_epoch(clips: int, batch_size: int, context: Context) -> Plan:
     if size == 0:
         raise DataError(f"the training split has {clips} clips with labels for {context.world_size} processes; need at "
                         "least one each (see the records' failures.csv)")
-    return Plan(size, clips // (size * context.world_size))
+    return EpochPlan(size, clips // (size * context.world_size))
 
 
 def labelled(labels: np.ndarray) -> np.ndarray:
@@ -84,7 +84,7 @@ class RecordBatches:
         """Labels (N, E) in the order of `ids`."""
         return np.asarray(self.records.labels(split), np.float32)
 
-    def plan(self) -> Plan:
+    def plan(self) -> EpochPlan:
         """How an epoch of training is cut."""
         return plan_epoch(len(labelled(self.labels("train"))), self.config.train.batch_size, self.context)
 
@@ -134,7 +134,7 @@ class FeatureBatches:
         """Labels (N, E) in the order of `ids`."""
         return self._labels[split]
 
-    def plan(self) -> Plan:
+    def plan(self) -> EpochPlan:
         """How an epoch of training is cut."""
         return plan_epoch(len(labelled(self._labels["train"])), self.config.train.batch_size, self.context)
 

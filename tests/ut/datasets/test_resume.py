@@ -12,7 +12,7 @@ import pytest
 
 from mindface_eri.config import PreprocessConfig
 from mindface_eri.datasets.build import preprocessing
-from mindface_eri.datasets.build.preprocessing import Summary, preprocess_dataset
+from mindface_eri.datasets.build.preprocessing import PreprocessResult, preprocess_dataset
 from mindface_eri.datasets.labels import load_manifest
 from mindface_eri.datasets.parts import Work, read_part
 from mindface_eri.datasets.records import open_records
@@ -46,7 +46,7 @@ def run(tmp_path, tiny, extractor, monkeypatch):
     def preprocess(**options):
         Pool.last = None
         summary = preprocess_dataset(tmp_path / "data", tmp_path / "out", tiny, extractor=extractor,
-                                     **{"progress": False, **options})
+                                     **{"progress": False, "workers": 1, "resume": True, **options})
         assert Pool.last.closed == (1 if summary else 0)
         return summary, [task["id"] for task in Pool.last.tasks]
     return preprocess
@@ -61,7 +61,8 @@ def test_a_summary_counts_what_was_done(run, tmp_path, corpus_writer):
     corpus_writer(tmp_path / "data", [0, "media", None, 3, 4])
     first, extracted = run()
     assert extracted == ["00000", "00001", "00003", "00004"], "there is nothing to extract of one"
-    assert first == Summary(tmp_path / "out", 5, 3, 2, 0, first.seconds, True, open_records(tmp_path / "out").hash)
+    assert first == PreprocessResult(tmp_path / "out", 5, 3, 2, 0, first.seconds, True,
+                                      open_records(tmp_path / "out").hash)
     assert 0 < first.seconds < 60
     again, extracted = run()
     assert (again.total, again.done, again.failed, again.reused, extracted) == (5, 3, 2, 5, [])

@@ -39,11 +39,11 @@ def machine(tmp_path, monkeypatch):
 
 
 def found(name):
-    return next(piece for piece in ascend.pieces() if piece.name == name)
+    return next(requirement for requirement in ascend.requirements() if requirement.name == name)
 
 
 def test_a_whole_machine_has_no_obstacle(machine):
-    assert obstacle(ascend.pieces()) is None
+    assert obstacle(ascend.requirements()) is None
     assert found("CANN version").detail == "8.3.RC1 (this MindSpore knows 8.2, 8.3)"
     assert found("driver").detail == "25.3.RC1"
     assert found("cards").detail.startswith("2 ")
@@ -56,7 +56,7 @@ def test_what_is_missing_is_named_with_its_cure(machine, gone, name):
     (machine / gone).unlink()
     if gone.startswith("packages"):
         (machine / gone).parent.rmdir()
-    missing = obstacle(ascend.pieces())
+    missing = obstacle(ascend.requirements())
     assert missing.name == name
     assert missing.cure
 
@@ -100,7 +100,7 @@ def test_the_installed_mindspore_says_which_releases_it_knows():
 
 
 def test_the_pieces_go_from_mindspore_to_the_card(machine, monkeypatch):
-    assert [(piece.name, piece.detail, piece.cure) for piece in ascend.pieces()] == [
+    assert [(requirement.name, requirement.detail, requirement.cure) for requirement in ascend.requirements()] == [
         ("MindSpore plugin", "there", ""), ("driver", "25.3.RC1", ""), ("cards", "2 (npu-smi: not in PATH)", ""),
         ("CANN", f"{machine}/ascend-toolkit/latest", ""),
         ("CANN version", "8.3.RC1 (this MindSpore knows 8.2, 8.3)", ""), ("Python packages", "te, hccl", ""),
@@ -119,7 +119,7 @@ def test_a_machine_with_nothing_is_told_what_to_install_first_to_last(machine, m
     monkeypatch.setattr(ascend.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(sys.modules["mindspore.device_context"].ascend, "is_available", lambda: False)
     monkeypatch.setattr(ascend, "load_error", lambda library: f"no {library}")
-    told = {piece.name: (piece.detail, piece.cure) for piece in ascend.pieces()}
+    told = {requirement.name: (requirement.detail, requirement.cure) for requirement in ascend.requirements()}
     assert told == {
         "MindSpore plugin": ("not in this build of MindSpore",
                              "install MindSpore's wheel for Linux: pip install 'mindspore>=2.7.1,<2.11'"),
@@ -169,8 +169,8 @@ def test_cann_that_the_shell_does_not_know_or_that_is_gone_is_told(machine, monk
     monkeypatch.delenv("ASCEND_TOOLKIT_HOME")
     assert found("CANN").detail == f"in {machine}/ascend-toolkit/latest, but this shell does not know it"
     monkeypatch.setenv("ASCEND_HOME_PATH", str(machine / "gone"))
-    assert found("CANN") == ascend.Piece("CANN", f"{machine}/gone is named by the environment but is not there",
-                                         "source CANN's set_env.sh anew")
+    assert found("CANN") == ascend.Requirement("CANN", f"{machine}/gone is named by the environment but is not there",
+                                               "source CANN's set_env.sh anew")
 
 
 def test_the_version_comes_from_the_file_that_mindspore_reads(tmp_path):
@@ -188,7 +188,7 @@ def test_the_version_comes_from_the_file_that_mindspore_reads(tmp_path):
 
 def test_a_version_is_only_held_against_releases_that_are_known(machine, monkeypatch):
     monkeypatch.setattr(ascend, "supported_versions", list)
-    assert found("CANN version") == ascend.Piece("CANN version", "8.3.RC1")
+    assert found("CANN version") == ascend.Requirement("CANN version", "8.3.RC1")
     monkeypatch.setattr(ascend, "supported_versions", lambda: ["8.3.1"])
     assert "install the CANN release that the table in docs/devices.md" in found("CANN version").cure
 

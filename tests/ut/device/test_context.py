@@ -16,10 +16,10 @@ from mindspore import communication, device_context
 from mindface_eri.config import RuntimeConfig
 from mindface_eri.device import ascend, context, gpu
 from mindface_eri.device.context import Context, seed_everything, setup
-from mindface_eri.device.hardware import Piece
+from mindface_eri.device.hardware import Requirement
 from mindface_eri.errors import ConfigError
 
-MISSING = [Piece("driver", "not found", "install it")]
+MISSING = [Requirement("driver", "not found", "install it")]
 LOG = "GLOG_v"
 VARIABLES = ("ONEDNN_MAX_CPU_ISA", LOG, "OMP_NUM_THREADS", "MS_WORKER_NUM", "RANK_SIZE")
 
@@ -47,11 +47,13 @@ def heard(module):
     return bool(caught)
 
 
-def test_mindspore_is_quiet_and_fast_on_cpu_unless_one_wants_it_otherwise(clean):
+def test_mindspore_is_quiet_and_fast_on_cpu_unless_one_wants_it_otherwise(clean, monkeypatch):
     warnings.simplefilter("always")
-    context.prepare_environment(verbose=True)
-    assert os.environ["ONEDNN_MAX_CPU_ISA"] == "AVX2" and LOG not in os.environ
+    monkeypatch.setenv(LOG, "1")
+    context.prepare_environment()
+    assert os.environ["ONEDNN_MAX_CPU_ISA"] == "AVX2" and os.environ[LOG] == "1"
     assert clean.level == logging.INFO and heard("mindspore.nn")
+    monkeypatch.delenv(LOG)
     context.prepare_environment()
     assert os.environ[LOG] == "3" and clean.level == logging.ERROR
     assert [heard(name) for name in ("mindspore", "mindspore.nn", "mindspores", "mine")] == [False, False, True, True]
@@ -76,23 +78,23 @@ def test_preparing_a_device_prepares_the_environment_and_a_card_where_one_may_be
     assert calls == ["card", "card"] and os.environ[LOG] == "3"
 
 
-def test_pieces_of_each_device(monkeypatch):
-    monkeypatch.setattr(gpu, "pieces", lambda: MISSING)
-    monkeypatch.setattr(ascend, "pieces", lambda: MISSING * 2)
-    assert [len(context.device_pieces(name)) for name in ("CPU", "GPU", "Ascend")] == [0, 1, 2]
+def test_requirements_of_each_device(monkeypatch):
+    monkeypatch.setattr(gpu, "requirements", lambda: MISSING)
+    monkeypatch.setattr(ascend, "requirements", lambda: MISSING * 2)
+    assert [len(context.device_requirements(name)) for name in ("CPU", "GPU", "Ascend")] == [0, 1, 2]
 
 
 def refuse():
     raise RuntimeError("no plugin")
 
 
-@pytest.mark.parametrize("ascend_there, gpu_there, pieces, expected", [
+@pytest.mark.parametrize("ascend_there, gpu_there, requirements, expected", [
     (lambda: True, lambda: True, [], [True, True, True]), (lambda: False, lambda: True, MISSING, [False, False, True]),
     (refuse, lambda: False, [], [False, False, True]), (lambda: 1, refuse, [], [True, False, True])])
-def test_devices_that_can_be_used(monkeypatch, ascend_there, gpu_there, pieces, expected):
+def test_devices_that_can_be_used(monkeypatch, ascend_there, gpu_there, requirements, expected):
     calls = []
     monkeypatch.setattr(gpu, "prepare", lambda: calls.append("card"))
-    monkeypatch.setattr(gpu, "pieces", lambda: pieces)
+    monkeypatch.setattr(gpu, "requirements", lambda: requirements)
     monkeypatch.setattr(device_context.ascend, "is_available", ascend_there)
     monkeypatch.setattr(device_context.gpu, "is_available", gpu_there)
     monkeypatch.setattr(device_context.cpu, "is_available", refuse)  # a CPU is there whatever MindSpore says
@@ -128,23 +130,23 @@ def test_the_best_device_there_is_or_the_one_that_is_named(anew, wanted, availab
 
 def test_a_device_that_cannot_be_used_names_those_that_can(anew, monkeypatch):
     anew.available = {"Ascend": True, "GPU": False, "CPU": True}
-    monkeypatch.setattr(gpu, "pieces", lambda: MISSING)
+    monkeypatch.setattr(gpu, "requirements", lambda: MISSING)
     with pytest.raises(ConfigError) as caught:
         anew.setup(RuntimeConfig(device="GPU"))
     assert str(caught.value) == (
         "runtime.device is GPU, which cannot be used here (driver: not found; install it); usable: Ascend, CPU. "
         "`mindface-eri doctor --device GPU` says more")
-    monkeypatch.setattr(gpu, "pieces", list)
+    monkeypatch.setattr(gpu, "requirements", list)
     with pytest.raises(ConfigError, match=r"\(MindSpore does not say why\)"):
         anew.setup(RuntimeConfig(device="GPU"))
 
 
-@pytest.mark.parametrize("driver, pieces, device, said", [
+@pytest.mark.parametrize("driver, requirements, device, said", [
     (True, MISSING, "auto", True), (False, MISSING, "auto", False), (True, [], "auto", False),
     (True, MISSING, "CPU", False)])
-def test_a_card_that_lies_idle_is_told(anew, monkeypatch, caplog, driver, pieces, device, said):
+def test_a_card_that_lies_idle_is_told(anew, monkeypatch, caplog, driver, requirements, device, said):
     monkeypatch.setattr(gpu, "has_driver", lambda: driver)
-    monkeypatch.setattr(gpu, "pieces", lambda: pieces)
+    monkeypatch.setattr(gpu, "requirements", lambda: requirements)
     anew.setup(RuntimeConfig(device=device))
     line = ("computing on CPU although an NVIDIA driver is here: driver: not found; install it (or say --device CPU)")
     assert [record.getMessage() for record in caplog.records if record.name == "mindface_eri"] == [line] * said

@@ -13,7 +13,7 @@ import pytest
 from mindface_eri import cli
 from mindface_eri.config import RuntimeConfig
 from mindface_eri.device import context, gpu
-from mindface_eri.device.hardware import Piece, obstacle
+from mindface_eri.device.hardware import Requirement, obstacle
 from mindface_eri.errors import ConfigError
 
 
@@ -100,7 +100,7 @@ def test_with_driver_and_wheels_the_question_is_answered(machine):
     assert "release 11.6," in ask(os.environ["CUDA_HOME"])
     assert [Path(name).name for name in machine.opened] == [name for names in gpu.LIBRARIES.values() for name in names]
     assert os.stat(os.environ["CUDA_HOME"]).st_mode & 0o777 == 0o700
-    assert obstacle(gpu.pieces()) is None
+    assert obstacle(gpu.requirements()) is None
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["no driver", "MindSpore is imported"])
@@ -125,7 +125,7 @@ def test_a_missing_wheel_is_named(machine):
     (machine.root / "nvidia" / "cudnn" / "lib" / "libcudnn.so.8").unlink()
     gpu.prepare()
     assert os.environ["CUDA_HOME"] == ""
-    missing = obstacle(gpu.pieces())
+    missing = obstacle(gpu.requirements())
     assert "nvidia-cudnn-cu11" in missing.detail
     assert "nvidia-cublas-cu11" not in missing.detail
     assert missing.cure == "pip install 'mindface_eri[gpu]'"
@@ -170,7 +170,7 @@ def test_a_temporary_folder_without_programs_gives_way_to_the_cache(machine, mon
 
 
 def test_processes_have_toolkits_of_their_own_which_go_with_them():
-    code = ("import sys; from mindface_eri.runner import gpu; toolkit = gpu._answering_folder(); "
+    code = ("import sys; from mindface_eri.device import gpu; toolkit = gpu._answering_folder(); "
             "print(toolkit.name); sys.stdin.read()")
     running = [subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
                for _ in range(3)]
@@ -188,7 +188,7 @@ def test_processes_have_toolkits_of_their_own_which_go_with_them():
     (Driver(cards=[(5, 2)]), "5.2, too old"), (Driver(cards=[(8, 0), (12, 0)]), "12.0, too new")])
 def test_what_stands_between_is_named_with_its_cure(machine, driver, reason):
     machine.driver = driver
-    missing = obstacle(gpu.pieces())
+    missing = obstacle(gpu.requirements())
     assert reason in missing.detail
     assert missing.cure
 
@@ -196,30 +196,30 @@ def test_what_stands_between_is_named_with_its_cure(machine, driver, reason):
 def test_a_hidden_card_is_named_as_hidden(machine, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     machine.driver = Driver(status=100, cards=())
-    assert "CUDA_VISIBLE_DEVICES=''" in obstacle(gpu.pieces()).detail
+    assert "CUDA_VISIBLE_DEVICES=''" in obstacle(gpu.requirements()).detail
 
 
 @pytest.mark.parametrize("capability, compiles", [((6, 0), False), ((8, 6), False), ((9, 0), True)])
 def test_a_card_in_range_is_taken(machine, capability, compiles):
     machine.driver = Driver(cards=[capability])
-    assert obstacle(gpu.pieces()) is None
-    assert any("compiles" in piece.detail for piece in gpu.pieces()) == compiles
+    assert obstacle(gpu.requirements()) is None
+    assert any("compiles" in requirement.detail for requirement in gpu.requirements()) == compiles
 
 
 def test_a_build_of_mindspore_without_the_plugin_is_named(machine):
     (machine.root / "plugin" / "libmindspore_gpu.so.11.6").unlink()
-    assert obstacle(gpu.pieces()).name == "MindSpore plugin"
+    assert obstacle(gpu.requirements()).name == "MindSpore plugin"
 
 
-MISSING = [Piece("driver", "not found", "install it")]
+MISSING = [Requirement("driver", "not found", "install it")]
 
 
 @pytest.fixture()
 def no_card(monkeypatch):
     """MindSpore that can use the CPU only, and a reason for it."""
     monkeypatch.setattr(context, "available_devices", lambda: {"Ascend": False, "GPU": False, "CPU": True})
-    monkeypatch.setattr(gpu, "pieces", lambda: MISSING)
-    monkeypatch.setattr(context.ascend, "pieces", lambda: MISSING)
+    monkeypatch.setattr(gpu, "requirements", lambda: MISSING)
+    monkeypatch.setattr(context.ascend, "requirements", lambda: MISSING)
 
 
 @pytest.mark.parametrize("device", ["GPU", "Ascend"])
@@ -246,7 +246,7 @@ def test_a_command_makes_its_device_ready_before_it_runs(arguments, device, monk
 
 
 def test_public_names_make_it_ready_before_mindspore_is_imported():
-    code = ("import sys; import mindface_eri; from mindface_eri.runner import gpu; "
+    code = ("import sys; import mindface_eri; from mindface_eri.device import gpu; "
             "gpu.prepare = lambda: print('mindspore' in sys.modules); mindface_eri.create_loss")
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False"]

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pieces that a device needs: which stands in the way, where plugins lie, and why one did not load."""
+"""Requirements that a device needs: which stands in the way, where plugins lie, and why one did not load."""
 
 import importlib.util
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from mindface_eri.device.hardware import Piece, load_error, obstacle, plugin_folder
+from mindface_eri.device.hardware import Requirement, load_error, obstacle, plugin_folder
 
 
 def test_the_first_piece_with_a_cure_is_the_obstacle():
-    there, gone, later = Piece("a", "there"), Piece("b", "gone", "get it"), Piece("c", "gone too", "get that")
+    there, gone = Requirement("a", "there"), Requirement("b", "gone", "get it")
+    later = Requirement("c", "gone too", "get that")
     assert obstacle([there, gone, later]) is gone and obstacle([later, gone]) is later
     assert obstacle([there]) is None and obstacle([]) is None
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from mindface_eri.cli import main
-from mindface_eri.datasets.predictions import Table, read_predictions, write_predictions
+from mindface_eri.datasets.predictions import PredictionTable, read_predictions, write_predictions
 from mindface_eri.errors import DataError
 from mindface_eri.evaluation.submission import check_submission, write_submission
 
 NAMES = ("Fear", "Joy")
 IDS = ("00007", "00003", "00005")
-TABLE = Table(("00003", "00005", "00007", "extra"), NAMES,
+TABLE = PredictionTable(("00003", "00005", "00007", "extra"), NAMES,
               np.array([[0.3, 0.1], [0.5, 0.2], [0.7, 0.3], [0.9, 0.9]]))
 
 
@@ -24,14 +24,14 @@ def test_rows_stand_in_the_order_of_the_test_split(tmp_path):
 
 
 def test_several_tables_are_averaged_over_those_that_have_the_clip(tmp_path):
-    other = Table(("00003",), NAMES, np.array([[0.9, 0.7]]))
+    other = PredictionTable(("00003",), NAMES, np.array([[0.9, 0.7]]))
     write_submission(tmp_path / "p.csv", [TABLE, other], IDS, NAMES, weights=[1, 2])
     values = read_predictions(tmp_path / "p.csv").values
     np.testing.assert_allclose(values, [[0.7, 0.3], [0.7, 0.5], [0.5, 0.2]])
 
 
 def test_a_missing_clip_has_a_policy(tmp_path):
-    few = Table(("00003", "00005"), NAMES, np.array([[0.3, 0.1], [0.5, 0.2]]))
+    few = PredictionTable(("00003", "00005"), NAMES, np.array([[0.3, 0.1], [0.5, 0.2]]))
     with pytest.raises(DataError, match="1 of 3 test clips have no prediction, first 00007"):
         write_submission(tmp_path / "p.csv", [few], IDS, NAMES)
     assert not (tmp_path / "p.csv").exists()
@@ -44,7 +44,7 @@ def test_a_missing_clip_has_a_policy(tmp_path):
 @pytest.mark.parametrize("values, reason", [([[0.3, np.nan]], "not finite"), ([[0.3, 1.5]], r"outside \[0, 1\]")])
 def test_values_that_are_no_intensities_are_refused(tmp_path, values, reason):
     with pytest.raises(DataError, match=reason):
-        write_submission(tmp_path / "p.csv", [Table(("00003",), NAMES, np.array(values))], ["00003"], NAMES)
+        write_submission(tmp_path / "p.csv", [PredictionTable(("00003",), NAMES, np.array(values))], ["00003"], NAMES)
 
 
 @pytest.mark.parametrize("text, problem", [
@@ -92,13 +92,14 @@ def test_what_cannot_be_averaged_is_refused():
             missing="mean")
     refused("2 of 3 test clips have no prediction, first x; predict them, or choose what stands in their rows with "
             "--missing mean or zero", [TABLE], ids=("00003", "x", "y"))
-    bad = Table(("a", "b"), NAMES, np.array([[0.1, 0.2], [-0.25, 0.3]]))
+    bad = PredictionTable(("a", "b"), NAMES, np.array([[0.1, 0.2], [-0.25, 0.3]]))
     refused(r"^submission: clip b, Fear: -0\.25 is outside \[0, 1\]$", [bad], ids=("a", "b"))
-    refused(r"clip b: \[0\.3\s+inf\] is not finite", [Table(("b",), NAMES, np.array([[0.3, np.inf]]))], ids=("b",))
+    refused(r"clip b: \[0\.3\s+inf\] is not finite",
+            [PredictionTable(("b",), NAMES, np.array([[0.3, np.inf]]))], ids=("b",))
 
 
 def test_what_is_out_of_range_by_rounding_is_clipped(tmp_path):
-    table = Table(("a", "b"), NAMES, np.array([[1.0000009, 0.5], [0.25, -0.0000009]]))
+    table = PredictionTable(("a", "b"), NAMES, np.array([[1.0000009, 0.5], [0.25, -0.0000009]]))
     write_submission(tmp_path / "p.csv", [table], ("a", "b"), NAMES)
     assert (tmp_path / "p.csv").read_text().splitlines()[1:] == ["[a],1.000000,0.500000", "[b],0.250000,0.000000"]
     table.values[0, 0] = 1.000002
@@ -106,7 +107,7 @@ def test_what_is_out_of_range_by_rounding_is_clipped(tmp_path):
 
 
 def test_rows_that_are_all_alike_are_not_handed_in(tmp_path):
-    alike = Table(("a", "b"), NAMES, np.array([[0.5, 0.25], [0.5, 0.25]]))
+    alike = PredictionTable(("a", "b"), NAMES, np.array([[0.5, 0.25], [0.5, 0.25]]))
     with pytest.raises(DataError, match="p.csv: all rows are alike: every correlation will be 0"):
         write_submission(tmp_path / "p.csv", [alike], ("a", "b"), NAMES)
     with pytest.raises(DataError) as error:  # the first few faults are enough
@@ -115,7 +116,7 @@ def test_rows_that_are_all_alike_are_not_handed_in(tmp_path):
 
 
 def test_equal_weights_by_default_and_policies_fill_with_what_was_averaged(tmp_path):
-    other = Table(("00003", "00007"), ("Joy", "Fear"), np.array([[0.5, 0.9], [0.7, 0.1]]))
+    other = PredictionTable(("00003", "00007"), ("Joy", "Fear"), np.array([[0.5, 0.9], [0.7, 0.1]]))
     assert write_submission(tmp_path / "p.csv", [TABLE, other], ("a", *IDS, "b"), NAMES, missing="mean") == ("a", "b")
     np.testing.assert_allclose(read_predictions(tmp_path / "p.csv").values, [
         [0.5, 1 / 3], [0.4, 0.5], [0.6, 0.3], [0.5, 0.2], [0.5, 1 / 3]], atol=1e-6)

@@ -12,8 +12,8 @@ from mindface_eri.device.context import Context
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.runner import batches as module
 from mindface_eri.runner.batches import (
+    EpochPlan,
     FeatureBatches,
-    Plan,
     RecordBatches,
     add_label_noise,
     fill_up,
@@ -119,14 +119,14 @@ def test_an_epoch_is_planned_over_labelled_clips(make):
 
 
 def test_plans_share_the_batch_evenly():
-    assert plan_epoch(20, 8, ONE) == Plan(8, 2) and plan_epoch(20, 8, rank(1, 4)) == Plan(2, 2)
-    assert plan_epoch(5, 8, rank(0, 2)) == Plan(2, 1) and plan_epoch(5, 5, ONE) == Plan(5, 1)
-    assert plan_epoch(20, 8, rank(1, 4)).total(rank(1, 4)) == 16 and Plan(8, 2).total(ONE) == 16
+    assert plan_epoch(20, 8, ONE) == EpochPlan(8, 2) and plan_epoch(20, 8, rank(1, 4)) == EpochPlan(2, 2)
+    assert plan_epoch(5, 8, rank(0, 2)) == EpochPlan(2, 1) and plan_epoch(5, 5, ONE) == EpochPlan(5, 1)
+    assert plan_epoch(20, 8, rank(1, 4)).total(rank(1, 4)) == 16 and EpochPlan(8, 2).total(ONE) == 16
     with pytest.raises(ConfigError, match="train.batch_size is 10, the global batch, and 4 processes cannot share it"):
         plan_epoch(20, 10, rank(0, 4))
     with pytest.raises(DataError, match="has 3 clips with labels for 4 processes; need at least one each"):
         plan_epoch(3, 8, rank(0, 4))
-    assert plan_epoch(4, 8, rank(0, 4)) == Plan(1, 1)
+    assert plan_epoch(4, 8, rank(0, 4)) == EpochPlan(1, 1)
 
 
 def test_small_parts():

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from mindface_eri.config import FaceConfig
+from mindface_eri.datasets.build.finish import dataset_hash
 from mindface_eri.datasets.build.plan import shard_lock
 from mindface_eri.datasets.build.preprocessing import preprocess_dataset
-from mindface_eri.datasets.build.summary import dataset_hash
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import BusyError, ConfigError, DataError
 
@@ -27,7 +27,8 @@ import sys
 sys.path.insert(0, {here!r})
 from conftest import TINY
 from mindface_eri.datasets.build.preprocessing import preprocess_dataset
-preprocess_dataset({data!r}, {out!r}, TINY, workers=2, extractor="fake_extractor:extract", progress=False)
+preprocess_dataset({data!r}, {out!r}, TINY, workers=2, extractor="fake_extractor:extract", progress=False,
+                   resume=True)
 """
 
 
@@ -40,7 +41,7 @@ def table(path):
 def run(tmp_path, tiny, extractor):
     def preprocess(out="out", config=tiny, **options):
         return preprocess_dataset(tmp_path / "data", tmp_path / out, config, extractor=extractor, progress=False,
-                                  **options)
+                                  **{"workers": 1, "resume": True, **options})
     return preprocess
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a card needs, piece by piece, and where each library is looked for."""
+"""What a card needs, requirement by requirement, and where each library is looked for."""
 
 import ctypes
 import importlib.util
@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from mindface_eri.device import gpu
-from mindface_eri.device.hardware import Piece
+from mindface_eri.device.hardware import Requirement
 
 
 class Driver:
@@ -90,21 +90,23 @@ def imported(monkeypatch, available):
     monkeypatch.setitem(sys.modules, "mindspore.device_context", devices)
 
 
-READY = [Piece("MindSpore plugin", "for CUDA 11.1 and 11.6"), Piece("NVIDIA driver", "for CUDA 12.2"),
-         Piece("card 0", "Card A, compute capability 8.0"), Piece("CUDA libraries", "all open")]
+READY = [Requirement("MindSpore plugin", "for CUDA 11.1 and 11.6"), Requirement("NVIDIA driver", "for CUDA 12.2"),
+         Requirement("card 0", "Card A, compute capability 8.0"), Requirement("CUDA libraries", "all open")]
 
 
 def test_a_whole_machine_is_listed_from_the_plugin_to_its_loading(machine, monkeypatch):
-    assert gpu.pieces() == [*READY, Piece("plugin loads", "MindSpore is not imported yet")]
+    assert gpu.requirements() == [*READY, Requirement("plugin loads", "MindSpore is not imported yet")]
     imported(monkeypatch, True)
     machine.opened.clear()
-    assert gpu.pieces() == [*READY, Piece("plugin loads", "yes")] and not machine.opened  # they are open already
+    assert gpu.requirements() == [*READY, Requirement("plugin loads", "yes")]
+    assert not machine.opened  # they are open already
     imported(monkeypatch, False)
     monkeypatch.setattr(gpu, "load_error", lambda library: f"{library}: no libcufft")
-    assert gpu.pieces()[-1] == Piece("plugin loads", "libmindspore_gpu: no libcufft", "pip install 'mindface_eri[gpu]'"
-                                     ", and unset CUDA_HOME and LD_LIBRARY_PATH")
+    assert gpu.requirements()[-1] == Requirement(
+        "plugin loads", "libmindspore_gpu: no libcufft", "pip install 'mindface_eri[gpu]', and unset "
+        "CUDA_HOME and LD_LIBRARY_PATH")
     monkeypatch.setattr(gpu, "load_error", lambda library: "")
-    assert gpu.pieces()[-1] == Piece(
+    assert gpu.requirements()[-1] == Requirement(
         "plugin loads", "MindSpore was imported before anything could be made ready for it",
         "call mindface_eri.prepare_device() before `import mindspore`")
 
@@ -116,8 +118,8 @@ def test_a_whole_machine_is_listed_from_the_plugin_to_its_loading(machine, monke
     ((10, 0), "10.0, too new: cuDNN and cuBLAS for CUDA 11 end with 9.0 (Hopper)", True)])
 def test_each_card_is_judged_by_its_capability(machine, card, told, cure):
     machine.driver = Driver((7, 5), card)
-    found = [piece for piece in gpu.pieces() if piece.name.startswith("card")]
-    assert found == [Piece("card 0", "Card A, compute capability 7.5"), Piece(
+    found = [requirement for requirement in gpu.requirements() if requirement.name.startswith("card")]
+    assert found == [Requirement("card 0", "Card A, compute capability 7.5"), Requirement(
         "card 1", f"Card B, compute capability {told}", "use a card of compute capability 6.0 to 9.0; "
         "CUDA_VISIBLE_DEVICES can hide card 1" if cure else "")]
 
@@ -133,13 +135,13 @@ def test_each_card_is_judged_by_its_capability(machine, card, told, cure):
     (Driver(), [("NVIDIA driver", "for CUDA 12.2"), ("card", "the driver offers none (its error 0)")])])
 def test_what_the_driver_says_is_told(machine, driver, told, monkeypatch):
     machine.driver = driver
-    found = [piece for piece in gpu.pieces() if piece.name in ("NVIDIA driver", "card", "card 0")]
-    assert [(piece.name, piece.detail) for piece in found] == told
+    found = [one for one in gpu.requirements() if one.name in ("NVIDIA driver", "card", "card 0")]
+    assert [(requirement.name, requirement.detail) for requirement in found] == told
     assert bool(found[-1].cure) == (told[-1][0] != "card 0") and gpu.has_driver() == (driver is not None)
-    assert not any(piece.name == "plugin loads" for piece in gpu.pieces() if found[-1].cure)
+    assert not any(requirement.name == "plugin loads" for requirement in gpu.requirements() if found[-1].cure)
     if told[-1][0] == "card":
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-        assert [piece.detail for piece in gpu.pieces() if piece.name == "card"] == [
+        assert [requirement.detail for requirement in gpu.requirements() if requirement.name == "card"] == [
             told[-1][1] + " with CUDA_VISIBLE_DEVICES='7'"]
 
 
@@ -159,7 +161,7 @@ def test_a_library_comes_from_the_users_toolkit_then_a_wheel_then_the_system(mac
         "libcudart.so.11.0", "libnvrtc.so.11.2", "libcublasLt.so.11", "libcublas.so.11", "libcurand.so.10",
         "libcufft.so.10", "libcusparse.so.11", "libcusolver.so.11", "libcudnn.so.8"]  # each after what it needs
     monkeypatch.setenv("CUDA_HOME", str(home))
-    assert gpu.pieces()[3] == Piece("CUDA libraries", f"all open, CUDA_HOME={home}")
+    assert gpu.requirements()[3] == Requirement("CUDA libraries", f"all open, CUDA_HOME={home}")
 
 
 def test_what_does_not_open_is_named_by_its_wheel_with_the_first_reason(machine):
@@ -168,7 +170,7 @@ def test_what_does_not_open_is_named_by_its_wheel_with_the_first_reason(machine)
     machine.broken = {broken: "libnvrtc: file too short", "libcurand.so.10": "libcurand: not found"}
     assert gpu.missing_libraries() == {"nvidia-cuda-nvrtc-cu11": "libnvrtc: file too short",
                                        "nvidia-curand-cu11": "libcurand: not found"}
-    assert gpu.pieces()[3] == Piece(
+    assert gpu.requirements()[3] == Requirement(
         "CUDA libraries", "missing: nvidia-cuda-nvrtc-cu11, nvidia-curand-cu11 (libnvrtc: file too short)",
         "pip install 'mindface_eri[gpu]'")
 
@@ -185,8 +187,9 @@ def test_a_plugin_serves_its_release_and_later_ones_of_the_same_generation(machi
     assert gpu.own_toolkit() == ((home, release) if taken else None)
     monkeypatch.setattr(gpu, "plugin_folder", lambda: None)
     assert gpu.own_toolkit() is None
-    assert gpu.pieces()[0] == Piece("MindSpore plugin", "none for CUDA 11.6 in this build of MindSpore", "install "
-                                    "MindSpore's wheel for Linux on x86-64: pip install 'mindspore>=2.7.1,<2.11'")
+    assert gpu.requirements()[0] == Requirement(
+        "MindSpore plugin", "none for CUDA 11.6 in this build of MindSpore",
+        "install MindSpore's wheel for Linux on x86-64: pip install 'mindspore>=2.7.1,<2.11'")
 
 
 def test_an_nvcc_that_does_not_answer_is_no_toolkit(machine, monkeypatch):
@@ -202,9 +205,9 @@ def test_a_toolkit_of_the_user_serves_even_where_a_wheel_is_missing(machine, mon
     monkeypatch.setenv("CUDA_HOME", str(home))
     gpu.prepare()
     assert os.environ["CUDA_HOME"] == str(home)
-    assert "nvidia-cufft-cu11" in gpu.pieces()[3].detail
+    assert "nvidia-cufft-cu11" in gpu.requirements()[3].detail
     machine.put("own/lib64/libcufft.so.10")
-    assert gpu.pieces()[3] == Piece("CUDA libraries", f"all open, CUDA_HOME={home}")
+    assert gpu.requirements()[3] == Requirement("CUDA libraries", f"all open, CUDA_HOME={home}")
 
 
 @pytest.fixture()
