@@ -15,11 +15,12 @@ from mindface_eri.config import PreprocessConfig, RuntimeConfig
 from mindface_eri.datasets.parts import read_rows
 from mindface_eri.datasets.records import Records, open_records
 from mindface_eri.errors import DataError
+from mindface_eri.threads import cores
 
 COLUMNS = ("frames", "mfcc", "present", "labels")
 
 
-def benchmark_data(records: Sequence[Any] = (), *, clips: int = 256, batch_size: int = 16, workers: int = 2,
+def benchmark_data(records: Sequence[Any] = (), *, clips: int = 256, batch_size: int = 16, workers: int = cores(),
                    repeats: int = 3, config: Optional[PreprocessConfig] = None) -> List[Row]:
     """One epoch in which every batch is made and thrown away; a row for each reader of the yardstick.
 

@@ -13,7 +13,7 @@ from mindface_eri.config import PreprocessConfig
 from mindface_eri.preprocess.audio import mfcc_stacks
 
 
-def benchmark_features(seconds: Sequence[float] = (12.0, 600.0), *, repeats: int = 5,
+def benchmark_features(seconds: Sequence[float] = (12.0, 600.0), *, repeats: int = 3,
                        config: Optional[PreprocessConfig] = None) -> List[Row]:
     """One row a length of sound; the note says how far apart the numbers are."""
     config = config or PreprocessConfig()

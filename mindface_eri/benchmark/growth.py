@@ -21,6 +21,7 @@ from mindface_eri.benchmark.harness import Row, Timing
 from mindface_eri.benchmark.processes import Finished, run_module
 from mindface_eri.config import Config, FaceConfig, ModelConfig, PreprocessConfig, TrainConfig, save_config
 from mindface_eri.errors import DataError
+from mindface_eri.threads import cores
 
 # As cheap a clip and network as there can be: what grows is the number of clips.
 TINY = Config(
@@ -31,7 +32,7 @@ TINY = Config(
 
 
 def benchmark_growth(sizes: Sequence[int] = (50, 500, 2000), corpus: Optional[os.PathLike] = None, *,
-                     workers: int = 2, config: Config = TINY) -> List[Row]:
+                     workers: int = cores(), config: Config = TINY) -> List[Row]:
     """Rows for preprocess, data and train at each size, seconds a clip; the note gives the peak memory.
 
     Args:

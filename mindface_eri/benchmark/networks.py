@@ -17,9 +17,10 @@ from mindface_eri.config import Config, ModelConfig, RuntimeConfig, save_config
 from mindface_eri.deploy.backends import CellBackend, OnnxBackend
 from mindface_eri.deploy.sidecar import infer_preprocess
 from mindface_eri.models.summary import part_costs
+from mindface_eri.threads import cores
 
 
-def benchmark_infer(model: ModelConfig = ModelConfig(), *, repeats: int = 5, threads: int = 2) -> List[Row]:  # noqa: B008
+def benchmark_infer(model: ModelConfig = ModelConfig(), *, repeats: int = 3, threads: int = cores()) -> List[Row]:  # noqa: B008
     """One clip through a network: the checkpoint in MindSpore, the exported MindIR, ONNX, and the twin.
 
     Args:

@@ -16,9 +16,10 @@ from mindface_eri.benchmark.literal import literal_clip
 from mindface_eri.benchmark.networks import export_all, twin_network
 from mindface_eri.config import Config, ModelConfig, RuntimeConfig
 from mindface_eri.preprocess.clip import extract_clip
+from mindface_eri.threads import cores
 
 
-def benchmark_predict(paths: Sequence[os.PathLike] = (), *, repeats: int = 3, threads: int = 2,
+def benchmark_predict(paths: Sequence[os.PathLike] = (), *, repeats: int = 3, threads: int = cores(),
                       config: Config = Config()) -> List[Row]:  # noqa: B008
     """One row a clip, with models and libraries loaded; weights are random, which costs the same time.
 

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional
 from mindface_eri.benchmark.harness import Row, Timing, find_torch, row
 from mindface_eri.benchmark.processes import run_module
 from mindface_eri.config import Config, FaceConfig, ModelConfig, PreprocessConfig, TrainConfig, save_config
+from mindface_eri.threads import cores
 
 STAGES = ("preprocess", "visual", "acoustic", "fusion")
 
@@ -23,7 +24,7 @@ SMALL = Config(
     train=TrainConfig(epochs=5, batch_size=8, lr=5e-4))
 
 
-def benchmark_route(corpus: Optional[os.PathLike] = None, *, workers: int = 2, config: Config = SMALL,
+def benchmark_route(corpus: Optional[os.PathLike] = None, *, workers: int = cores(), config: Config = SMALL,
                     clips: int = 32) -> List[Row]:
     """A row a stage, and the sum; ours is measured from the start of each command to its end, compilation included.
 

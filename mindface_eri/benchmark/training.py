@@ -20,13 +20,14 @@ from mindface_eri.benchmark.networks import clip_inputs, forward_multiply_adds, 
 from mindface_eri.benchmark.processes import run_module
 from mindface_eri.config import Config, ModelConfig, RuntimeConfig, TrainConfig, load_config, save_config, to_dict
 from mindface_eri.deploy.sidecar import infer_preprocess
+from mindface_eri.threads import cores
 
 # The paper's stages and the option to train all at once, with batches that a small machine can hold.
 PARTS = (("acoustic", 64), ("fusion", 64), ("visual", 2), ("end to end", 2))
 
 
 def benchmark_train(parts: Sequence[Tuple[str, int]] = PARTS, *, model: ModelConfig = ModelConfig(),  # noqa: B008
-                    repeats: int = 3, threads: int = 2) -> List[Row]:
+                    repeats: int = 3, threads: int = cores()) -> List[Row]:
     """One training step (forward, backward, Adam) of a branch, of the fusion on cached features, or of all at once.
 
     The note gives the peak memory of a process that does nothing else, compilation included.

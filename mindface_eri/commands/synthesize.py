@@ -3,6 +3,8 @@
 
 from pathlib import Path
 
+from mindface_eri.threads import cores
+
 
 def add_arguments(parser):
     """Adds this command's arguments."""
@@ -13,7 +15,7 @@ def add_arguments(parser):
     parser.add_argument("--seed", type=int, default=0, help="same seed, same labels and same pictures")
     parser.add_argument("--duration", type=float, nargs=2, default=(2.0, 6.0), metavar=("MIN", "MAX"), help="seconds")
     parser.add_argument("--fps", type=int, nargs=2, default=(15, 30), metavar=("MIN", "MAX"), help="frames a second")
-    parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--workers", type=int, default=cores(), help="processes")
 
 
 def run(arguments):

@@ -74,7 +74,7 @@ class Protocol:
     recipes: Mapping[str, Optional[Path]]
     overrides: Tuple[str, ...] = ()
     tables: Tuple[int, ...] = (1, 2, 3, 4)
-    seeds: Tuple[int, ...] = (0,)
+    seeds: Tuple[int, ...] = (0, 1, 2)
     sets: Tuple[str, ...] = ()
     group: Optional[str] = None
     device: Optional[str] = None

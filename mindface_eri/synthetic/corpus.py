@@ -23,6 +23,7 @@ from mindface_eri.files import folder_lock, replacing, write_json
 from mindface_eri.progress import progress_bar
 from mindface_eri.synthetic import performance
 from mindface_eri.synthetic.voice import SAMPLE_RATE
+from mindface_eri.threads import cores
 
 NOTE = "People are drawn and voices computed: a model trained on this corpus knows nothing about people."
 SETTINGS_FILE = "corpus.json"
@@ -43,9 +44,10 @@ class Settings:
     version: int = VERSION
 
 
-def synthesize(out: Union[str, os.PathLike], *, clips: int, seed: int = 0, duration: Tuple[float, float] = (2.0, 6.0),
+def synthesize(out: Union[str, os.PathLike], *, clips: int = 160, seed: int = 0,
+               duration: Tuple[float, float] = (2.0, 6.0),
                fps: Tuple[int, int] = (15, 30), size: Tuple[int, int] = (320, 240),
-               emotions: Sequence[str] = EMOTIONS, workers: int = 1, progress: bool = True) -> Dict[str, object]:
+               emotions: Sequence[str] = EMOTIONS, workers: int = cores(), progress: bool = True) -> Dict[str, object]:
     """Writes a corpus of drawn, speaking people with known intensities.
 
     A model trained on it knows nothing about people: it is for demonstrations and tests.

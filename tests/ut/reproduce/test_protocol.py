@@ -30,7 +30,7 @@ def make(tiny, tmp_path):
 
     def protocol(*tables, **options):
         return Protocol(tmp_path / "out", open_records(tiny.records), choose_recipes([tmp_path / "recipe.yaml"]),
-                        tables=tables, **options)
+                        tables=tables, **{"seeds": (0,), **options})
 
     return protocol
 

@@ -29,7 +29,7 @@ def make(tiny, tmp_path):
 
     def protocol(*tables, **options):
         return Protocol(tmp_path / "out", open_records(tiny.records), choose_recipes([tmp_path / "recipe.yaml"]),
-                        tables=tables, **options)
+                        tables=tables, **{"seeds": (0,), **options})
 
     return protocol
 
@@ -100,11 +100,12 @@ def test_further_feature_sets_are_noted_beside_those_there(make, work, tmp_path,
     assert noted[2] == noted[3] == {"records": records.hash, "features": hashes}
 
 
-def test_all_tables_with_one_seed_unless_told(make):
+def test_all_tables_with_three_seeds_unless_told(make):
     protocol = make()
     plain = Protocol(protocol.out, protocol.records, protocol.recipes)
-    assert (plain.tables, plain.seeds, plain.sets, plain.group, plain.device) == ((1, 2, 3, 4), (0,), (), None, None)
-    assert [step.name for step in plain.steps()] == [step.name for step in make(1, 2, 3, 4).steps()]
+    assert (plain.tables, plain.seeds, plain.sets, plain.group, plain.device) == (
+        (1, 2, 3, 4), (0, 1, 2), (), None, None)
+    assert [step.name for step in plain.steps()] == [step.name for step in make(1, 2, 3, 4, seeds=(0, 1, 2)).steps()]
 
 
 def test_another_process_only_works_along(make, work, tmp_path, monkeypatch):

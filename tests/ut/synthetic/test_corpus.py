@@ -14,7 +14,8 @@ from mindface_eri.synthetic import corpus as synthetic
 from mindface_eri.synthetic import performance
 from mindface_eri.synthetic.corpus import Settings, render_clip, split_of, synthesize
 
-TINY = {"clips": 4, "seed": 5, "duration": (0.3, 0.5), "fps": (8, 10), "size": (96, 72), "progress": False}
+TINY = {"clips": 4, "seed": 5, "duration": (0.3, 0.5), "fps": (8, 10), "size": (96, 72), "progress": False,
+        "workers": 1}
 
 
 def settings(**changes):
