@@ -44,7 +44,7 @@ def run(tiny, tmp_path):
 @pytest.fixture
 def stood_in(toy_graph, tiny, monkeypatch):
     """MindSpore's compiling, its export and the fresh process, stood in for; what they were asked for."""
-    asked = SimpleNamespace(exports=[], runs=[], off=4e-6, names=("fau",))
+    asked = SimpleNamespace(exports=[], runs=[], devices=[], off=4e-6, names=("fau",))
     expected = np.linspace(0.1, 0.9, 24, dtype="f").reshape(8, 3)
 
     def export_(network, *inputs, file_name, file_format):
@@ -56,7 +56,8 @@ def stood_in(toy_graph, tiny, monkeypatch):
             with open(path, "wb") as stream:
                 stream.write(b"a graph")
 
-    def answer(file, inputs, batch):
+    def answer(file, inputs, batch, device):
+        asked.devices.append(device)
         asked.runs.append((file.name, [array.shape for array in inputs], batch))
         return np.stack([expected, expected + np.float32(asked.off)])
 
@@ -66,8 +67,8 @@ def stood_in(toy_graph, tiny, monkeypatch):
     return asked
 
 
-def test_mindir_and_onnx_are_the_rule(run, stood_in):
-    report = export(run)
+def test_files_are_proven_and_described(run, stood_in):
+    report = export(run, formats=("mindir", "onnx"))
     folder = run / "export"
     assert [(file.path, file.sidecar, file.format) for file in report.files] == [
         (folder / f"eri_features.{kind}", folder / f"eri_features.{kind}.json", kind) for kind in ("mindir", "onnx")]
@@ -77,6 +78,7 @@ def test_mindir_and_onnx_are_the_rule(run, stood_in):
     assert stood_in.exports == [(False, [((-1, 4, 3), ms.float32)], "MINDIR"),
                                 (False, [((97, 4, 3), ms.float32)], "ONNX")]
     assert stood_in.runs == [(f"eri_features.{kind}", [(8, 4, 3)], None) for kind in ("mindir", "onnx")]
+    assert stood_in.devices == ["CPU", "CPU"]
     weights, note = read_checkpoint(run / "checkpoints" / "best.ckpt")
     for file in report.files:
         said = json.loads(file.sidecar.read_text())
@@ -141,6 +143,16 @@ def test_what_mindspore_cannot_export(error, run, stood_in, monkeypatch):
     assert not (run / "export").exists()
 
 
+def test_the_device_asked_for_gives_both_answers(run, stood_in, monkeypatch):
+    with pytest.raises(ConfigError, match="runtime.device is GPU, which cannot be used here"):
+        export(run, device="GPU")
+    asked = []
+    monkeypatch.setattr(exporter, "setup", lambda runtime: asked.append(runtime) or SimpleNamespace(device="Ascend"))
+    export(run, formats=("mindir", "onnx"), device="Ascend")
+    assert [runtime.device for runtime in asked] == ["Ascend"]
+    assert stood_in.devices == ["Ascend", "CPU"]  # ONNX is run by the processor, wherever it came from
+
+
 def test_air_is_written_on_ascend_and_nobody_runs_it(run, stood_in, monkeypatch):
     with pytest.raises(ExportError, match="AIR files can be written on Ascend only, and this process computes on CPU; "
                                           "export mindir here"):
@@ -180,7 +192,8 @@ def test_another_export_is_waited_for(run, stood_in):
         with pytest.raises(BusyError, match=r"export: another process \(another export\) is at work there"):
             export(run)
         other.stdin.close()
-    assert len(export(run).files) == 2
+    file, = export(run).files
+    assert file.format == "mindir"  # unless more is asked for
 
 
 def test_checks_use_the_statistics_of_the_training_set(tiny, tmp_path, monkeypatch):

@@ -109,6 +109,11 @@ def test_the_process_by_itself(batch, name, given, toy_graph, tiny, tmp_path, mo
                             [backend.run([array[i:i + 1] for array in arrays]) for i in range(len(arrays[0]))]))
     np.savez(tmp_path / "in.npz", *inputs)
     path = toy_graph(tmp_path / "toy.onnx", tiny(name))
-    main([str(path), str(batch), str(tmp_path / "in.npz"), str(tmp_path / "out.npy")])
+    main([str(path), str(batch), "auto", str(tmp_path / "in.npz"), str(tmp_path / "out.npy")])
     assert (np.load(tmp_path / "out.npy") == expected).all()
     assert sizes == [(5, batch or None), *[(1, batch or None)] * 5]
+
+
+def test_the_process_computes_where_it_is_told(given, toy_graph, tiny, tmp_path):
+    with pytest.raises(ExportError, match="device GPU: .*toy.onnx runs on the CPU, in onnxruntime"):
+        run_in_fresh_process(toy_graph(tmp_path / "toy.onnx", tiny()), given[0], None, "GPU")
