@@ -17,7 +17,7 @@ from mindface_eri.deploy.backends import (
     open_backend,
     run_batches,
 )
-from mindface_eri.errors import CheckpointError, MissingDependencyError
+from mindface_eri.errors import CheckpointError, ConfigError, MissingDependencyError
 
 SETS = {"features": ("fau", "gaze"), "feature_widths": (3, 5)}
 
@@ -59,13 +59,13 @@ def test_a_fixed_batch_is_filled_up_and_the_filling_dropped(clips, batches):
 
 
 class Seeing(nn.Cell):
-    """Doubles its first input and subtracts the second; its attention is both, and nothing for the picture."""
+    """Doubles its first input and subtracts the second; its first explains it, and nothing of a picture does."""
 
     def construct(self, x, y):
         return 2 * x - y
 
-    def attention(self, x, y):
-        return 2 * x - y, x, None
+    def explain(self, x, y):
+        return 2 * x - y, x
 
 
 def test_a_network_of_this_process(pynative):
@@ -99,8 +99,11 @@ def test_threads_reach_onnxruntime(toy_graph, tiny, tmp_path, monkeypatch):
 
 
 def test_the_ending_chooses(monkeypatch):
-    monkeypatch.setattr(backends, "MindIRBackend", lambda path: ("mindir", path))
-    assert open_backend("onnx.mindir") == ("mindir", "onnx.mindir")
+    monkeypatch.setattr(backends, "MindIRBackend", lambda path, device: ("mindir", path, device))
+    assert open_backend("onnx.mindir") == ("mindir", "onnx.mindir", "auto")
+    assert open_backend("onnx.mindir", device="CPU") == ("mindir", "onnx.mindir", "CPU")
+    with pytest.raises(ConfigError, match="device GPU: mindir.onnx runs on the CPU, in onnxruntime; name a .mindir"):
+        open_backend("mindir.onnx", device="GPU")
 
 
 def test_damaged_files_and_missing_packages(tmp_path, monkeypatch, pynative):
@@ -110,7 +113,7 @@ def test_damaged_files_and_missing_packages(tmp_path, monkeypatch, pynative):
         open_backend(tmp_path / "bad.onnx")
     with pytest.raises(CheckpointError, match=r"bad.mindir: cannot be read as MindIR \(.*\); export the checkpoint"):
         MindIRBackend(tmp_path / "bad.mindir")
-    assert ms.get_context("mode") == ms.GRAPH_MODE  # a graph runs as runs do, whatever the process did before
+    assert ms.get_context("mode") == ms.PYNATIVE_MODE  # the process's own, which opening leaves alone
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingDependencyError, match=r"an .onnx model needs onnxruntime: pip install .*\[onnx\]"):
         OnnxBackend(tmp_path / "bad.onnx")

@@ -94,7 +94,7 @@ def test_the_papers_schedule_is_the_default():
 
 def test_first_adam_step_by_hand():
     weight = Parameter(Tensor([1.0, -2.0], ms.float32), name="weight")
-    optimizer = create_optimizer([weight], TrainConfig(lr=0.1))
+    optimizer = create_optimizer([weight], lr=0.1)
     optimizer((Tensor([0.5, -4.0], ms.float32),))
     np.testing.assert_allclose(weight.asnumpy(), [0.9, -1.9], atol=1e-6)  # lr times the sign of the gradient
 
@@ -102,7 +102,7 @@ def test_first_adam_step_by_hand():
 def test_decay_is_decoupled_and_leaves_vectors_alone():
     matrix = Parameter(Tensor([[1.0]], ms.float32), name="matrix")
     vector = Parameter(Tensor([1.0], ms.float32), name="vector")
-    optimizer = create_optimizer([matrix, vector], TrainConfig(lr=0.1, weight_decay=0.5))
+    optimizer = create_optimizer([matrix, vector], lr=0.1, weight_decay=0.5)
     optimizer((Tensor([[0.0]], ms.float32), Tensor([0.0], ms.float32)))
     assert matrix.asnumpy()[0, 0] == pytest.approx(0.95) and vector.asnumpy()[0] == 1.0
 
@@ -111,7 +111,7 @@ def test_adam_by_hand_over_three_steps_and_a_change_of_rate():
     """Small gradients, so that epsilon counts: Adam of Kingma and Ba, with MindSpore's epsilon beside the root of v."""
     gradients = np.array([[2e-7, -0.5], [1e-7, 0.25], [3e-7, 1.0]])
     weight = Parameter(Tensor([1.0, -2.0], ms.float32), name="weight")
-    optimizer = create_optimizer(iter([weight]), TrainConfig(lr=0.1))
+    optimizer = create_optimizer(iter([weight]), lr=0.1)
     m, v, expected = np.zeros(2), np.zeros(2), np.array([1.0, -2.0])
     for step, gradient in enumerate(gradients, 1):
         rate = 0.1 if step < 3 else 0.025
@@ -126,10 +126,17 @@ def test_adam_by_hand_over_three_steps_and_a_change_of_rate():
 def test_decay_comes_before_the_update_and_follows_the_rate(rate, expected):
     """1 - 0.1 * 0.5 - 0.1; after the update it would be 0.9 * 0.95 = 0.855."""
     matrix = Parameter(Tensor([[1.0]], ms.float32), name="matrix")
-    optimizer = create_optimizer([matrix], TrainConfig(lr=0.1, weight_decay=0.5))
+    optimizer = create_optimizer([matrix], lr=0.1, weight_decay=0.5)
     set_lr(optimizer, rate)
     optimizer((Tensor([[7.0]], ms.float32),))
     assert matrix.asnumpy()[0, 0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_rate_and_the_decay_are_the_papers_unless_told():
+    optimizer = create_optimizer([Parameter(Tensor([1.0], ms.float32), name="weight")])
+    assert optimizer.learning_rate.asnumpy() == np.float32(TrainConfig().lr)
+    with pytest.raises(ConfigError, match="create_optimizer: 'sgd' is unknown; known: adam"):
+        create_optimizer([Parameter(Tensor([1.0], ms.float32), name="weight")], "sgd")
 
 
 def test_without_decay_matrices_keep_their_size():

@@ -153,7 +153,7 @@ def test_weights_of_another_network_name_the_file_and_the_model(run, weights):
 def test_the_environment_says_what_numbers_depend_on(monkeypatch):
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX")
     assert describe_environment(device="CPU", seed=3) == {
-        "mindface_eri": mindface_eri.__version__, "mindspore": ms.__version__, "numpy": np.__version__,
+        **mindface_eri.versions(), "mindspore": ms.__version__, "numpy": np.__version__,
         "python": platform.python_version(), "platform": platform.platform(), "cores": os.cpu_count(),
         "onednn_max_cpu_isa": "AVX", "device": "CPU", "seed": 3}
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")

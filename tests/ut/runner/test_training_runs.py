@@ -130,7 +130,7 @@ def test_records_of_other_shape_or_emotions_are_refused(tiny, tmp_path):
 def test_model_train_and_pearson_metric_as_people_use_them(tiny):
     config = tiny.config()
     network = create_model("eri_acoustic", **{k: v for k, v in vars(config.model).items() if k != "name"})
-    model = Model(network, create_loss("mse"), create_optimizer(network.trainable_params(), config.train),
+    model = Model(network, create_loss("mse"), create_optimizer(network.trainable_params(), lr=config.train.lr),
                   metrics={"pearson": PearsonMetric()})
     columns = ("mfcc", "labels")
     before = network.head.trainable_params()[0].asnumpy().copy()
