@@ -59,8 +59,9 @@ def test_every_field(write, tiny):
     assert said["checkpoint"] == {"weights": "ab12", "note": {"epoch": 3}}
     assert said["sha256"] == hashlib.sha256(b"a graph").hexdigest()
     assert (said["max_difference"], said["tolerance"]) == (2e-7, 3e-5)
-    assert said["versions"] == {"mindface_eri": mindface_eri.__version__, "mindspore": mindspore.__version__,
-                                "numpy": np.__version__, "python": platform.python_version()}
+    assert said["versions"] == {**mindface_eri.versions(), "mindface_eri": mindface_eri.__version__,
+                                "mindspore": mindspore.__version__, "numpy": np.__version__,
+                                "python": platform.python_version()}
     assert read_sidecar(file) == Sidecar(model, PREPROCESS, None, said["features"])
 
 
