@@ -58,13 +58,13 @@ class TrainResult:
 
 
 def train(config: Union[Config, str, os.PathLike], out: Union[str, os.PathLike], *, resume: bool = False,
-          progress: bool = True, notify: Callable[[str], None] = print, profile_data: bool = False
-          ) -> TrainResult:
+          progress: bool = True, notify: Callable[[str], None] = print, profile_data: bool = False) -> TrainResult:
     """Trains what `config.model.name` says and fills the run folder `out`.
 
-    `eri_visual`, `eri_acoustic` and `eri_features` train alone. `eri_dual_branch` trains its fusion head on cached
-    features of the frozen branches `train.visual_run` and `train.acoustic_run`, or everything with `train.end_to_end`;
-    its checkpoints hold the whole network either way. `eri_multi_branch` does so with `train.features_runs` too.
+    `eri_visual`, `eri_acoustic`, `eri_features` and registered networks train alone. `eri_dual_branch` trains its
+    fusion head on cached features of the frozen branches `train.visual_run` and `train.acoustic_run`, or everything
+    with `train.end_to_end`; its checkpoints hold the whole network either way. `eri_multi_branch` does so with
+    `train.features_runs` too.
 
     Args:
         config: a configuration, or the path of a recipe or of a run folder, whose recipe is used.
