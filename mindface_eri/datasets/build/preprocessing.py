@@ -14,8 +14,8 @@ import numpy as np
 
 from mindface_eri.config import PreprocessConfig
 from mindface_eri.datasets.build.extraction import DEFAULT_EXTRACTOR, run_task
-from mindface_eri.datasets.build.finish import finish, reopen
 from mindface_eri.datasets.build.plan import Plan, make_plan, shard_lock
+from mindface_eri.datasets.build.summary import finish, reopen
 from mindface_eri.datasets.build.workers import LIMIT, WorkerPool
 from mindface_eri.datasets.labels import Manifest, load_manifest
 from mindface_eri.datasets.parts import Work, read_part, save_failure, write_part

@@ -15,8 +15,8 @@ import pytest
 
 from mindface_eri import __version__
 from mindface_eri.datasets import parts
-from mindface_eri.datasets.build.finish import COLUMNS, dataset_hash, finish, merged_statistics, reopen
 from mindface_eri.datasets.build.plan import make_plan
+from mindface_eri.datasets.build.summary import COLUMNS, dataset_hash, finish, merged_statistics, reopen
 from mindface_eri.datasets.parts import ARRAYS, Work, read_part, read_rows, save_clip, save_failure, write_part
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import DataError

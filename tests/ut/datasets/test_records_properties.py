@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
 from mindface_eri.constants import SPLITS
-from mindface_eri.datasets.build.finish import COLUMNS
 from mindface_eri.datasets.build.plan import make_plan
 from mindface_eri.datasets.build.preprocessing import preprocess_dataset
+from mindface_eri.datasets.build.summary import COLUMNS
 from mindface_eri.datasets.labels import ClipEntry, Manifest
 from mindface_eri.datasets.parts import ARRAYS, Work, save_clip, save_failure
 from mindface_eri.datasets.records import open_records

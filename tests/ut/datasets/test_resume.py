@@ -17,6 +17,7 @@ from mindface_eri.datasets.labels import load_manifest
 from mindface_eri.datasets.parts import Work, read_part
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import DataError
+from mindface_eri.threads import cores
 
 
 class Pool:
@@ -186,7 +187,7 @@ def test_a_manifest_may_be_given_instead_of_a_folder(run, tmp_path, corpus_write
     manifest = load_manifest(corpus_writer(tmp_path / "data", range(3)))
     summary = preprocess_dataset(None, tmp_path / "out", tiny, manifest=manifest, progress=False)
     assert summary.done == 3 and Pool.last.made[2] == preprocessing.DEFAULT_EXTRACTOR
-    assert Pool.last.made[0] == 1 and Pool.last.made[3] == 3600.0
+    assert Pool.last.made[0] == cores() and Pool.last.made[3] == 3600.0
     summary = preprocess_dataset(tmp_path / "data", tmp_path / "defaults", extractor="fake_extractor:extract")
     assert summary.done == 3
     assert Pool.last.made[1] == open_records(tmp_path / "defaults").preprocess == PreprocessConfig()

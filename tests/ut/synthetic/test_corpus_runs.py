@@ -14,6 +14,7 @@ from mindface_eri.errors import BusyError, DataError, ERIError, MediaError
 from mindface_eri.synthetic import corpus as synthetic
 from mindface_eri.synthetic import performance
 from mindface_eri.synthetic.corpus import Settings, render_clip, split_of, synthesize
+from mindface_eri.threads import cores
 
 TINY = {"clips": 4, "seed": 5, "duration": (0.3, 0.5), "fps": (8, 10), "size": (96, 72)}
 
@@ -195,8 +196,8 @@ def test_defaults_and_what_a_clip_is_made_of():
     assert asdict(settings)["version"] == synthetic.VERSION == 2
     defaults = synthesize.__kwdefaults__
     assert defaults == {
-        "seed": 0, "duration": (2.0, 6.0), "fps": (15, 30), "size": (320, 240), "emotions": EMOTIONS, "workers": 1,
-        "progress": True}
+        "clips": 160, "seed": 0, "duration": (2.0, 6.0), "fps": (15, 30), "size": (320, 240), "emotions": EMOTIONS,
+        "workers": cores(), "progress": True}
 
 
 def test_plans_of_many_clips_keep_their_ranges():

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from mindface_eri.config import FaceConfig
-from mindface_eri.datasets.build.finish import dataset_hash
 from mindface_eri.datasets.build.plan import shard_lock
 from mindface_eri.datasets.build.preprocessing import preprocess_dataset
+from mindface_eri.datasets.build.summary import dataset_hash
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import BusyError, ConfigError, DataError
 
