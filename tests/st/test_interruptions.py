@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGTERM, SIGKILL and a second process at any moment: no half file under a final name, no process left, --resume."""
 
+import contextlib
+import json
 import os
 import random
 import re
@@ -96,6 +98,35 @@ def test_stopped_at_any_moment(name, tiny, tmp_path):
     assert "Traceback" not in said, said[-3000:]
     left = [path for path in (tmp_path / "out").rglob("*") if re.search(r"\.(tmp|part|lock|work)|^work$", path.name)]
     assert not left if name in ("preprocess", "train") else all(path.name.startswith(".") for path in left)
+
+
+def workers_of(process):
+    """The worker processes of a command that are there now."""
+    found = []
+    for number in alive(process.pid):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            found += [number] * (b"datasets.build.workers" in Path(f"/proc/{number}/cmdline").read_bytes())
+    return found
+
+
+@pytest.mark.parametrize("seconds", [0, 2])  # while it starts, and later: maybe at work, maybe not yet
+def test_a_killed_worker_is_replaced_and_every_clip_answered(seconds, tiny, tmp_path):
+    rows = tmp_path / "rows.json"
+    with open(tmp_path / "log", "w+b") as log:
+        process = start(("predict", tiny.corpus, "--model", tiny.model, "--workers", 2, "--out", rows), log)
+        while not (found := workers_of(process)):
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(seconds)
+        for worker in found[:1]:
+            with contextlib.suppress(ProcessLookupError):  # it is done already
+                os.kill(worker, signal.SIGKILL)
+        assert process.wait(timeout=5 * PATIENCE) == 0
+        wait_until_gone(process.pid)
+        log.seek(0)
+        assert b"Traceback" not in log.read()
+    answered = json.loads(rows.read_text(encoding="utf-8"))
+    assert len(answered) == 12 and not [row for row in answered if row.get("error")]
 
 
 @pytest.mark.parametrize("name", ["preprocess", "train"])

@@ -52,9 +52,9 @@ class Worker:
         self._starting = False
 
     def __call__(self, task: Any) -> Reply:
-        """Does a task; one that kills the process is tried a second time."""
+        """Does a task; where the process dies, be it while it starts, it is tried a second time."""
         reply = self._attempt(task)
-        if reply[1] != "crash":
+        if reply[1] not in ("crash", "start"):
             return reply
         state, stage, reason = self._attempt(task)
         return state, stage, f"{reason} (at both attempts)" if stage == "crash" else reason

@@ -126,6 +126,16 @@ def test_a_process_that_never_starts_is_told_as_such(tiny, tmp_path, monkeypatch
     assert Worker(tiny, "x:y", 9.0)({}) == ("fatal", "start", "the extracting process ended with status 1")
 
 
+def test_a_process_that_dies_while_it_starts_is_tried_once_more(tmp_path, monkeypatch):
+    starter = tmp_path / "python"
+    starter.write_text(f'#!/bin/sh\nmkdir "{tmp_path}/first" && kill -9 $$\nexec "{sys.executable}" "$@"\n')
+    starter.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(starter))
+    worker = Worker("operator:concat", ("done", ""), 60.0)
+    assert worker(("b",)) == ("done", "", "b")
+    worker.close()
+
+
 def test_workers_are_lent_to_one_caller_at_a_time(tiny, monkeypatch):
     used = []
 
