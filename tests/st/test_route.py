@@ -73,7 +73,7 @@ def test_checkpoint_mindir_and_onnx_answer_alike(route):
     files = [route / "fusion", *(route / "fusion" / "export").glob("*.mindir"),
              *(route / "fusion" / "export").glob("*.onnx")]
     assert len(files) == 3
-    answers = [load_predictor(file).predict([clip])[0] for file in files]
+    answers = [next(load_predictor(file).predict([clip])).rows()[0] for file in files]
     values = np.array([[answer[name] for name in EMOTIONS] for answer in answers])
     np.testing.assert_allclose(values, values[:1].repeat(3, 0), atol=1e-5)
 
