@@ -62,15 +62,19 @@ class Worker:
     def close(self) -> None:
         """Ends the process, also in the middle of a clip."""
         self._closed = True
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        process = self._process  # its thread may be burying it
+        if process is not None:
+            process.kill()
+            process.wait()
 
     def _attempt(self, task: Any) -> Reply:
         if self._closed:
             return STOPPED
         if self._process is None:
             self._start()
+            if self._closed:  # while it was started
+                self.close()
+                return STOPPED
         process, late = self._process, threading.Event()
         timer = threading.Timer(self._limit, lambda: (late.set(), process.kill()))
         timer.daemon = True
@@ -139,6 +143,7 @@ class WorkerPool:
     def map(self, tasks: Iterable[Any]) -> Iterator[Reply]:
         """The replies to tasks, in their order; at most two a worker are begun and not yet taken."""
         coming: Deque[Future] = deque()
+        finished = False
         with ThreadPoolExecutor(len(self._all)) as threads:
             try:
                 for task in tasks:
@@ -147,10 +152,11 @@ class WorkerPool:
                         yield coming.popleft().result()
                 while coming:
                     yield coming.popleft().result()
+                finished = True
             finally:
                 for future in coming:
                     future.cancel()
-                if coming:
+                if not finished:  # also Ctrl-C while the last one was waited for
                     self.close()
 
     def close(self) -> None:
