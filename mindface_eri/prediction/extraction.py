@@ -8,6 +8,7 @@ from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
 from mindface_eri.config import PreprocessConfig
 from mindface_eri.datasets.build.workers import LIMIT, Reply, WorkerPool
 from mindface_eri.errors import ERIError
+from mindface_eri.prediction.inputs import check_given
 from mindface_eri.prediction.jobs import Job
 from mindface_eri.prediction.windows import Grid, Windows
 from mindface_eri.preprocess.clip import Clip, extract_clip
@@ -22,9 +23,7 @@ class Taken(NamedTuple):
 
 
 def take_apart(config: PreprocessConfig, windows: Windows, job: Job) -> Taken:
-    """One clip, sampled as its windows want it."""
-    if job.clip is not None:
-        return Taken(job.clip)
+    """One clip, sampled as its windows want it; a `Clip` that was given is answered whole."""
     grids = []
 
     def instants(seconds: float) -> int:
@@ -32,9 +31,14 @@ def take_apart(config: PreprocessConfig, windows: Windows, job: Job) -> Taken:
         return grids[-1].samples if grids[-1] is not None else config.frames
 
     try:
+        if job.clip is not None:
+            check_given(config, job)
+            return Taken(job.clip)
         clip = extract_clip(job.source, config, audio_path=job.separate_sound, instants=instants)
     except ERIError as error:
         return Taken(None, error=str(error))
+    except Exception as error:  # one odd file must not stop the others
+        return Taken(None, error=f"{job.source}: {type(error).__name__}: {error}")
     return Taken(clip, grids[-1])
 
 
@@ -48,7 +52,7 @@ def take_all_apart(jobs: Sequence[Job], config: PreprocessConfig, windows: Windo
 
     With two workers or more a crash, or a clip that takes too long, costs that clip alone.
     """
-    if workers < 2 or len(jobs) < 2:
+    if workers < 2 or sum(job.clip is None for job in jobs) < 2:
         yield from (take_apart(config, windows, job) for job in jobs)
         return
     pool = WorkerPool(min(workers, len(jobs)), f"{run_task.__module__}:{run_task.__name__}", (config, windows), LIMIT)

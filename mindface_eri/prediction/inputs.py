@@ -6,16 +6,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from mindface_eri.config import ModelConfig
+from mindface_eri.config import ModelConfig, PreprocessConfig
 from mindface_eri.datasets.feature_files import Layout
-from mindface_eri.errors import DataError
+from mindface_eri.errors import DataError, MediaError
 from mindface_eri.prediction.jobs import Job
 from mindface_eri.prediction.timeline import Inputs
 from mindface_eri.preprocess.clip import Clip
+
+_WORDS = ("a face", "sound")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ def prepare(model: ModelConfig, layouts: Mapping[str, Any], job: Job, clip: Clip
 
     Raises:
         DataError: a file cannot be used, or is missing and the network cannot do without.
+        MediaError: the clip lacks what the network cannot do without.
     """
+    check_need(model, job, clip)
     features, there = {}, []
     for name, width in zip(model.features, model.feature_widths):
         path = features_file(folders[name], job.name)
@@ -79,3 +83,36 @@ def features_file(folder: os.PathLike, clip_id: str) -> Optional[Path]:
     """The CSV file of a clip's features in a set's folder, if there is one."""
     paths = (Path(folder) / name for name in (f"{clip_id}.csv", f"[{clip_id}].csv"))
     return next((path for path in paths if path.is_file()), None)
+
+
+def modalities_needed(model: ModelConfig) -> List[int]:
+    """Of which columns of `present` the network cannot do without one: those of its inputs."""
+    columns = dict(zip(("frames", "mfcc", *model.features), range(len(model.modalities))))
+    return [columns[name] for name in model.inputs if name in columns]
+
+
+def need_of(model: ModelConfig, clip: Clip) -> str:
+    """What the network cannot do without and the clip lacks, as a sentence; "" where it has all it needs."""
+    needed = [i for i in modalities_needed(model) if i < len(_WORDS)]
+    if not needed or clip.present[needed].any():
+        return ""
+    reason = f" ({clip.note})" if clip.note else ""
+    return (f"{model.name} needs {' or '.join(_WORDS[i] for i in needed)}, and none was found{reason}; "
+            "use a model of both modalities")
+
+
+def check_need(model: ModelConfig, job: Job, clip: Clip) -> None:
+    """Refuses a clip without what the network needs (a `MediaError`)."""
+    missing = need_of(model, clip)
+    if missing:
+        raise MediaError(f"{job.source or job.name}: {missing}")
+
+
+def check_given(config: PreprocessConfig, job: Job) -> None:
+    """Refuses a `Clip` that was taken apart in another way than the network's (a `DataError`)."""
+    count, size = config.frames, config.face.size
+    for name, shape in (("frames", (count, size, size, 3)), ("mfcc", (count, config.audio.features))):
+        found = getattr(job.clip, name)
+        if found.shape != shape or (name == "frames" and found.dtype != np.uint8):
+            raise DataError(f"clip {job.name}: {name} of {found.shape} {found.dtype}, the network takes {shape}; "
+                            "take it apart by extract_clip(path, predictor.preprocess)")

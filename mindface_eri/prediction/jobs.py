@@ -36,11 +36,18 @@ class Job(NamedTuple):
 
 
 _Path = Union[str, os.PathLike]
-ClipLike = Union[_Path, Tuple[_Path, Optional[_Path]], Clip, Job]
+ClipLike = Union[_Path, Tuple[Optional[_Path], Optional[_Path]], Clip, Job]
 
 
 def as_jobs(clips: Iterable[ClipLike]) -> List[Job]:
-    """Jobs of paths, pairs of a picture and a sound file (None: none), and `Clip`s, which are named by their number."""
+    """Jobs of paths, pairs of a picture and a sound file (None: none), and `Clip`s, which are named by their number.
+
+    Raises:
+        DataError: a single clip instead of several; a text would be taken for a list of its letters.
+    """
+    if isinstance(clips, (str, os.PathLike, Clip, Job)):
+        raise DataError(f"{clips if isinstance(clips, (str, os.PathLike)) else type(clips).__name__}: one clip, where "
+                        "several are expected; put it into a list")
     jobs = []
     for number, clip in enumerate(clips):
         if isinstance(clip, Job):
@@ -49,7 +56,8 @@ def as_jobs(clips: Iterable[ClipLike]) -> List[Job]:
             jobs.append(Job(f"{number:05d}", clip=clip))
         else:
             video, audio = clip if isinstance(clip, tuple) else (clip, None)
-            jobs.append(Job(Path(video).stem, Path(video), None if audio is None else Path(audio)))
+            names = [None if path is None else Path(path) for path in (video, audio)]
+            jobs.append(Job((names[0] or names[1]).stem, *names))
     return jobs
 
 

@@ -3,20 +3,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
 from mindface_eri.config import ModelConfig, PreprocessConfig
 from mindface_eri.deploy.backends import CellBackend, OnnxBackend, input_shapes, open_backend, run_batches
 from mindface_eri.deploy.sidecar import preprocess_of, read_sidecar
-from mindface_eri.errors import CheckpointError, DataError, ERIError
+from mindface_eri.errors import CheckpointError, ConfigError, DataError, ERIError, MediaError
 from mindface_eri.prediction.extraction import Taken, take_all_apart
-from mindface_eri.prediction.inputs import Prepared, check_folders, prepare, stacked
+from mindface_eri.prediction.inputs import Prepared, check_folders, check_need, modalities_needed, prepare, stacked
 from mindface_eri.prediction.jobs import ClipLike, Job, as_jobs
 from mindface_eri.prediction.prediction import Prediction
 from mindface_eri.prediction.timeline import Answers, Inputs, through_windows
@@ -24,7 +25,16 @@ from mindface_eri.prediction.windows import Grid, Windows, default_windows
 from mindface_eri.preprocess.clip import Clip
 
 _EXPORTS = (".mindir", ".onnx")
-_WORDS = ("a face", "sound")
+
+
+class _Asked(NamedTuple):
+    """What is asked for beside the clips."""
+
+    windows: Windows
+    batch_size: int
+    attention: bool
+    folders: Mapping[str, os.PathLike]
+    notify: Callable[[str], None]
 
 
 class Predictor:
@@ -87,7 +97,7 @@ class Predictor:
         A clip that cannot be used gives a `Prediction` with `error`; the others are answered all the same.
 
         Args:
-            clips: media files, pairs of a video and a separate sound file, or `Clip`s.
+            clips: media files, pairs of a video and a separate sound file, or `Clip`s, which are answered whole.
             window, hop: seconds; either one asks for a timeline, 0 takes 12 s and half a window. Without them, a
                 video longer than 30 s gets a timeline.
             whole: never a timeline.
@@ -95,79 +105,81 @@ class Predictor:
                 costs memory and saves nothing.
             workers: processes that take clips apart; with one, this process does.
             attention: whether to ask for the weights too, which takes a graph of its own.
-            moving: values over time also of a clip that is answered whole, for a drawing.
+            moving: values over time also of a file that is answered whole, for a drawing.
             features: by name of its feature set, a folder with a CSV for each clip, named after it.
             notify: receives what is going on, in words.
 
         Raises:
-            ConfigError: window or hop cannot be used.
-            DataError: the network takes a feature set and no folder, or one that is not there, is named for it.
+            ConfigError: window or hop cannot be used, or not for a `Clip`; batch_size or workers is below 1.
+            DataError: one clip instead of several; no folder, or one that is not there, for a feature set.
         """
+        if min(batch_size, workers) < 1:
+            raise ConfigError(f"batch_size {batch_size} and workers {workers}: both must be at least 1")
         windows = Windows(window, hop, whole, moving)
         jobs = as_jobs(clips)
+        if (window or hop) and any(job.clip is not None for job in jobs):
+            raise ConfigError("window and hop: a Clip holds the instants of one answer only; give the file's path")
         check_folders(self.model, features)
         taken = take_all_apart(jobs, self.preprocess, windows, workers)
-        return self._answers(zip(jobs, taken), windows, batch_size, attention, features, notify)
+        return self._answers(jobs, taken, _Asked(windows, batch_size, attention, features, notify))
 
-    def _answers(self, taken: Iterator[Tuple[Job, Taken]], windows: Windows, batch_size: int, attention: bool,
-                 folders: Mapping[str, os.PathLike], notify: Callable[[str], None]) -> Iterator[Prediction]:
+    def _answers(self, jobs: List[Job], taken: Iterator[Taken], asked: _Asked) -> Iterator[Prediction]:
         """Clips that are taken whole wait for each other until `batch_size` of them are there; the order stays."""
-        waiting: List[Tuple[Job, Any]] = []
-        for job, (clip, grid, error) in taken:
-            found: Any = self._prediction(job, error=error) if error else self._prepared(job, clip, folders)
-            if isinstance(found, Prepared) and grid is not None:
-                notify(f"{job.name}: {clip.duration:.1f} s")
-                found = self._over_time(job, found, grid, windows, batch_size, attention, notify)
-            waiting.append((job, found))
-            together = sum(isinstance(found, Prepared) for _, found in waiting)
-            if together == 0 or together >= batch_size:
-                yield from self._flush(waiting, attention)
-                waiting = []
-        yield from self._flush(waiting, attention)
+        waiting: List[Tuple[Job, Union[Prepared, Prediction]]] = []
+        with contextlib.closing(taken):  # its workers end with this iterator, whatever ends that
+            for job, one in zip(jobs, taken):
+                try:
+                    found = self._found(job, one, asked)
+                except ERIError as error:
+                    found = self._prediction(job, error=str(error))
+                waiting.append((job, found))
+                together = sum(isinstance(found, Prepared) for _, found in waiting)
+                if together == 0 or together >= asked.batch_size:
+                    yield from self._flush(waiting, asked)
+                    waiting = []
+            yield from self._flush(waiting, asked)
 
-    def _prepared(self, job: Job, clip: Clip, folders: Mapping[str, os.PathLike]) -> Union[Prepared, Prediction]:
-        """The network's inputs but for their batch, or why there are none."""
-        try:
-            prepared = prepare(self.model, self.features, job, clip, folders)
-        except ERIError as error:
-            return self._prediction(job, error=str(error))
-        missing = need_of(self, clip)
-        return self._prediction(job, error=f"{job.source or job.name}: {missing}") if missing else prepared
+    def _found(self, job: Job, taken: Taken, asked: _Asked) -> Union[Prepared, Prediction]:
+        """The network's inputs but for their batch; of a clip with windows, its answer."""
+        if taken.error:
+            return self._prediction(job, error=taken.error)
+        prepared = prepare(self.model, self.features, job, taken.clip, asked.folders)
+        if taken.grid is None:
+            return prepared
+        asked.notify(f"{job.name}: {taken.clip.duration:.1f} s")
+        if taken.grid.coarse:
+            return self._moving(job, prepared, taken.grid, asked)
+        found = self._through(job, prepared, taken.grid, asked, asked.attention)
+        if not np.isfinite(found["intensities"]).all():
+            raise MediaError(f"{job.source}: neither face nor sound in any of its windows ({taken.clip.quality})")
+        window, hop = default_windows(asked.windows.window, asked.windows.hop)
+        return self._prediction(job, clip=taken.clip, window=window, hop=hop, moments=found["segments"].mean(1),
+                                moving=found["values"], **found)
 
-    def _flush(self, waiting: List[Tuple[Job, Any]], attention: bool) -> Iterator[Prediction]:
+    def _moving(self, job: Job, prepared: Prepared, grid: Grid, asked: _Asked) -> Prediction:
+        """The answer of the whole clip, with the values of its windows."""
+        every = prepared.every(grid.coarse)
+        check_need(self.model, job, every.clip)  # the face may show between the network's own instants only
+        whole = self._whole(job, every.clip, next(_rows(self._ask(stacked([every]), asked.attention))))
+        found = self._through(job, prepared, grid, asked, False)
+        return replace(whole, moments=found["segments"].mean(1), moving=found["values"])
+
+    def _through(self, job: Job, prepared: Prepared, grid: Grid, asked: _Asked, attention: bool) -> Dict[str, Any]:
+        return through_windows(
+            prepared.clip, grid, prepared.features, prepared.there, modalities_needed(self.model),
+            self.preprocess.audio.silence, asked.batch_size, lambda inputs: self._ask(inputs, attention),
+            lambda text: asked.notify(f"{job.name}: {text}"))
+
+    def _flush(self, waiting: List[Tuple[Job, Union[Prepared, Prediction]]], asked: _Asked) -> Iterator[Prediction]:
         whole = [found for _, found in waiting if isinstance(found, Prepared)]
-        answers = iter(self._rows(self._ask(stacked(whole), attention)) if whole else ())
+        answers = _rows(self._ask(stacked(whole), asked.attention)) if whole else iter(())
         for job, found in waiting:
             yield self._whole(job, found.clip, next(answers)) if isinstance(found, Prepared) else found
-
-    @staticmethod
-    def _rows(answers: Answers) -> Iterator[Answers]:
-        for i in range(len(answers.values)):
-            yield Answers(*(None if part is None else part[i] for part in answers))
 
     def _whole(self, job: Job, clip: Clip, answer: Answers) -> Prediction:
         return self._prediction(job, clip=clip, intensities=answer.values, values=answer.values[None],
                                 segments=np.array([[0.0, float(clip.timestamps[-1])]]), temporal=answer.temporal,
                                 spatial=answer.spatial)
-
-    def _over_time(self, job: Job, prepared: Prepared, grid: Grid, windows: Windows, batch_size: int, attention: bool,
-                   notify: Callable[[str], None]) -> Prediction:
-        """A timeline; or, where it only moves, the answer of the whole clip with the values of its windows."""
-        clip = prepared.clip
-        timeline = not grid.coarse
-        found = through_windows(
-            clip, grid, prepared.features, prepared.there, modalities_needed(self), self.preprocess.audio.silence,
-            batch_size, lambda inputs: self._ask(inputs, attention and timeline),
-            lambda text: notify(f"{job.name}: {text}"))
-        if timeline:
-            window, hop = default_windows(windows.window, windows.hop)
-            return self._prediction(job, clip=clip, window=window, hop=hop, moments=found["segments"].mean(1),
-                                    moving=found["values"], **found)
-        every = prepared.every(grid.coarse)
-        if need_of(self, every.clip):  # the face shows between the network's own instants only
-            return self._prediction(job, error=f"{job.source or job.name}: {need_of(self, every.clip)}")
-        whole = self._whole(job, every.clip, next(self._rows(self._ask(stacked([every]), attention))))
-        return replace(whole, moments=found["segments"].mean(1), moving=found["values"])
 
     def _ask(self, inputs: Inputs, attention: bool) -> Answers:
         """The network; an exported file has no weights to give, only its intensities come back then."""
@@ -179,21 +191,6 @@ class Predictor:
 
     def _prediction(self, job: Job, **more: Any) -> Prediction:
         return Prediction(job.name, self.emotions, path=job.source, sound=job.separate_sound, **more)
-
-
-def modalities_needed(predictor: Predictor) -> List[int]:
-    """Of which columns of `present` the network cannot do without one: those of its inputs."""
-    columns = dict(zip(("frames", "mfcc", *predictor.model.features), range(len(predictor.model.modalities))))
-    return [columns[name] for name in predictor.model.inputs if name in columns]
-
-
-def need_of(predictor: Predictor, clip: Clip) -> str:
-    """What the network cannot do without and the clip lacks, as a sentence; "" where it has all it needs."""
-    needed = [i for i in modalities_needed(predictor) if i < len(_WORDS)]
-    if not needed or clip.present[needed].any():
-        return ""
-    return (f"{predictor.model.name} needs {' or '.join(_WORDS[i] for i in needed)}, and none was found ({clip.note}); "
-            "use a model of both modalities")
 
 
 def load_predictor(path: Union[str, os.PathLike], *, which: str = "best", device: str = "auto",
@@ -232,6 +229,12 @@ def load_predictor(path: Union[str, os.PathLike], *, which: str = "best", device
         network = fold_batch_norm(trained.build())
     return Predictor(CellBackend(network), trained.model, preprocess_of(trained),
                      features=trained.note.get("features", {}))
+
+
+def _rows(answers: Answers) -> Iterator[Answers]:
+    """A batch's answers, one by one."""
+    for i in range(len(answers.values)):
+        yield Answers(*(None if part is None else part[i] for part in answers))
 
 
 def _checked(name: str, array: Optional[np.ndarray], shape: tuple, kind: type) -> np.ndarray:

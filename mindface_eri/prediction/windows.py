@@ -35,6 +35,8 @@ class Grid:
     @property
     def edges(self) -> np.ndarray:
         """(S + 1,) samples between which merged values are constant: a hop each, a short rest joined to the last."""
+        if self.samples == 1:
+            return np.array([0, 0])  # an instant
         edges = np.arange(0, self.samples - 1, self.stride)
         if len(edges) > 1 and self.samples - 1 - edges[-1] < self.stride / 2:
             edges = edges[:-1]
@@ -43,10 +45,13 @@ class Grid:
     def merge(self, values: np.ndarray) -> np.ndarray:
         """Values of the windows (W, E) -> of the segments (S, E): the mean over all windows that hold its middle.
 
-        Windows that have no value (NaN) are left out; a segment that no other window holds has none either.
+        Windows that have no value (NaN) are left out; a segment that no other window holds has none either. A window
+        of a single sample has no length: it speaks for half the way to its neighbours.
         """
+        reach = 0.0 if self.frames > 1 else self.stride / 2
         middle = (self.edges[:-1] + self.edges[1:]) / 2
-        holds = (self.starts <= middle[:, None]) & (middle[:, None] <= self.starts + self.frames - 1)  # (S, W)
+        after = middle[:, None] - self.starts  # (S, W) samples from a window's first to a segment's middle
+        holds = (-reach <= after) & (after <= self.frames - 1 + reach)
         holds = holds & np.isfinite(values).all(1)
         count = holds.sum(1, keepdims=True)
         return np.where(count > 0, holds @ np.nan_to_num(values) / np.maximum(count, 1), np.nan)
