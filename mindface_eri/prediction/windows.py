@@ -50,11 +50,14 @@ class Grid:
         """
         reach = 0.0 if self.frames > 1 else self.stride / 2
         middle = (self.edges[:-1] + self.edges[1:]) / 2
-        after = middle[:, None] - self.starts  # (S, W) samples from a window's first to a segment's middle
-        holds = (-reach <= after) & (after <= self.frames - 1 + reach)
-        holds = holds & np.isfinite(values).all(1)
-        count = holds.sum(1, keepdims=True)
-        return np.where(count > 0, holds @ np.nan_to_num(values) / np.maximum(count, 1), np.nan)
+        first = np.searchsorted(self.starts, middle - (self.frames - 1) - reach)
+        after = np.searchsorted(self.starts, middle + reach, "right")
+        known = np.isfinite(values).all(1)[:, None]
+        table = np.append(np.where(known, values, 0.0), known, axis=1)  # (W, E + 1): values, and whether there are any
+        table = np.append(table, np.zeros((1, table.shape[1])), axis=0)  # what `reduceat` may name as an end
+        sums = np.add.reduceat(table, np.stack([first, after], 1).reshape(-1), axis=0)[::2] * (after > first)[:, None]
+        count = sums[:, -1:]  # (S, 1)
+        return np.where(count > 0, sums[:, :-1] / np.maximum(count, 1), np.nan)
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """What each window says of its own samples (W, T, ...) -> (N, ...), the mean where windows overlap."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiny networks, and a backend that keeps what it is asked."""
+"""Tiny networks, and backends that keep what they are asked."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,10 @@ from fixtures.networks import pynative, tiny, toy_graph  # noqa: F401
 from mindface_eri.config import AudioConfig, FaceConfig, ModelConfig, PreprocessConfig
 from mindface_eri.prediction.predictor import Predictor
 
+PREPROCESS = PreprocessConfig(frames=4, face=FaceConfig(size=32, detector="dlib"),
+                              audio=AudioConfig(coefficients=6, stack=2))
+FAU = {"columns": ["AU01", "AU02", "AU04"], "time_column": "t", "unit": "ms", "method": "linear"}
+GAZE = {"columns": ["x"], "time_column": None, "unit": "s", "method": "linear"}
 CONFIG = PreprocessConfig(frames=4, face=FaceConfig(size=32), audio=AudioConfig(coefficients=8, stack=2))
 
 
@@ -49,6 +53,35 @@ def record():
 def recording(record):
     """Of both modalities."""
     return record()
+
+
+class Backend:
+    """Keeps what it is given; its answers count up."""
+
+    seen = None
+
+    def run(self, inputs):
+        self.seen = inputs
+        return np.arange(len(inputs[0]) * 2, dtype="f").reshape(-1, 2) / 16
+
+    attention = run
+
+
+@pytest.fixture
+def made(tiny):  # noqa: F811
+    """A predictor of a network of that name, and its backend."""
+
+    def make(name="eri_dual_branch", batch=None, about=None, **more):
+        backend, model = Backend(), tiny(name, emotions=("Joy", "Awe"), **more)
+        return Predictor(backend, model, PREPROCESS, batch, *([] if about is None else [about])), backend
+
+    return make
+
+
+@pytest.fixture
+def multi(made):
+    """A network with two more branches."""
+    return made("eri_multi_branch", features=("fau", "gaze"), feature_widths=(3, 1), about={"fau": FAU, "gaze": GAZE})
 
 
 @pytest.fixture(scope="session")

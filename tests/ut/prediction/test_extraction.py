@@ -205,9 +205,12 @@ def test_ctrl_c_ends_the_workers_and_at_once(names, tmp_path):
     script = SCRIPT.format(tests=os.path.dirname(__file__))
     run = subprocess.Popen([sys.executable, "-c", script, *(str(tmp_path / f"{name}.mp4") for name in names)],
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    found = pids(tmp_path, *names[:2])
-    time.sleep(0.3)
-    run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=30)
+    try:
+        found = pids(tmp_path, *names[:2])
+        time.sleep(0.3)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=30)
+    finally:
+        run.kill()
     assert run.returncode != 0 and "KeyboardInterrupt" in said
     assert all(map(gone, found))

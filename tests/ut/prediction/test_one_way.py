@@ -170,7 +170,6 @@ def kill_once(settings, job):
 
 
 def test_a_killed_worker_costs_its_clip_alone(predictor, clips, monkeypatch):
-    kill_once.__module__ = "test_predictor"
     monkeypatch.syspath_prepend(os.path.dirname(__file__))
     monkeypatch.setattr("mindface_eri.prediction.extraction.run_task", kill_once)
     rows = flat(predictor.predict([clips[0], clips[1], clips[2]], workers=2))

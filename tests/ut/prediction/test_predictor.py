@@ -1,202 +1,202 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From files and arrays to answers: what reaches the network, what a row says, and what is refused."""
+"""From files to predictions: their order, batches, timelines and failures, and what is refused."""
 
-import types
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
-from mindface_eri.errors import DataError
-from mindface_eri.prediction.predictor import Predictor, features_file, modalities_needed, need_of
+from mindface_eri.constants import EMOTIONS
+from mindface_eri.deploy.backends import CellBackend
+from mindface_eri.errors import ConfigError, DataError, MediaError
+from mindface_eri.models import build_network
+from mindface_eri.prediction import extraction
+from mindface_eri.prediction.predictor import Predictor
 from mindface_eri.preprocess.clip import extract_clip
-from mindface_eri.preprocess.video import write_video
-
-PREPROCESS = PreprocessConfig(frames=4, face=FaceConfig(size=32, detector="dlib"),
-                              audio=AudioConfig(coefficients=6, stack=2))
-FAU = {"columns": ["AU01", "AU02", "AU04"], "time_column": "t", "unit": "ms", "method": "linear"}
-GAZE = {"columns": ["x"], "time_column": None, "unit": "s", "method": "linear"}
-
-
-class Backend:
-    """Keeps what it is given; its answers count up."""
-
-    seen = None
-
-    def run(self, inputs):
-        self.seen = inputs
-        return np.arange(len(inputs[0]) * 2, dtype="f").reshape(-1, 2) / 16
-
-    attention = run
-
-
-@pytest.fixture
-def made(tiny):
-    """A predictor of a network of that name, and its backend."""
-
-    def make(name="eri_dual_branch", batch=None, about=None, **more):
-        backend, model = Backend(), tiny(name, emotions=("Joy", "Awe"), **more)
-        return Predictor(backend, model, PREPROCESS, batch, *([] if about is None else [about])), backend
-
-    return make
-
-
-@pytest.fixture
-def multi(made):
-    """A network with two more branches."""
-    return made("eri_multi_branch", features=("fau", "gaze"), feature_widths=(3, 1), about={"fau": FAU, "gaze": GAZE})
-
-
-def arrays(clips=3):
-    rng = np.random.default_rng(0)
-    return {"frames": rng.integers(0, 256, (clips, 4, 32, 32, 3), dtype=np.uint8),
-            "mfcc": rng.normal(size=(clips, 4, 12)),
-            "fau": rng.normal(size=(clips, 4, 3)), "gaze": rng.normal(size=(clips, 4, 1))}
-
-
-def test_arrays_reach_the_network_in_its_order(multi):
-    predictor, backend = multi
-    given = arrays()
-    present = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [1, 1, 1, 0]])
-    answer = predictor.predict_arrays(gaze=given["gaze"], present=present, fau=given["fau"], mfcc=given["mfcc"],
-                                      frames=given["frames"])
-    assert answer.tolist() == [[0, 0.0625], [0.125, 0.1875], [0.25, 0.3125]]
-    wanted = [*(given[name] for name in ("frames", "mfcc", "fau", "gaze")), present]
-    for array, value, kind in zip(backend.seen, wanted, [np.uint8] + [np.float32] * 4):
-        assert array.dtype == kind and np.array_equal(array, value.astype(kind)) and array.flags.c_contiguous
-    predictor.predict_arrays(**given)
-    assert backend.seen[4].tolist() == [[1] * 4] * 3 and backend.seen[4].dtype == np.float32
-    assert predictor.emotions == ("Joy", "Awe") and predictor.features["gaze"] == GAZE
-    found = predictor.attention(given["frames"], given["mfcc"], present, fau=given["fau"], gaze=given["gaze"])
-    assert len(found) == 3 and all(array is value for array, value in zip(backend.seen, wanted))
-
-
-@pytest.mark.parametrize("name, taken, left", [("eri_visual", "frames", "mfcc"), ("eri_acoustic", "mfcc", "frames")])
-def test_a_branch_takes_its_own_input_alone(name, taken, left, made):
-    predictor, backend = made(name)
-    given = arrays(2)
-    assert len(predictor.predict_arrays(**{taken: given[taken], left: given[left][:1]})) == 2
-    assert len(backend.seen) == 1 and np.allclose(backend.seen[0], given[taken])
-    with pytest.raises(DataError, match=f"{taken} is missing: this network needs"):
-        predictor.predict_arrays(**{left: given[left]})
-
-
-@pytest.mark.parametrize("change, message", [
-    ({"mfcc": None}, r"mfcc is missing: this network needs \(B, 4, 12\) float32"),
-    ({"frames": None}, r"frames is missing: this network needs \(B, 4, 32, 32, 3\) uint8"),
-    ({"mfcc": np.zeros((2, 4, 12))}, r"mfcc has shape \(2, 4, 12\), this network needs \(B, 4, 12\) float32 with the "
-     "same B for all inputs"),
-    ({"mfcc": np.zeros((3, 4, 11))}, r"mfcc has shape \(3, 4, 11\), this network needs \(B, 4, 12\)"),
-    ({"present": np.ones((3, 3))}, r"present has shape \(3, 3\), this network needs \(B, 2\)"),
-    ({"frames": np.zeros((3, 4, 32, 32, 3), "f")}, r"frames is float32, this network needs \(B, 4, 32, 32, 3\) uint8: "
-     "plain RGB crops, not normalised")])
-def test_arrays_that_do_not_fit(change, message, made):
-    given = {name: arrays()[name] for name in ("frames", "mfcc")}
-    with pytest.raises(DataError, match=message):
-        made()[0].predict_arrays(**{**given, **change})
-
-
-def test_clips_come_in_batches_of_the_graph(made):
-    predictor, backend = made("eri_acoustic", batch=2)
-    given = arrays()["mfcc"]
-    assert predictor.predict_arrays(mfcc=given).tolist() == [[0, 0.0625], [0.125, 0.1875], [0, 0.0625]]
-    assert np.allclose(backend.seen[0], given[[2, 2]])
+from mindface_eri.preprocess.writer import write_video
 
 
 @pytest.fixture(scope="module")
-def media(tmp_path_factory):
-    """1.5 s of a tone, another of its frequency's half, a silent one, and a video without a face or sound."""
-    root = tmp_path_factory.mktemp("media")
-    for name, hertz, loud in (("hum", 440, 9000), ("low", 220, 9000), ("hush", 440, 0)):
+def sounds(tmp_path_factory):
+    """1.5 s of a tone, another of its frequency's half, and a video without a face or sound."""
+    root = tmp_path_factory.mktemp("sounds")
+    for name, hertz in (("hum", 440), ("low", 220)):
         with wave.open(str(root / f"{name}.wav"), "wb") as out:
             out.setnchannels(1)
             out.setsampwidth(2)
             out.setframerate(16000)
-            out.writeframes((loud * np.sin(2 * np.pi * hertz * np.arange(24000) / 16000)).astype("<i2").tobytes())
+            out.writeframes((9000 * np.sin(2 * np.pi * hertz * np.arange(24000) / 16000)).astype("<i2").tobytes())
     write_video(root / "blank.mp4", [np.full((48, 64, 3), 10 * i, np.uint8) for i in range(15)], 10)
     return root
 
 
-def test_rows_of_clips_and_of_those_that_fail(made, media):
+def test_rows_of_clips_and_of_those_that_fail(made, sounds, flat):
     predictor, backend = made()
-    rows = predictor.predict([media / "hum.wav", media / "gone.wav", (media / "blank.mp4", media / "low.wav")])
+    rows = flat(predictor.predict([sounds / "hum.wav", sounds / "gone.wav",
+                                   (sounds / "blank.mp4", sounds / "low.wav")]))
     assert [row["File_ID"] for row in rows] == ["hum", "gone", "blank"]
     assert rows[0] == {"File_ID": "hum", "Joy": 0.0, "Awe": 0.0625} and type(rows[0]["Awe"]) is float
     assert list(rows[1]) == ["File_ID", "error"] and "gone.wav" in rows[1]["error"]
-    clip = extract_clip(media / "blank.mp4", PREPROCESS, audio_path=media / "low.wav")
+    clip = extract_clip(sounds / "blank.mp4", predictor.preprocess, audio_path=sounds / "low.wav")
     assert clip.mfcc.any()  # of the sound beside it
     frames, mfcc, present = backend.seen
     assert present.tolist() == [[0, 1]] and present.dtype == np.float32
     assert np.array_equal(mfcc[0], clip.mfcc) and np.array_equal(frames[0], clip.frames)
 
 
-def test_a_clip_without_what_the_network_needs(made, media):
-    rows = made("eri_visual")[0].predict([media / "hum.wav", media / "blank.mp4"])
-    assert rows[0] == {"File_ID": "hum", "error": f"{media / 'hum.wav'}: eri_visual needs a face, and none was found "
+def test_a_clip_without_what_the_network_needs(made, sounds, flat):
+    rows = flat(made("eri_visual")[0].predict([sounds / "hum.wav", sounds / "blank.mp4"]))
+    assert rows[0] == {"File_ID": "hum", "error": f"{sounds / 'hum.wav'}: eri_visual needs a face, and none was found "
                                                   "(no video stream); use a model of both modalities"}
     assert "nothing to work on" in rows[1]["error"]
 
 
-@pytest.mark.parametrize("name, present, words", [
-    ("eri_visual", [0, 1], "a face"), ("eri_acoustic", [1, 0], "sound"), ("eri_dual_branch", [0, 0], "a face or sound"),
-    ("eri_multi_branch", [0, 0], "a face or sound"), ("eri_visual", [1, 0], None), ("eri_acoustic", [0, 1], None),
-    ("eri_dual_branch", [0, 1], None), ("eri_dual_branch", [1, 0], None), ("eri_features", [1, 0], None)])
-def test_what_a_network_cannot_do_without(name, present, words):
-    predictor = types.SimpleNamespace(model=types.SimpleNamespace(name=name))
-    said = need_of(predictor, types.SimpleNamespace(present=np.array(present, np.float32), note="the reason"))
-    assert said == ("" if words is None else f"{name} needs {words}, and none was found (the reason); "
-                                             "use a model of both modalities")
-    assert modalities_needed(predictor) == {"eri_visual": [0], "eri_acoustic": [1]}.get(name, [0, 1])
-
-
-@pytest.fixture
-def folders(tmp_path):
-    """CSV files of `hum` for both sets, and of `low` in brackets for one."""
+def test_the_predictions_files_and_folders_of_features(multi, sounds, tmp_path, flat):
+    """A set's file is found by the clip's name; folders are looked for before any clip is taken apart."""
+    predictor, backend = multi
     for name in ("fau", "gaze"):
         (tmp_path / name).mkdir()
-    (tmp_path / "fau" / "hum.csv").write_text("t,AU04,AU01,AU02\n0,1,10,7\n2000,5,30,7\n")
-    (tmp_path / "gaze" / "hum.csv").write_text("x\n-1\n2\n")
-    (tmp_path / "fau" / "[low].csv").write_text("t,AU01,AU02,AU04\n0,3,4,5\n")
-    return {name: tmp_path / name for name in ("gaze", "fau")}
+    (tmp_path / "fau" / "[hum].csv").write_text("t,AU04,AU01,AU02\n0,1,10,7\n2000,5,30,7\n")
+    folders = {name: tmp_path / name for name in ("gaze", "fau")}
+    (found,) = predictor.predict([sounds / "hum.wav"], features=folders)  # at 0, 0.5, 1 and 1.5 s
+    assert found.rows() == [{"File_ID": "hum", "Joy": 0.0, "Awe": 0.0625}]
+    assert (found.path, found.sound) == (sounds / "hum.wav", None)
+    np.testing.assert_allclose(backend.seen[2][0], [[10, 7, 1], [15, 7, 2], [20, 7, 3], [25, 7, 4]], rtol=1e-6)
+    assert backend.seen[4].tolist() == [[0, 1, 1, 0]] and not backend.seen[3].any()
+    with pytest.raises(DataError, match="takes the feature set 'gaze'"):
+        predictor.predict([sounds / "hum.wav"], features={"fau": folders["fau"]})
+    assert flat(predictor.predict([], features=folders)) == []
 
 
-def test_feature_files_are_aligned_and_missing_ones_are_zeros(multi, media, folders):
-    predictor, backend = multi
-    row, = predictor.predict([media / "hum.wav"], folders)  # at 0, 0.5, 1 and 1.5 s
-    assert row == {"File_ID": "hum", "Joy": 0.0, "Awe": 0.0625}
-    frames, mfcc, fau, gaze, present = backend.seen
-    np.testing.assert_allclose(fau[0], [[10, 7, 1], [15, 7, 2], [20, 7, 3], [25, 7, 4]], rtol=1e-6)
-    np.testing.assert_allclose(gaze[0], [[-1], [0], [1], [2]], atol=1e-6)  # no times: spread over the clip
-    assert present.tolist() == [[0, 1, 1, 1]] and frames.shape == (1, 4, 32, 32, 3) and mfcc.any()
-    assert list(predictor.predict([media / "low.wav"], folders)[0]) == ["File_ID", "Joy", "Awe"]
-    assert backend.seen[2].tolist() == [[[3, 4, 5]] * 4] and backend.seen[4].tolist() == [[0, 1, 1, 0]]
-    assert backend.seen[3].tolist() == [[[0]] * 4] and backend.seen[3].dtype == np.float32
+class Counting:
+    """Says how bright each clip is; keeps the size of each batch."""
+
+    def __init__(self):
+        self.sizes = []
+
+    def run(self, inputs):
+        frames, mfcc, present = inputs
+        self.sizes.append(len(frames))
+        assert mfcc.shape[1:] == (4, 16) and present.tolist() == [[1, 1]] * len(frames)
+        return frames[:, 0, 0, 0, :1] / 255 + np.arange(7) / 100
+
+    def attention(self, inputs):
+        return None
 
 
-def test_a_network_of_features_alone_needs_its_file(made, media, folders):
-    predictor, backend = made("eri_features", features=("fau",), feature_widths=(3,), about={"fau": FAU})
-    first, second = predictor.predict([media / "low.wav", media / "hum.wav"], folders)
-    assert len(first) == len(second) == 3 and len(backend.seen) == 1 and backend.seen[0].shape == (1, 4, 3)
-    (folders["fau"] / "hum.csv").write_text("t,AU01,AU02\n0,1,2\n")
-    (folders["fau"] / "[low].csv").unlink()
-    first, second = predictor.predict([media / "low.wav", media / "hum.wav"], folders)
-    assert first["error"] == f"{folders['fau']}: no low.csv there, and eri_features needs it"
-    assert "no column 'AU04'" in second["error"] and second["File_ID"] == "hum"
+@pytest.fixture()
+def counting(monkeypatch, make_clip, predictor):
+    """Files whose name says their brightness; `bad` cannot be read, `blind` has neither face nor sound."""
+    def extract(path, config, *, audio_path=None, instants=None):
+        if path.stem == "bad":
+            raise MediaError("bad.mp4: broken")
+        here = path.stem != "blind"
+        seconds = 48.0 if path.stem == "long" else 30.0
+        clip = make_clip(instants(seconds), sound=here, face=here, seconds=seconds)
+        return clip if path.stem in ("blind", "long") else type(clip)(
+            **{**vars(clip), "frames": np.full_like(clip.frames, int(path.stem))})
+
+    monkeypatch.setattr(extraction, "extract_clip", extract)
+    predictor._backend = Counting()
+    return predictor
 
 
-def test_folders_are_looked_for_before_any_clip(multi, media, folders):
-    with pytest.raises(DataError, match=r"multi_branch takes the feature set .gaze., .*\(gaze=FOLDER\), or"):
-        multi[0].predict([media / "hum.wav"], {"fau": folders["fau"]})
-    with pytest.raises(DataError, match="feature set 'gaze': .*hum.csv is no folder; name the one of its CSV files"):
-        multi[0].predict([media / "hum.wav"], {**folders, "gaze": folders["gaze"] / "hum.csv"})
+def files(*stems):
+    return [Path(f"{stem}.mp4") for stem in stems]
 
 
-def test_the_file_of_a_clip(tmp_path):
-    assert features_file(tmp_path, "00001") is None
-    (tmp_path / "00001.csv").mkdir()  # no file
-    (tmp_path / "[00001].csv").touch()
-    assert features_file(tmp_path, "00001") == tmp_path / "[00001].csv"
-    (tmp_path / "00001.csv").rmdir()
-    (tmp_path / "00001.csv").touch()
-    assert features_file(str(tmp_path), "00001") == tmp_path / "00001.csv"
+@pytest.mark.parametrize("batch_size, sizes", [(1, [1, 1, 1, 1, 1]), (2, [2, 2, 1]), (9, [5])])
+def test_answers_stand_in_the_order_of_the_clips_whatever_the_batches(counting, flat, batch_size, sizes):
+    stems = (51, "bad", 102, 153, "blind", 204, 0)
+    rows = flat(counting.predict(files(*stems), batch_size=batch_size))
+    assert counting._backend.sizes == sizes
+    assert [row["File_ID"] for row in rows] == [str(stem) for stem in stems]
+    assert rows[0] == {"File_ID": "51", **{name: pytest.approx(0.2 + e / 100) for e, name in enumerate(EMOTIONS)}}
+    assert [row.get("Adoration") for row in rows] == [pytest.approx(x) if x is not None else None
+                                                      for x in (0.2, None, 0.4, 0.6, None, 0.8, 0.0)]
+    assert rows[1] == {"File_ID": "bad", "error": "bad.mp4: broken"}
+    assert rows[4]["error"].startswith("blind.mp4: eri_dual_branch needs a face or")
+
+
+def test_long_videos_give_a_row_a_segment_among_the_others(counting, flat):
+    for batch_size in (1, 3):
+        told = []
+        rows = flat(counting.predict(files(51, "long", 0, "bad"), batch_size=batch_size, notify=told.append))
+        assert [row["File_ID"] for row in rows] == ["51", *["long"] * (len(rows) - 3), "0", "bad"]
+        assert rows[1]["start"] == 0.0 and rows[-3]["end"] == 48.0 and len(rows) == 9
+        assert all(row["end"] == after["start"] for row, after in zip(rows[1:-3], rows[2:-2]))
+        assert told == ["long: 48.0 s", *(f"long: {done} of 6 windows" for done in
+                                          ((3, 6) if batch_size == 3 else range(1, 7)))]
+    assert len(flat(counting.predict(files(51, "long"), whole=True))) == 2
+    for more in ({"window": 15.0}, {"hop": 6.0}):
+        assert all("start" in row for row in flat(counting.predict(files(51), **more)))
+
+
+def test_an_answer_waits_only_for_its_batch(counting):
+    answers = counting.predict(files(51, "long", "bad", 102, "bad", 153), batch_size=2)
+    assert [next(answers).name for _ in range(4)] == ["51", "long", "bad", "102"]
+    assert counting._backend.sizes[-1] == 2
+    assert [(found.name, found.error) for found in answers] == [("bad", "bad.mp4: broken"), ("153", "")]
+
+
+def test_what_is_asked_for_must_be_possible(counting, make_clip):
+    for more, said in (({"batch_size": 0}, "batch_size 0 and workers 1: both must be at least 1"),
+                       ({"workers": 0}, "batch_size 1 and workers 0: both"), ({"hop": -1.0}, "hop of -1 s"),
+                       ({"window": float("nan")}, "window of nan s")):
+        with pytest.raises(ConfigError, match=said):
+            counting.predict(files(51), **more)
+    with pytest.raises(DataError, match="51.mp4: one clip, where several are expected"):
+        counting.predict("51.mp4")
+    for more in ({"window": 3.0}, {"hop": 3.0}):
+        with pytest.raises(ConfigError, match="a Clip holds the instants of one answer only; give the file's path"):
+            counting.predict([Path("51.mp4"), make_clip()], **more)
+
+
+def test_clips_taken_apart_already_are_answered_whole(counting, make_clip):
+    clips = [make_clip(seconds=60.0), make_clip(5), make_clip()]
+    found = list(counting.predict(clips, moving=True, batch_size=3))
+    assert [one.name for one in found] == ["00000", "00001", "00002"]
+    assert found[0].clip is clips[0] and found[0].path is None and not found[0].is_timeline
+    assert found[0].moving is None and found[0].segments.tolist() == [[0.0, 60.0]]
+    assert found[1].error.startswith("clip 00001: frames of (5, 32, 32, 3) uint8, the network takes (4, 32, 32, 3)")
+    assert counting._backend.sizes == [2]
+
+
+def test_an_error_of_the_network_ends_the_call(counting, monkeypatch):
+    """It is no clip's own: memory that is out, a device that is lost."""
+    def run(inputs):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(counting._backend, "run", run)
+    for more in ({}, {"window": 12.0}, {"moving": True}):
+        answers = counting.predict(files("bad", 51, 102), **more)
+        assert next(answers).error == "bad.mp4: broken"
+        with pytest.raises(RuntimeError, match="out of memory"):
+            next(answers)
+        assert list(answers) == []
+
+
+@pytest.mark.parametrize("name", ["eri_features", "eri_multi_branch"])
+def test_networks_of_features_show_where_they_look(name, tiny, recording, media, tmp_path):
+    """The real ones, over a timeline and of a whole clip: answers are those without weights, and weights add up."""
+    model = tiny(name, emotions=("Joy", "Awe"), mfcc_features=16, features=("gaze",), feature_widths=(1,))
+    network = build_network(model, read_stem=False).set_train(False)
+    gaze = {"columns": ["x"], "time_column": None, "unit": "s", "method": "linear"}
+    predictor = Predictor(CellBackend(network), model, recording.preprocess, features={"gaze": gaze})
+    (tmp_path / "x.csv").write_text("x\n0\n6\n")
+    media(6.0, waveform=np.ones(96000))
+    for more in ({}, {"window": 3.0, "hop": 3.0, "batch_size": 1}):
+        (found,) = predictor.predict(["x.mp4"], features={"gaze": tmp_path}, attention=True, **more)
+        (plain,) = predictor.predict(["x.mp4"], features={"gaze": tmp_path}, **more)
+        np.testing.assert_allclose(found.values, plain.values, atol=1e-5)
+        assert np.isfinite(found.intensities).all() and len(found.values) == (2 if more else 1)
+        count = len(found.clip.timestamps)
+        assert found.temporal.shape == (count,) and (found.temporal > 0).all()
+        if not more:
+            np.testing.assert_allclose(found.temporal.sum(), 1, atol=1e-5)
+        if name == "eri_features":
+            assert found.spatial is None
+        else:
+            np.testing.assert_allclose(found.spatial.sum((1, 2)), 1, atol=1e-5)
+            assert found.spatial.shape[0] == count

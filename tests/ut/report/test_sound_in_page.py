@@ -6,28 +6,43 @@ import re
 
 import numpy as np
 import pytest
-from mindface_eri.prediction.analysis import analyse
 
-from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
+from mindface_eri.config import AudioConfig, FaceConfig, ModelConfig, PreprocessConfig
+from mindface_eri.prediction.predictor import Predictor
 from mindface_eri.report.charts import wave
 
 RATE = 16000
 
 
+class Listening:
+    """Keeps the MFCC and presence of what it is asked, clip by clip."""
+
+    def __init__(self):
+        self.given = []
+
+    def run(self, inputs):
+        _, mfcc, present = inputs
+        self.given += zip(mfcc, present)
+        return np.full((len(mfcc), 7), 0.5, np.float32)
+
+
 @pytest.fixture()
-def listener(predictor):
+def listener():
     """A predictor that keeps what it was given, on MFCC frames each 10 ms."""
-    predictor.preprocess = PreprocessConfig(
+    config = PreprocessConfig(
         frames=5, face=FaceConfig(detector="dlib", size=32),
         audio=AudioConfig(coefficients=8, stack=1, n_fft=512, hop_length=160, silence=0.01))
-    answer, predictor.given = predictor.predict_arrays, []
-
-    def predict_arrays(frames, mfcc, present):
-        predictor.given.append((mfcc[0], present[0]))
-        return answer(frames, mfcc, present)
-
-    predictor.predict_arrays = predict_arrays
+    backend = Listening()
+    predictor = Predictor(backend, ModelConfig(frames=5, crop_size=32, mfcc_features=8), config)
+    predictor.given = backend.given
     return predictor
+
+
+def only(predictor, *clip, **more):
+    """The only prediction of a path, or of a path and its sound."""
+    (found,) = predictor.predict([clip if len(clip) > 1 else clip[0]], **more)
+    assert not found.error
+    return found
 
 
 def sound_with(begin, *places, seconds=1.0):
@@ -39,25 +54,41 @@ def sound_with(begin, *places, seconds=1.0):
 
 
 def chart_points(chart):
-    """(2, 800, 2): the chart's upper and lower outline, in order of time."""
+    """(2, K, 2): the chart's upper and lower outline, in order of time."""
     text = re.search(r'class="wave" points="([^"]*)"', chart).group(1)
     points = np.array([[float(v) for v in pair.split(",")] for pair in text.split()])
-    return np.stack([points[:800], points[800:][::-1]])
+    half = len(points) // 2
+    return np.stack([points[:half], points[half:][::-1]])
+
+
+def check_envelope(clip, expected, seconds):
+    """The lowest and highest sample of each of 800 spans over the clip."""
+    sound, rate = clip.envelope, round(len(expected) / seconds)
+    edges = np.round(np.arange(801) / 800 * seconds * rate).astype(int)
+    parts = [expected[a:b] for a, b in zip(edges, edges[1:])]
+    assert len(sound) == 800 and sound.seconds == pytest.approx(seconds)
+    np.testing.assert_allclose(sound.low, [part.min() for part in parts], atol=1e-6)
+    np.testing.assert_allclose(sound.high, [part.max() for part in parts], atol=1e-6)
+
+
+def write_clip(write_streams, path, begin, *sound):
+    """21 pictures, 20 a second, the first at `begin`."""
+    write_streams(path, [np.full((48, 64, 3), 9 + 9 * k, np.uint8) for k in range(21)],
+                  [begin + k / 20 for k in range(21)], *sound)
 
 
 @pytest.mark.parametrize("picture, sound", [(0.32, 0.72), (0.72, 0.32), (0.0, 0.4), (0.4, 0.0)])
 def test_the_chart_shows_sound_where_the_picture_was(tmp_path, write_streams, listener, picture, sound):
     given = sound_with(sound, picture + 0.5, picture + 0.55)
-    write_streams(tmp_path / "clip.mkv", [np.full((48, 64, 3), 9 + 9 * k, np.uint8) for k in range(21)],
-                  [picture + k / 20 for k in range(21)], given, sound)
-    found = analyse(tmp_path / "clip.mkv", listener)
+    write_clip(write_streams, tmp_path / "clip.mkv", picture, given, sound)
+    found = only(listener, tmp_path / "clip.mkv")
     lead = round((sound - picture) * RATE)  # samples of silence, or of sound before the first picture
     expected = np.concatenate([np.zeros(max(lead, 0)), given[max(-lead, 0):], np.zeros(RATE)])[:round(1.05 * RATE)]
-    np.testing.assert_allclose(found.waveform, expected, atol=1e-6)
-    up, down = chart_points(wave(found, 1.0))  # 1 s of the 1.05 s is 16000 samples, 20 a point
-    assert up[:, 1].argmin() == 400 and down[:, 1].argmax() == 440
-    np.testing.assert_allclose(up[400], [400 * 1000 / 799, 3], atol=0.06)
-    np.testing.assert_allclose(down[440], [440 * 1000 / 799, 73.5], atol=0.06)
+    check_envelope(found.clip, expected, 1.05)
+    up, down = chart_points(wave(found, 1.0))  # 1 s of the 1.05 s; a span is 1.3 wide, its point in its middle
+    assert len(up) == 762 and up[-1, 0] <= 1000
+    np.testing.assert_allclose(up[up[:, 1].argmin()], [500, 3], atol=0.7)
+    np.testing.assert_allclose(down[down[:, 1].argmax()], [550, 73.5], atol=0.7)
     assert (listener.given[0][0][:, 0].argmax(), len(listener.given)) == (2, 1)  # instants at 0, 0.25, 0.5 ... s
 
 
@@ -65,18 +96,18 @@ def test_the_chart_shows_sound_where_the_picture_was(tmp_path, write_streams, li
 def test_a_separate_sound_is_shown_from_the_first_picture_on(tmp_path, write_streams, listener, start):
     given = sound_with(start, start + 0.25, start + 0.5)
     write_streams(tmp_path / "sound.mka", sound=given, start=start)
-    write_streams(tmp_path / "clip.mkv", [np.full((48, 64, 3), 9 + 9 * k, np.uint8) for k in range(21)],
-                  [0.2 + k / 20 for k in range(21)])
-    found = analyse(tmp_path / "clip.mkv", listener, audio_path=tmp_path / "sound.mka", name="other")
-    np.testing.assert_allclose(found.waveform, np.pad(given, (0, 800)), atol=1e-6)
-    assert listener.given[0][0][:, 0].argmax() == 1 and found.name == "other"
+    write_clip(write_streams, tmp_path / "clip.mkv", 0.2)
+    found = only(listener, tmp_path / "clip.mkv", tmp_path / "sound.mka")
+    check_envelope(found.clip, np.pad(given, (0, 800)), 1.05)
+    assert listener.given[0][0][:, 0].argmax() == 1
+    assert (found.name, found.path, found.sound) == ("clip", tmp_path / "clip.mkv", tmp_path / "sound.mka")
 
 
 def test_a_late_sound_alone_is_shown_from_its_begin(tmp_path, write_streams, listener):
     given = sound_with(0.64, 1.14)
     write_streams(tmp_path / "sound.mka", sound=given, start=0.64)
-    found = analyse(tmp_path / "sound.mka", listener, whole=True)
-    np.testing.assert_allclose(found.waveform, given, atol=1e-6)
+    found = only(listener, tmp_path / "sound.mka", whole=True)
+    check_envelope(found.clip, given, 1.0)
     assert listener.given[0][0][:, 0].argmax() == 2 and found.name == "sound"
 
 
@@ -84,14 +115,13 @@ def test_a_late_sound_alone_is_shown_from_its_begin(tmp_path, write_streams, lis
 def test_another_sample_rate_changes_no_place(tmp_path, write_streams, listener, rate):
     audio = dataclasses.replace(listener.preprocess.audio, sample_rate=rate, hop_length=rate // 100, n_fft=2048)
     listener.preprocess = dataclasses.replace(listener.preprocess, audio=audio)
-    given = 0.5 * np.sin(2 * np.pi * 300 * np.arange(RATE) / RATE)
-    write_streams(tmp_path / "clip.mkv", [np.full((48, 64, 3), 9 + 9 * k, np.uint8) for k in range(21)],
-                  [0.2 + k / 20 for k in range(21)], given, 0.7)
-    found = analyse(tmp_path / "clip.mkv", listener)
-    assert found.sample_rate == rate and len(found.waveform) == round(1.05 * rate)
-    assert np.flatnonzero(np.abs(found.waveform) > 0.1)[0] == pytest.approx(rate / 2, abs=rate / 1000)
+    write_clip(write_streams, tmp_path / "clip.mkv", 0.2, 0.5 * np.sin(2 * np.pi * 300 * np.arange(RATE) / RATE), 0.7)
+    found = only(listener, tmp_path / "clip.mkv")
+    sound = found.clip.envelope
+    assert (len(sound), sound.seconds) == (800, pytest.approx(1.05))
+    assert np.flatnonzero(sound.high > 0.1)[0] / 800 * 1.05 == pytest.approx(0.5, abs=0.0015)
     up, _ = chart_points(wave(found, 1.0))
-    assert np.flatnonzero(up[:, 1] < 40)[0] == pytest.approx(400, abs=1)
+    assert up[np.flatnonzero(up[:, 1] < 40)[0], 0] == pytest.approx(500, abs=1.5)
 
 
 @pytest.mark.parametrize("sound, heard", [(1.92, [0, 0, 1, 1, 1, 0, 0]), (0.02, [1, 0, 0, 0, 0, 0, 0])])
@@ -101,7 +131,7 @@ def test_windows_hear_the_sound_of_their_own_instants(tmp_path, write_streams, l
     wave_form = 0.3 * np.sin(2 * np.pi * 300 * np.arange(0, 0.75, 1 / RATE))
     write_streams(tmp_path / "clip.mkv", [np.full((48, 64, 3), 9 + 2 * k, np.uint8) for k in range(81)],
                   [picture + k / 20 for k in range(81)], wave_form, sound)
-    found = analyse(tmp_path / "clip.mkv", listener, window=1.0, hop=0.5)
+    found = only(listener, tmp_path / "clip.mkv", window=1.0, hop=0.5)
     assert [int(present[1]) for _, present in listener.given] == heard
     assert [bool(mfcc.any()) for mfcc, _ in listener.given] == [bool(h) for h in heard]
     rows = found.rows()
@@ -111,5 +141,5 @@ def test_windows_hear_the_sound_of_their_own_instants(tmp_path, write_streams, l
     quiet = dataclasses.replace(listener.preprocess.audio, silence=0.29)
     listener.preprocess = dataclasses.replace(listener.preprocess, audio=quiet)
     listener.given.clear()
-    analyse(tmp_path / "clip.mkv", listener, window=1.0, hop=0.5)
+    only(listener, tmp_path / "clip.mkv", window=1.0, hop=0.5)
     assert sum(int(present[1]) for _, present in listener.given) == sum(heard)

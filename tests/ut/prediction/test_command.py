@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command over real files, with a network that is easy to check: rows, timelines, pages and overlays."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mindface_eri.cli import main
+from mindface_eri.config import ModelConfig
+from mindface_eri.prediction.jobs import find_jobs
+from mindface_eri.prediction.predictor import Predictor
+from mindface_eri.preprocess.audio import load_audio
+from mindface_eri.preprocess.video import probe, read_frames
+from mindface_eri.report.overlay import write_overlay
+
+LOAD = "mindface_eri.prediction.predictor.load_predictor"
+
+
+@pytest.fixture()
+def loaded(monkeypatch, predictor):
+    """`load_predictor` gives the fake one."""
+    monkeypatch.setattr(LOAD, lambda path, **_: predictor)
+
+
+def test_a_failure_is_a_row_with_its_reason(tmp_path, faceless_video, silent_video, predictor, flat):
+    (tmp_path / "bad.mp4").write_bytes(b"no video at all")
+    rows = flat(predictor.predict(find_jobs([silent_video, tmp_path / "bad.mp4", faceless_video])))
+    assert [row["File_ID"] for row in rows] == ["silent", "bad", "tone"]
+    assert "nothing to work on" in rows[0]["error"]
+    assert "bad.mp4" in rows[1]["error"]
+    assert rows[2]["Fear"] == 0.5
+
+
+def test_a_timeline_knows_where_there_is_nothing(faceless_video, predictor):
+    (found,) = predictor.predict([faceless_video], window=1.0, hop=0.5)
+    assert found.is_timeline
+    rows = found.rows()
+    assert rows[0]["start"] == 0
+    assert rows[-1]["end"] == pytest.approx(3.9, abs=0.01)  # from the first picture to the last
+    assert all(a["end"] == b["start"] for a, b in zip(rows, rows[1:]))
+    assert rows[0]["Fear"] == 0.5
+    assert rows[-1]["error"] == "neither face nor sound here"  # its second half is silent
+    np.testing.assert_allclose(found.intensities, 0.5)
+    assert found.clip.envelope.seconds == pytest.approx(4.0)
+
+
+def test_a_timeline_of_sound_alone_ends_with_it(tmp_path, predictor):
+    import soundfile
+
+    soundfile.write(tmp_path / "hum.wav", np.r_[np.zeros(16000), 0.1 * np.ones(8000), np.zeros(16000)], 16000)
+    (found,) = predictor.predict([tmp_path / "hum.wav"], window=0.6, hop=0.2)  # 13 instants, 4 a window
+    rows = found.rows()
+    assert [row["start"] for row in rows] == pytest.approx(np.arange(12) * 2.5 / 12, abs=1e-3)
+    assert rows[-1]["end"] == 2.5
+    assert [k for k, row in enumerate(rows) if "error" not in row] == list(range(2, 10))  # of windows from 2 to 7
+
+
+def test_the_command_writes_pages_and_rows(tmp_path, loaded, faceless_video, silent_video, capsys):
+    (tmp_path / "run").mkdir()
+    arguments = ["predict", str(faceless_video), str(silent_video), "--model", str(tmp_path / "run")]
+    assert main([*arguments, "--report", str(tmp_path / "pages"), "--format", "json"]) == 1
+    shown = capsys.readouterr()
+    assert [row["File_ID"] for row in json.loads(shown.out)] == ["tone", "silent"]
+    assert "index.html" in shown.err
+    assert sorted(p.name for p in (tmp_path / "pages").iterdir()) == ["index.html", "tone.html"]
+    assert main([*arguments, "--report", str(tmp_path / "p.html")]) == 2
+    assert "name a folder" in capsys.readouterr().err
+    assert main([*arguments[:2], *arguments[3:], "--window", "1", "--out", str(tmp_path / "t.csv")]) == 0
+    assert (tmp_path / "t.csv").read_text().startswith("File_ID,start,end,Adoration")
+    assert main([*arguments[:2], *arguments[3:], "--figure", str(tmp_path / "f" / "x.svg")]) == 0
+    assert sorted(p.name for p in (tmp_path / "f").iterdir()) == ["x.png", "x.svg"]
+    assert main([*arguments, "--window", "1", "--whole"]) == 2
+    assert main([*arguments, "--workers", "0"]) == 2
+
+
+def test_overlay_keeps_length_and_sound(tmp_path, faceless_video, predictor):
+    (found,) = predictor.predict([faceless_video], moving=True)
+    write_overlay(found, tmp_path / "new" / "o.mp4")
+    info = probe(tmp_path / "new" / "o.mp4")
+    assert info.width > 64
+    assert info.height == 48
+    frames = list(read_frames(tmp_path / "new" / "o.mp4"))
+    assert len(frames) == 40
+    sound = load_audio(tmp_path / "new" / "o.mp4", 16000)
+    assert np.abs(sound.waveform[:16000]).max() > 0.2
+    assert np.abs(sound.waveform[-16000:]).max() < 0.02
+    first, last = frames[0][1].rgb()[:, :60].mean(), frames[20][1].rgb()[:, :60].mean()
+    assert last - first > 100  # the picture goes on beside the bars
+
+
+class Shares:
+    """A tenth where the feature set is there, plus the set's mean."""
+
+    def run(self, inputs):
+        _, _, fau, present = inputs
+        return np.tile((0.1 * present[:, 2] + fau.mean((1, 2)))[:, None], (1, 7))
+
+    def attention(self, inputs):
+        return None
+
+
+@pytest.fixture()
+def multi(monkeypatch, predictor):
+    """`load_predictor` gives one of a network with a branch of the feature set `fau`."""
+    model = ModelConfig(name="eri_multi_branch", features=("fau",), feature_widths=(1,), frames=4, crop_size=32,
+                        mfcc_features=16)
+    layout = {"columns": ["AU01"], "time_column": "t", "unit": "s", "method": "linear"}
+    found = Predictor(Shares(), model, predictor.preprocess, features={"fau": layout})
+    monkeypatch.setattr(LOAD, lambda path, **_: found)
+
+
+def test_networks_of_feature_sets_answer_and_say_which_they_lack(multi, tmp_path, faceless_video, capsys):
+    (tmp_path / "clips").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "clips" / f"{name}.mp4").write_bytes(faceless_video.read_bytes())
+    (tmp_path / "fau").mkdir()
+    (tmp_path / "fau" / "[a].csv").write_text("t,AU01\n0,0.5\n4,0.5\n")
+    words = ["predict", str(tmp_path / "clips"), "--model", "run", "--format", "json"]
+    assert main([*words, "--features", f"fau={tmp_path / 'fau'}", "--report", str(tmp_path / "pages")]) == 0
+    shown = capsys.readouterr()
+    assert [row["Fear"] for row in json.loads(shown.out)] == pytest.approx([0.6, 0.0])
+    assert f"{tmp_path / 'fau'} has no file for 1 of 2 clips; they are answered without fau" in shown.err
+    assert (tmp_path / "pages" / "a.html").is_file()
+    assert main([*words, "--features", f"fau={tmp_path / 'fau'}", "--window", "1"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    there = [row["Fear"] for row in rows if row["File_ID"] == "a"]
+    assert len(there) > 5 and there == pytest.approx([0.6] * len(there))  # in silence, too
+
+
+def test_networks_of_feature_sets_refuse_what_they_cannot_answer(multi, tmp_path, faceless_video, capsys):
+    words = ["predict", str(faceless_video), "--model", "run"]
+    for more, said in ((["--features", f"fau={tmp_path / 'nowhere'}"], "nowhere is no folder"),
+                       ([], "takes the feature set 'fau', which other programs compute: name the folder"),
+                       (["--features", f"gaze={tmp_path}"], "--features gaze: eri_multi_branch takes fau")):
+        assert main([*words, *more]) in (1, 2)
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1
