@@ -109,8 +109,8 @@ def extract_clip(path: Union[str, os.PathLike], config: Union[PreprocessConfig, 
 
 
 def _seconds(planned: np.ndarray, sound: Optional[Audio], config: PreprocessConfig) -> float:
-    """From the first to the last picture, or of sound where there is no picture."""
-    if len(planned) > 1:
+    """From the first to the last picture, 0 for a single one, or of sound where there is no picture."""
+    if len(planned):
         return float(planned[-1] - planned[0])
     return len(sound.waveform) / config.audio.sample_rate if sound is not None else 0.0
 

@@ -12,6 +12,7 @@ from mindface_eri.prediction.jobs import find_jobs
 from mindface_eri.prediction.predictor import Predictor
 from mindface_eri.preprocess.audio import load_audio
 from mindface_eri.preprocess.video import probe, read_frames
+from mindface_eri.preprocess.writer import write_video
 from mindface_eri.report.overlay import write_overlay
 
 LOAD = "mindface_eri.prediction.predictor.load_predictor"
@@ -48,12 +49,22 @@ def test_a_timeline_knows_where_there_is_nothing(faceless_video, predictor):
 def test_a_timeline_of_sound_alone_ends_with_it(tmp_path, predictor):
     import soundfile
 
-    soundfile.write(tmp_path / "hum.wav", np.r_[np.zeros(16000), 0.1 * np.ones(8000), np.zeros(16000)], 16000)
+    soundfile.write(tmp_path / "hum.wav", np.r_[np.zeros(17600), 0.1 * np.ones(6400), np.zeros(14400)], 16000)
     (found,) = predictor.predict([tmp_path / "hum.wav"], window=0.6, hop=0.2)  # 13 instants, 4 a window
     rows = found.rows()
-    assert [row["start"] for row in rows] == pytest.approx(np.arange(12) * 2.5 / 12, abs=1e-3)
-    assert rows[-1]["end"] == 2.5
-    assert [k for k, row in enumerate(rows) if "error" not in row] == list(range(2, 10))  # of windows from 2 to 7
+    assert [row["start"] for row in rows] == pytest.approx(np.arange(12) / 5, abs=1e-3)
+    assert rows[-1]["end"] == 2.4
+    assert [k for k, row in enumerate(rows) if "error" not in row] == list(range(3, 10))  # of windows 3 to 7
+
+
+def test_a_single_picture_is_one_instant_however_long_its_sound_is(tmp_path, predictor):
+    write_video(tmp_path / "still.mp4", [np.full((48, 64, 3), 90, np.uint8)], 10, np.full(31 * 16000, 0.1, np.float32))
+    (found,) = predictor.predict([tmp_path / "still.mp4"])
+    assert found.rows()[0]["Fear"] == 0.5 and not found.is_timeline
+    (moving,) = predictor.predict([tmp_path / "still.mp4"], moving=True)
+    assert moving.moving is None and moving.rows() == found.rows()
+    (found,) = predictor.predict([tmp_path / "still.mp4"], window=5.0)
+    assert found.segments.tolist() == [[0.0, 0.0]] and len(found.rows()) == 1
 
 
 def test_the_command_writes_pages_and_rows(tmp_path, loaded, faceless_video, silent_video, capsys):
