@@ -69,24 +69,27 @@ class Predictor:
         Raises:
             DataError: an array that the network needs is missing or has another shape or type.
         """
-        names = self.model.inputs
-        given = {"frames": frames, "mfcc": mfcc, "present": present, **features}
-        first = next((given[name] for name in names if given.get(name) is not None), None)
-        if present is None and first is not None:
-            given["present"] = np.ones((len(first), len(self.model.modalities)), np.float32)
-        arrays = []
-        for name, (shape, kind) in zip(names, input_shapes(self.model, None)):
-            arrays.append(_checked(name, given.get(name), (len(first) if first is not None else 0, *shape[1:]), kind))
+        arrays = self._inputs({"frames": frames, "mfcc": mfcc, "present": present, **features})
         return run_batches(self._backend, arrays, self._batch)
 
     def attention(self, frames: Optional[np.ndarray] = None, mfcc: Optional[np.ndarray] = None,
                   present: Optional[np.ndarray] = None, **features: np.ndarray) -> Optional[Tuple[np.ndarray, ...]]:
         """What the network looked at: intensities (B, E), temporal (B, T) and spatial weights (B, T, h, w) or None.
 
-        None for an exported file, which carries only the way to the intensities. Arguments as for `predict_arrays`.
+        None for an exported file, which carries only the way to the intensities. Arguments and errors as for
+        `predict_arrays`.
         """
-        given = {"frames": frames, "mfcc": mfcc, "present": present, **features}
-        return self._backend.attention([given[name] for name in self.model.inputs])
+        return self._backend.attention(
+            self._inputs({"frames": frames, "mfcc": mfcc, "present": present, **features}))
+
+    def _inputs(self, given: Mapping[str, Optional[np.ndarray]]) -> List[np.ndarray]:
+        """The arrays that the network takes, in its order, checked."""
+        names = self.model.inputs
+        count = next((len(given[name]) for name in names if given.get(name) is not None), 0)
+        if given["present"] is None:
+            given = {**given, "present": np.ones((count, len(self.model.modalities)), np.float32)}
+        return [_checked(name, given.get(name), (count, *shape[1:]), kind)
+                for name, (shape, kind) in zip(names, input_shapes(self.model, None))]
 
     def predict(self, clips: Iterable[ClipLike], *, window: float = 0.0, hop: float = 0.0, whole: bool = False,
                 batch_size: int = 1, workers: int = 1, attention: bool = False, moving: bool = False,

@@ -28,7 +28,11 @@ def test_arrays_reach_the_network_in_its_order(multi):
     assert backend.seen[4].tolist() == [[1] * 4] * 3 and backend.seen[4].dtype == np.float32
     assert predictor.emotions == ("Joy", "Awe") and predictor.features["gaze"]["columns"] == ["x"]
     found = predictor.attention(given["frames"], given["mfcc"], present, fau=given["fau"], gaze=given["gaze"])
-    assert len(found) == 3 and all(array is value for array, value in zip(backend.seen, wanted))
+    assert len(found) == 3
+    for array, value, kind in zip(backend.seen, wanted, [np.uint8] + [np.float32] * 4):
+        assert array.dtype == kind and np.array_equal(array, value.astype(kind))
+    predictor.attention(**given)
+    assert backend.seen[4].tolist() == [[1] * 4] * 3
 
 
 @pytest.mark.parametrize("name, taken, left", [("eri_visual", "frames", "mfcc"), ("eri_acoustic", "mfcc", "frames")])
@@ -52,8 +56,10 @@ def test_a_branch_takes_its_own_input_alone(name, taken, left, made):
      "plain RGB crops, not normalised")])
 def test_arrays_that_do_not_fit(change, message, made):
     given = {name: arrays()[name] for name in ("frames", "mfcc")}
-    with pytest.raises(DataError, match=message):
-        made()[0].predict_arrays(**{**given, **change})
+    predictor, _ = made()
+    for ask in (predictor.predict_arrays, predictor.attention):
+        with pytest.raises(DataError, match=message):
+            ask(**{**given, **change})
 
 
 def test_clips_come_in_batches_of_the_graph(made):
