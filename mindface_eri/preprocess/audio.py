@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import os
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -31,6 +31,11 @@ class Audio:
 
     waveform: np.ndarray  # (samples,) float32 in [-1, 1]
     start: float  # seconds on the container's clock
+
+    @property
+    def peak(self) -> float:
+        """The largest magnitude, found without a copy of the waveform; 0 of an empty one."""
+        return float(max(self.waveform.max(initial=0.0), -self.waveform.min(initial=0.0)))
 
 
 def load_audio(path: os.PathLike, sample_rate: int) -> Audio:
@@ -56,7 +61,7 @@ class SoundTrack:
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
-        self._pieces: List[np.ndarray] = []
+        self._samples = bytearray()  # grows in its place, where arrays to be joined would take the sound's memory twice
         self._resampler = None
         self._kind = None
         self._next: Optional[float] = None  # seconds: where the next frame should begin
@@ -71,7 +76,7 @@ class SoundTrack:
             self.start = seconds or 0.0
         if seconds is not None and self._next is not None and _GAP < seconds - self._next < _MAX_GAP:
             self.drain()
-            self._pieces.append(np.zeros(round((seconds - self._next) * self._rate), np.float32))
+            self._samples += bytes(4 * round((seconds - self._next) * self._rate))
         begin = seconds if seconds is not None else self._next
         self._next = None if begin is None else begin + frame.samples / max(frame.sample_rate, 1)
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -92,8 +97,8 @@ class SoundTrack:
 
     def take(self) -> np.ndarray:
         """(samples,) float32: what has come since the last time."""
-        pieces, self._pieces = self._pieces, []
-        return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+        samples, self._samples = self._samples, bytearray()
+        return np.frombuffer(samples, np.float32)
 
     def drain(self) -> None:
         """Ends the resampling, so that its last samples are there."""
@@ -107,11 +112,15 @@ class SoundTrack:
             channels = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)  # (samples, channels)
             piece = channels.mean(axis=1, dtype=np.float32)
             piece[~(np.abs(piece) <= _LOUDEST)] = 0.0  # not a number, too
-            self._pieces.append(piece)
+            self._samples += piece.tobytes()
 
 
-def mfcc(waveform: np.ndarray, config: AudioConfig) -> np.ndarray:
-    """(frames, coefficients) float32: librosa's MFCC, frame j centred on sample j * hop_length."""
+def mfcc(waveform: np.ndarray, config: AudioConfig, lead: int = 0, tail: int = 0) -> np.ndarray:
+    """(frames, coefficients) float32: librosa's MFCC, frame j centred on sample j * hop_length.
+
+    Args:
+        lead, tail: samples of silence before and after the waveform, which are not copied together with it.
+    """
     try:
         import librosa
     except ImportError:
@@ -119,14 +128,24 @@ def mfcc(waveform: np.ndarray, config: AudioConfig) -> np.ndarray:
     from scipy.fft import rfft
 
     window, filters = _spectral_tables(config.sample_rate, config.n_fft, max(128, config.coefficients))
-    padded = np.pad(np.asarray(waveform, np.float32), config.n_fft // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, config.n_fft)[::config.hop_length]  # (frames, n_fft)
-    mel = np.empty((len(filters), len(frames)), np.float32)
-    for first in range(0, len(frames), _CHUNK):
-        spectrum = rfft(frames[first:first + _CHUNK] * window)  # (chunk, n_fft / 2 + 1)
-        mel[:, first:first + _CHUNK] = filters @ (spectrum.real ** 2 + spectrum.imag ** 2).T
+    waveform, half = np.asarray(waveform, np.float32), config.n_fft // 2
+    count = (lead + len(waveform) + tail + 2 * half - config.n_fft) // config.hop_length + 1
+    mel = np.empty((len(filters), count), np.float32)
+    for first in range(0, count, _CHUNK):
+        last, begin = min(first + _CHUNK, count) - 1, first * config.hop_length - half - lead
+        stretch = _stretch(waveform, begin, begin + (last - first) * config.hop_length + config.n_fft)
+        frames = np.lib.stride_tricks.sliding_window_view(stretch, config.n_fft)[::config.hop_length]  # (chunk, n_fft)
+        spectrum = rfft(frames * window)  # (chunk, n_fft / 2 + 1)
+        mel[:, first:last + 1] = filters @ (spectrum.real ** 2 + spectrum.imag ** 2).T
     decibels = librosa.power_to_db(mel)
     return np.ascontiguousarray(librosa.feature.mfcc(S=decibels, n_mfcc=config.coefficients).T, np.float32)
+
+
+def _stretch(waveform: np.ndarray, begin: int, end: int) -> np.ndarray:
+    """Samples `begin` to `end` - 1; silence where the waveform has none."""
+    inside = waveform[max(begin, 0):max(end, 0)]
+    before = min(max(-begin, 0), end - begin)
+    return np.pad(inside, (before, end - begin - before - len(inside)))
 
 
 @functools.lru_cache(maxsize=4)
@@ -152,7 +171,7 @@ def mfcc_stacks(waveform: np.ndarray, timestamps: np.ndarray, config: AudioConfi
     begin = min(offset, times[0]) if lead == 0 else times[0]
     end = begin + (lead + len(waveform)) / rate
     tail = round(min(max(times[-1] - end, 0.0), span + 1.0) * rate)
-    frames = mfcc(np.pad(np.asarray(waveform, np.float32), (lead, tail)), config)  # (frames, coefficients)
+    frames = mfcc(waveform, config, lead, tail)  # (frames, coefficients)
     centres = (times - begin) * rate / config.hop_length
     first = np.floor(centres - (config.stack - 1) / 2 + 0.5).astype(np.int64)  # (T,)
     index = np.clip(first[:, None] + np.arange(config.stack), 0, len(frames) - 1)  # (T, stack)

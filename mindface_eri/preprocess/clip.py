@@ -136,9 +136,8 @@ def _sound(path: os.PathLike, audio_path: Optional[os.PathLike], info: MediaInfo
         audio = load_audio(audio_path, config.audio.sample_rate) if separate else own.audio(path)
     except MediaError as error:
         return None, str(error) if separate else _reason(error, path)
-    peak = float(np.abs(audio.waveform).max())
-    if peak < config.audio.silence:
-        return None, f"the sound is silent (peak {peak:.1e} of full scale)"
+    if audio.peak < config.audio.silence:
+        return None, f"the sound is silent (peak {audio.peak:.1e} of full scale)"
     return Audio(audio.waveform, float("nan")) if separate else audio, ""
 
 

@@ -14,6 +14,7 @@ from mindface_eri.config import FaceConfig
 from mindface_eri.constants import FRAME_STATES
 
 NONE, HELD, INTERPOLATED, DETECTED = (FRAME_STATES.index(name) for name in ("none", "held", "interpolated", "detected"))
+_CHUNK = 4096  # frames smoothed at a time: what an hour takes in float64 does not all lie in memory
 
 
 def fill_gaps(landmarks: np.ndarray, found: np.ndarray, missed: np.ndarray,
@@ -43,11 +44,11 @@ def fill_gaps(landmarks: np.ndarray, found: np.ndarray, missed: np.ndarray,
     misses = np.concatenate([[0], np.cumsum(missed)])
     unlooked = misses[np.maximum(after, before)] == misses[np.minimum(before, after)]
     inside = (before < frames) & (frames < after) & (unlooked | (after - before - 1 <= config.gap_window))
-    share = ((frames - before) / np.maximum(after - before, 1))[:, None, None].astype(np.float32)
-    between = filled[before] * (1 - share) + filled[after] * share
     nearest = np.where(np.abs(frames - before) <= np.abs(after - frames), before, after)
     held = ~found & ~inside & (np.abs(frames - nearest) <= config.hold_window)
-    filled[inside] = between[inside]
+    left, right, here = before[inside], after[inside], frames[inside]
+    share = ((here - left) / np.maximum(right - left, 1))[:, None, None].astype(np.float32)
+    filled[inside] = filled[left] * (1 - share) + filled[right] * share
     filled[held] = filled[nearest[held]]
     states[inside], states[held], states[found] = INTERPOLATED, HELD, DETECTED
     return filled, states
@@ -69,12 +70,15 @@ def smooth(landmarks: np.ndarray, states: np.ndarray, sigma: float) -> np.ndarra
     solid = states >= INTERPOLATED
     edges = np.flatnonzero(np.diff(np.concatenate([[False], solid, [False]]).astype(np.int8)))
     for start, stop in edges.reshape(-1, 2):
-        run = landmarks[start:stop].reshape(stop - start, -1).astype(np.float64)  # (n, 136)
-        padded = np.pad(run, ((radius, radius), (0, 0)))
-        presence = np.pad(np.ones(len(run)), radius)
-        total = sum(w * padded[k:k + len(run)] for k, w in enumerate(weights))
-        norm = sum(w * presence[k:k + len(run)] for k, w in enumerate(weights))
-        out[start:stop] = (total / norm[:, None]).reshape(-1, *landmarks.shape[1:])
+        for first in range(start, stop, _CHUNK):
+            last = min(first + _CHUNK, stop)
+            low, high = max(first - radius, start), min(last + radius, stop)
+            ends = (radius - (first - low), radius - (high - last))  # frames beyond the stretch
+            padded = np.pad(landmarks[low:high].reshape(high - low, -1).astype(np.float64), (ends, (0, 0)))  # (n, 136)
+            presence = np.pad(np.ones(high - low), ends)
+            total = sum(w * padded[k:k + last - first] for k, w in enumerate(weights))
+            norm = sum(w * presence[k:k + last - first] for k, w in enumerate(weights))
+            out[first:last] = (total / norm[:, None]).reshape(-1, *landmarks.shape[1:])
     held = np.flatnonzero(states == HELD)
     solids = np.flatnonzero(solid)
     if len(held) and len(solids):  # held frames take the smoothed geometry of the frame that they hold
