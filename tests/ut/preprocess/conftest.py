@@ -200,7 +200,7 @@ def numbered(tmp_path_factory):
 @pytest.fixture
 def extract(numbered, monkeypatch, replace_dlib):
     """extract_faces where dlib finds `faces`, {frame: (x, y, side)}, and MTCNN `others`."""
-    def run(faces, others=None, frames=COUNT, path=numbered, number=number_of, planned=None, **face):
+    def run(faces, others=None, frames=COUNT, path=numbered, number=number_of, planned=None, count=None, **face):
         looks = {"dlib": [], "mtcnn": []}
 
         def finder(name, table):
@@ -226,5 +226,6 @@ def extract(numbered, monkeypatch, replace_dlib):
         monkeypatch.setattr(MtcnnDetector, "find", lambda self, image: find(image))
         config = PreprocessConfig(frames=frames, face=FaceConfig(**{"mode": "every-frame", "size": 32, **face}))
         info, announced = scan(path)
-        return extract_faces(path, info, announced if planned is None else planned, config), looks
+        return extract_faces(path, info, announced if planned is None else planned, config,
+                             count or frames), looks
     return run

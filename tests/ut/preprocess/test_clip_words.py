@@ -9,6 +9,8 @@ import pytest
 from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
 from mindface_eri.errors import MediaError
 from mindface_eri.preprocess.clip import Clip, extract_clip
+from mindface_eri.preprocess.envelope import Envelope
+from mindface_eri.preprocess.track import Track
 
 CONFIG = PreprocessConfig(frames=4, face=FaceConfig(detector="dlib", mode="every-frame", size=48),
                           audio=AudioConfig(coefficients=6, stack=2))
@@ -56,6 +58,8 @@ def test_the_hash_knows_nothing_but_arrays():
     assert len(clip.content_hash()) == 64
     words = {"detector": "dlib", "found_share": 0.1, "others": 4, "duration": 9.0, "fps": 5.0, "width": 1, "height": 2,
              "note": "else"}
+    words["envelope"] = Envelope(np.zeros(3, np.float32), np.ones(3, np.float32), 9.0)  # drawn, not stored
+    words["track"] = Track.empty(np.arange(5))
     assert len(words) + 7 == len(fields(Clip))
     assert replace(clip, **words).content_hash() == clip.content_hash()
 

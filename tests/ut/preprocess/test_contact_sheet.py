@@ -10,9 +10,10 @@ import pytest
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.errors import MediaError
 from mindface_eri.preprocess.clip import Clip
+from mindface_eri.preprocess.envelope import Envelope
 from mindface_eri.preprocess.preview import STATE_COLOURS, contact_sheet, save_contact_sheet
 
-WIDTH, RATE, SPAN = 1012, 5000, 2.008  # 1004 columns of sound, ten samples each
+WIDTH, COLUMNS, SPAN = 1012, 1004, 2.008  # pixels of the sheet and of its sound, seconds
 INK, SOFT, BACK, BEHIND, BLUE = (30, 30, 30), (130, 130, 130), (250, 250, 250), (238, 240, 244), (60, 90, 160)
 STATES = (3, 2, 1, 0, 3, 3, 1, 2, 3, 1)
 WAVE, TABLE = 96 + 286, 96 + 286 + 108  # first rows of the waveform and of the MFCCs
@@ -29,12 +30,11 @@ def clip():
                 found_share=0.75, others=1, duration=SPAN, fps=12.5, width=640, height=360)
 
 
-@pytest.fixture(scope="module")
-def pulses():
-    """1.2 s: silence, a pulse upwards in sample 3005, half of one downwards in sample 3505."""
-    wave = np.zeros(6000, np.float32)
-    wave[3005], wave[3505] = 0.4, -0.2
-    return wave
+def pulses(up=550, down=600, sign=1, spans=COLUMNS, seconds=SPAN):
+    """Silence, a pulse upwards in one span, half of one downwards in another; `sign` turns them over."""
+    low, high = np.zeros((2, spans), np.float32)
+    (high if sign > 0 else low)[up], (low if sign > 0 else high)[down] = 0.4 * sign, -0.2 * sign
+    return Envelope(low, high, seconds)
 
 
 def lettering(text, x, y, colour, scale, shape=(96, WIDTH)):
@@ -84,23 +84,26 @@ def test_each_crop_lies_in_its_place_in_the_colour_of_its_state(clip):
     np.testing.assert_array_equal(contact_sheet(large)[105:217, 9:121], clip.frames[0])
 
 
-@pytest.mark.parametrize("offset, up, down, first, last", [(0.5, 550, 600, 250, 849), (-0.3, 150, 200, 0, 449),
-                                                           (0.0, 300, 350, 0, 599), (1.2, 900, 950, 600, 1003)])
-def test_the_waveform_lies_on_the_clips_time_axis(clip, pulses, offset, up, down, first, last):
-    sheet = contact_sheet(clip, pulses, sample_rate=RATE, offset=offset)
+@pytest.mark.parametrize("up, down, envelope, last", [
+    ((550, 551), (600, 601), pulses(), 1004), ((200, 201), (0, 1), pulses(200, 0), 1004),
+    ((500, 502), (1002, 1004), pulses(250, 501, spans=502), 1004),  # two columns a span
+    ((300, 301), (350, 351), pulses(300, 350, spans=502, seconds=SPAN / 2), 502)])  # the clip goes on without sound
+def test_the_sound_lies_on_the_clips_time_axis(clip, up, down, envelope, last):
+    sheet = contact_sheet(replace(clip, envelope=envelope))
     area = sheet[WAVE + 16:WAVE + 106, 4:-4]  # (90, 1004, 3); the middle is row 45
     blue = (area == BLUE).all(axis=2)
     expected = np.zeros_like(blue)
-    expected[45, first:last + 1] = True
-    expected[:46, up] = True
-    expected[45:68, down] = True
+    expected[45, :last] = True
+    expected[:46, slice(*up)] = True
+    expected[45:68, slice(*down)] = True
     np.testing.assert_array_equal(blue[:85], expected[:85])
-    below = contact_sheet(clip, -pulses, sample_rate=RATE, offset=offset)[WAVE + 16:TABLE, 4:-4]
-    assert (below[45:85, up] == BLUE).all() and (below[90:] == BACK[0]).all()
-    assert (below[22:46, down] == BLUE).all() and (below[:22, down] == BEHIND).all()
+    turned = replace(envelope, low=-envelope.high, high=-envelope.low)
+    below = contact_sheet(replace(clip, envelope=turned))[WAVE + 16:TABLE, 4:-4]
+    assert (below[45:85, slice(*up)] == BLUE).all() and (below[90:] == BACK[0]).all()
+    assert (below[22:46, slice(*down)] == BLUE).all() and (below[:22, slice(*down)] == BEHIND).all()
     marks = (area == INK).all(axis=2)
     assert not marks[:85].any() and (marks[85:] == marks[85]).all()
-    np.testing.assert_array_equal(np.flatnonzero(marks[85]), (clip.timestamps / SPAN * 1004).astype(int))
+    np.testing.assert_array_equal(np.flatnonzero(marks[85]), (clip.timestamps / SPAN * COLUMNS).astype(int))
     assert (area[:85][~blue[:85]] == BEHIND).all()
     title = lettering("waveform, peak 0.400, sampled instants marked", 6, 12, SOFT, 0.38, (16, WIDTH))
     np.testing.assert_array_equal(sheet[WAVE:WAVE + 16], title)
@@ -108,16 +111,17 @@ def test_the_waveform_lies_on_the_clips_time_axis(clip, pulses, offset, up, down
 
 
 def test_the_last_instant_is_marked_inside(clip):
-    sheet = contact_sheet(replace(clip, duration=1.0), np.ones(10, np.float32), sample_rate=RATE)
+    sheet = contact_sheet(replace(clip, duration=1.0, envelope=pulses(1, 2, spans=9, seconds=1.0)))
     marks = (sheet[WAVE + 103, 4:-4] == INK).all(axis=1)  # the axis ends with the last instant
     assert marks[1003] and marks.sum() == 10 and marks[int(1004 / 9)]
 
 
-def test_an_empty_or_missing_waveform_leaves_its_place_out(clip, pulses):
+def test_a_clip_without_sound_leaves_its_place_out(clip):
     plain = contact_sheet(clip)
-    assert len(plain) == 96 + 286 + 150 and len(contact_sheet(clip, pulses)) == 96 + 286 + 108 + 150
-    np.testing.assert_array_equal(contact_sheet(clip, np.zeros(0, np.float32)), plain)
-    assert len(contact_sheet(clip, np.zeros(9, np.float32))) == 96 + 286 + 108 + 150  # silence has no scale
+    assert len(plain) == 96 + 286 + 150 and len(contact_sheet(replace(clip, envelope=pulses()))) == 96 + 286 + 108 + 150
+    np.testing.assert_array_equal(contact_sheet(replace(clip, envelope=Envelope.silent())), plain)
+    quiet = Envelope(np.zeros(9, np.float32), np.zeros(9, np.float32), SPAN)
+    assert len(contact_sheet(replace(clip, envelope=quiet))) == 96 + 286 + 108 + 150  # silence has no scale
     sixteen = replace(clip, frames=np.concatenate([clip.frames] * 2)[:16], detected=np.full(16, 3, np.uint8),
                       timestamps=np.linspace(0, 2, 16), mfcc=np.zeros((16, 256), np.float32))
     assert len(contact_sheet(sixteen)) == len(plain)  # two full rows
@@ -153,23 +157,15 @@ def test_a_clip_without_sound_says_so_in_red(clip):
     np.testing.assert_array_equal(sheet[-22:], expected)
 
 
-def test_the_sheet_is_saved_with_all_that_it_was_asked_for(clip, pulses, tmp_path):
+def test_the_sheet_is_saved_with_all_that_it_was_asked_for(clip, tmp_path):
     target = tmp_path / "new" / "sheet.png"
-    save_contact_sheet(clip, target, "title", pulses, sample_rate=RATE, offset=0.25)
-    np.testing.assert_array_equal(cv2.imread(str(target))[:, :, ::-1],
-                                  contact_sheet(clip, pulses, sample_rate=RATE, offset=0.25, title="title"))
-    noise = np.random.default_rng(1).normal(size=30000).astype(np.float32)
-    save_contact_sheet(clip, target, waveform=noise)
-    np.testing.assert_array_equal(cv2.imread(str(target))[:, :, ::-1], contact_sheet(clip, noise))
+    heard = replace(clip, envelope=pulses())
+    save_contact_sheet(heard, target, "title")
+    np.testing.assert_array_equal(cv2.imread(str(target))[:, :, ::-1], contact_sheet(heard, title="title"))
+    save_contact_sheet(clip, target)
+    np.testing.assert_array_equal(cv2.imread(str(target))[:, :, ::-1], contact_sheet(clip))
     (tmp_path / "p.png").mkdir()
     for path, reason in ((tmp_path / "p.png", "Is a directory"), (target / "x.png", "File exists")):
         with pytest.raises(MediaError) as error:
             save_contact_sheet(clip, path)
         assert str(error.value) == f"{path}: the contact sheet cannot be written ({reason})"
-
-
-def test_sixteen_thousand_samples_a_second_are_the_default(clip):
-    wave = np.zeros(16000, np.float32)
-    wave[8000] = 1
-    sheet = contact_sheet(clip, wave)
-    assert (sheet[WAVE + 20, 4:-4] == BLUE).all(axis=1).argmax() == int(0.5 / SPAN * 1004)

@@ -8,7 +8,7 @@ import pytest
 from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
 from mindface_eri.preprocess.audio import load_audio
 from mindface_eri.preprocess.clip import extract_clip
-from mindface_eri.preprocess.preview import sound_of
+from mindface_eri.preprocess.envelope import envelope_of
 from mindface_eri.preprocess.video import frame_times, probe
 
 RATE, HOP = 16000, 160  # an MFCC frame each 10 ms
@@ -43,6 +43,19 @@ def loudest(clip):
     return np.unravel_index(clip.mfcc.reshape(5, 3, 13)[:, :, 0].argmax(), (5, 3))
 
 
+def check_drawn(clip, wave, offset, atol=1e-6):
+    """The clip carries the envelope of this sound, at this second."""
+    wanted = envelope_of(np.asarray(wave, np.float32), RATE, offset, clip.duration)
+    np.testing.assert_allclose(clip.envelope.low, wanted.low, atol=atol)
+    np.testing.assert_allclose(clip.envelope.high, wanted.high, atol=atol)
+    assert clip.envelope.seconds == clip.duration
+
+
+def heard_at(clip):
+    """Second of the clip's loudest span, its middle."""
+    return (clip.envelope.high.argmax() + 0.5) / len(clip.envelope) * clip.envelope.seconds
+
+
 @pytest.mark.parametrize("picture, sound", STARTS)
 def test_a_click_is_heard_at_the_frame_that_it_was_recorded_with(tmp_path, write_streams, picture, sound):
     both = max(picture, sound)
@@ -56,13 +69,12 @@ def test_a_click_is_heard_at_the_frame_that_it_was_recorded_with(tmp_path, write
         assert loudest(clip) == (instant, place)
         np.testing.assert_allclose(clip.timestamps, [0, 0.25, 0.5, 0.75, 1])
         np.testing.assert_allclose(clip.mfcc, heard(wave, sound - picture, 1.0), atol=2e-2)
+        assert heard_at(clip) == pytest.approx(instant / 4 + shift, abs=2e-3)
     assert clip.duration == pytest.approx(1.05) and clip.fps == pytest.approx(20)
     found = load_audio(path, RATE)
     assert found.start == pytest.approx(sound, abs=1e-9) and frame_times(path)[0] == pytest.approx(picture, abs=1e-9)
     np.testing.assert_allclose(found.waveform, wave, atol=1e-6)
-    waveform, offset = sound_of(clip, path, None, RATE)
-    np.testing.assert_allclose(waveform, wave, atol=1e-6)
-    assert offset == pytest.approx(sound - picture, abs=1e-9)
+    check_drawn(clip, wave, sound - picture)
 
 
 @pytest.mark.parametrize("start", [0.0, 0.5])
@@ -73,20 +85,18 @@ def test_a_separate_sound_begins_with_the_first_frame_whatever_its_own_clock_say
     clip = extract_clip(tmp_path / "clip.mkv", CONFIG, audio_path=tmp_path / "sound.mka")
     assert loudest(clip) == (3, 1)
     np.testing.assert_allclose(clip.mfcc, heard(wave, 0.0, 1.0), atol=2e-2)
-    waveform, offset = sound_of(clip, tmp_path / "clip.mkv", tmp_path / "sound.mka", RATE)
-    np.testing.assert_allclose(waveform, wave, atol=1e-6)
-    assert offset == 0.0
+    check_drawn(clip, wave, 0.0)
 
 
 @pytest.mark.parametrize("start", [0.0, 0.64])
 def test_sound_alone_is_timed_from_its_own_begin(tmp_path, write_streams, start):
-    write_streams(tmp_path / "sound.mka", sound=clicks(start, start + 0.5), start=start)
+    wave = clicks(start, start + 0.5)
+    write_streams(tmp_path / "sound.mka", sound=wave, start=start)
     clip = extract_clip(tmp_path / "sound.mka", CONFIG)
     assert loudest(clip) == (2, 1) and clip.duration == 1.0 and clip.fps == 0
     np.testing.assert_allclose(clip.timestamps, [0, 0.25, 0.5, 0.75, 1])
     assert load_audio(tmp_path / "sound.mka", RATE).start == pytest.approx(start, abs=1e-9)
-    assert sound_of(clip, tmp_path / "sound.mka", None, RATE)[1] == 0.0
-    assert sound_of(clip, None, tmp_path / "sound.mka", RATE)[1] == 0.0
+    check_drawn(clip, wave, 0.0)
 
 
 def test_a_late_sound_without_a_picture_that_can_be_decoded(tmp_path, write_streams):
@@ -129,6 +139,5 @@ def test_another_sample_rate_hears_the_same_places(tmp_path, write_streams, rate
     write_streams(tmp_path / "sound.mka", sound=burst, start=0.2)
     clip, alone = extract_clip(tmp_path / "clip.mkv", config), extract_clip(tmp_path / "sound.mka", config)
     assert loudest(clip) == (1, 1) and loudest(alone) == (2, 1) and alone.duration == 1.0
-    waveform, offset = sound_of(clip, tmp_path / "clip.mkv", None, rate)
-    assert len(waveform) == rate and offset == pytest.approx(-0.25, abs=1e-9)
-    assert np.abs(waveform).argmax() == pytest.approx(rate / 2, abs=rate / 1000)
+    assert heard_at(clip) == pytest.approx(0.25, abs=3e-3) and heard_at(alone) == pytest.approx(0.5, abs=3e-3)
+    assert len(load_audio(tmp_path / "clip.mkv", rate).waveform) == rate

@@ -96,7 +96,7 @@ def test_a_single_frame_lasts_as_long_as_the_rate_says(extract, tmp_path, walk):
     assert (got.duration, got.fps) == (pytest.approx(1 / 8), pytest.approx(8))
     assert [walk.number_of(frame) for frame in got.frames] == [5, 5, 5] and not got.timestamps.any()
     info, planned = scan(tmp_path / "one.mp4")
-    got = extract_faces(tmp_path / "one.mp4", replace(info, fps=0.0), planned, PreprocessConfig(frames=3))
+    got = extract_faces(tmp_path / "one.mp4", replace(info, fps=0.0), planned, PreprocessConfig(frames=3), 3)
     assert (got.duration, got.fps) == (pytest.approx(0.04), pytest.approx(25))
 
 
