@@ -61,8 +61,7 @@ class Worker:
 
     def close(self) -> None:
         """Ends the process, also in the middle of a clip."""
-        self._closed = True
-        process = self._process  # its thread may be burying it
+        self._closed, process = True, self._process
         if process is not None:
             process.kill()
             process.wait()
@@ -72,9 +71,10 @@ class Worker:
             return STOPPED
         if self._process is None:
             self._start()
-            if self._closed:  # while it was started
-                self.close()
-                return STOPPED
+        if self._closed:  # while it started, so that `close` saw no process
+            self._process.kill()
+            self._bury()
+            return STOPPED
         process, late = self._process, threading.Event()
         timer = threading.Timer(self._limit, lambda: (late.set(), process.kill()))
         timer.daemon = True

@@ -9,18 +9,9 @@ import numpy as np
 import pytest
 
 from mindface_eri.datasets.build.preprocessing import preprocess_dataset
-from mindface_eri.datasets.build.summary import mfcc_statistics
 from mindface_eri.datasets.parts import read_rows
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import DataError
-
-
-@pytest.fixture
-def content(extractor):
-    """What the fake extractor finds in a file that holds a number; `extractor` puts it on the path."""
-    import fake_extractor
-
-    return fake_extractor.content
 
 
 @pytest.fixture
@@ -73,20 +64,6 @@ def test_what_the_folder_says(records_folder, tiny):
     assert np.isnan(records.labels("test")).all()
     with pytest.raises(DataError, match="no column 'Age'"):
         records.column("Age")
-
-
-def test_mfcc_statistics_are_those_of_the_training_clips_with_sound(records_folder, tiny, content):
-    records = open_records(records_folder)
-    clips = [content(int(clip_id), tiny) for clip_id in records.ids("train")]
-    stacks = np.concatenate([clip.mfcc for clip in clips if clip.present[1]]).astype(np.float64)
-    assert len(stacks) < 4 * len(clips) or all(clip.present[1] for clip in clips)
-    np.testing.assert_allclose(records.mfcc_mean, stacks.mean(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(records.mfcc_std, stacks.std(axis=0), rtol=1e-6)
-
-
-def test_without_sound_the_statistics_change_nothing():
-    mean, std = mfcc_statistics([], [], 8)
-    assert mean.tolist() == [0.0] * 8 and std.tolist() == [1.0] * 8
 
 
 @pytest.mark.parametrize("damage, message", [

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mindface_eri.datasets.build.extraction import extract_to_file
+from mindface_eri.datasets.build.extraction import DEFAULT_EXTRACTOR, extract_to_file, run_task
 from mindface_eri.errors import ConfigError, MediaError, MissingDependencyError
+from mindface_eri.preprocess.clip import extract_clip
 from mindface_eri.preprocess.storage import encode_jpeg
 
 
@@ -121,21 +122,34 @@ def test_a_picture_that_cannot_be_drawn_is_said_and_the_clip_kept(run, clip, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["000001.npz"]
 
 
-def test_the_contact_sheet_gets_the_clip_its_files_and_the_rate(run, clip, tmp_path, monkeypatch, tiny):
-    told = {}
+def test_the_contact_sheet_gets_the_clip_alone(run, clip, monkeypatch):
+    """It carries its sound's envelope, so that no file is opened to draw it."""
+    told = []
 
     class Preview:
         @staticmethod
-        def sound_of(*arguments):
-            told["sound"] = arguments
-            return "wave", 0.25
-
-        @staticmethod
         def save_contact_sheet(*arguments, **options):
-            told["sheet"] = arguments, options
+            told.append((arguments, options))
 
     monkeypatch.setitem(sys.modules, "mindface_eri.preprocess.preview", Preview)
-    config = replace(tiny, audio=replace(tiny.audio, sample_rate=8000))
-    assert run(clip, config, audio="a.wav", preview="sheet.png")[0] == ("done", "", "")
-    assert told == {"sound": (clip, "v.mp4", "a.wav", 8000),
-                    "sheet": ((clip, "sheet.png", "c1", "wave"), {"sample_rate": 8000, "offset": 0.25})}
+    assert run(clip, audio="a.wav", preview="sheet.png")[0] == ("done", "", "")
+    assert told == [((clip, "sheet.png", "c1"), {})]
+
+
+def test_the_usual_extractor_is_the_libraries_own():
+    module, _, name = DEFAULT_EXTRACTOR.partition(":")
+    assert getattr(sys.modules[module], name) is extract_clip
+
+
+def test_a_workers_task_names_its_extractor(extractor, tiny, tmp_path):
+    (tmp_path / "v.mp4").write_text("media")
+    task = {"video": str(tmp_path / "v.mp4"), "audio": None, "target": "1.npz", "preview": None, "id": "c"}
+    assert run_task((extractor, tiny), task) == ("failed", "media", f"{tmp_path}/v.mp4: no picture, no sound")
+
+
+@pytest.mark.parametrize("name, said", [("extractor_that_is_not_there:extract", "No module named"),
+                                        ("fake_extractor:gone", "has no attribute 'gone'")])
+def test_an_extractor_that_is_not_there_stops_the_run(extractor, tiny, name, said):
+    state, stage, reason = run_task((name, tiny), {"video": "x", "audio": None})
+    assert (state, stage) == ("fatal", "dependency")
+    assert reason.startswith(f"{name} cannot be imported: ") and said in reason and "`mindface-eri doctor`" in reason

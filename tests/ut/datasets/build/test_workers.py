@@ -1,32 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes that take clips apart: answers, crashes, limits, ends, and what each is told."""
+"""The processes that take tasks one at a time: answers, crashes, limits, ends, and what each is told."""
 
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from mindface_eri.datasets.build import workers
-from mindface_eri.datasets.build.workers import DEFAULT_EXTRACTOR, STOPPED, Worker, WorkerPool
-from mindface_eri.preprocess.clip import extract_clip
+from mindface_eri.datasets.build.workers import STOPPED, Worker, WorkerPool
 
 ODD = '''
 import os, pathlib, sys, threading
-from mindface_eri.errors import MediaError
 
-def extract(path, config, *, audio_path=None):
+def work(settings, path):
     print("chatter")
     state = pathlib.Path(path + ".tries")
     tries = int(state.read_text()) + 1 if state.exists() else 1
     state.write_text(str(tries))
     if "told" in path:
-        raise MediaError(f"{os.environ['OMP_NUM_THREADS']} {config.frames} {'mindspore' in sys.modules} {audio_path} "
-                         f"{os.environ.get('AT_START')}")
+        told = os.environ["OMP_NUM_THREADS"], settings, "mindspore" in sys.modules, os.environ.get("AT_START")
+        return "done", "", " ".join(map(str, told))
     if "once" in path and tries == 1 or "always" in path:
         print("first words\\nlast words", file=sys.stderr)
         sys.stderr.flush()
@@ -35,77 +34,71 @@ def extract(path, config, *, audio_path=None):
         os.kill(os.getpid(), 9)
     if "hang" in path:
         threading.Event().wait(60)
-    raise MediaError(f"try {tries} in {os.getpid()}")
+    if "late" in path:
+        threading.Event().wait(0.3)
+    return "done", os.path.basename(path), f"try {tries} in {os.getpid()}"
 '''
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("odd")
-    (path / "odd_extractor.py").write_text(ODD)
+    (path / "odd_work.py").write_text(ODD)
     (path / "sitecustomize.py").write_text("import os\nos.environ['AT_START'] = 'here'\n")  # Python imports it first
     return path
 
 
 @pytest.fixture(scope="module")
 def pool(folder):
-    """One worker for the whole module; `sys.path` is what it finds the extractor by."""
-    from mindface_eri.config import PreprocessConfig
-
+    """One worker for the whole module; `sys.path` is what it finds the function by."""
     patch = pytest.MonkeyPatch()
     patch.syspath_prepend(str(folder))
-    made = WorkerPool(1, PreprocessConfig(frames=7), "odd_extractor:extract", 60.0)
+    made = WorkerPool(1, "odd_work:work", ("a", 7), 60.0)
     yield made
     made.close()
     patch.undo()
-    assert made({"video": "x", "audio": None}) == STOPPED == ("fatal", "stopped", "the run was stopped")
+    assert made("x") == STOPPED == ("fatal", "stopped", "the run was stopped")
 
 
-def task(folder, name, **changes):
-    return {"video": str(folder / name), "audio": None, "target": str(folder / "x.npz"), "preview": None, "id": name,
-            **changes}
-
-
-def test_a_worker_has_the_configuration_the_path_one_thread_and_no_mindspore(pool, folder):
-    assert pool(task(folder, "told")) == ("failed", "media", "1 7 False None here")
-    assert pool(task(folder, "told", audio="a.wav")) == ("failed", "media", "1 7 False a.wav here")
+def test_a_worker_has_the_settings_the_path_one_thread_and_no_mindspore(pool, folder):
+    assert pool(f"{folder}/told") == ("done", "", "1 ('a', 7) False here")
 
 
 def test_a_process_is_kept_from_clip_to_clip(pool, folder):
-    one, two = (pool(task(folder, "same")) for _ in range(2))
+    one, two = (pool(f"{folder}/same") for _ in range(2))
     assert one[2].startswith("try 1 in ") and two[2] == one[2].replace("try 1", "try 2")
     assert int(one[2].split()[-1]) != os.getpid()
 
 
 def test_a_crash_is_tried_once_more(pool, folder):
-    assert pool(task(folder, "once"))[2].startswith("try 2 in ")
-    assert pool(task(folder, "always")) == (
-        "failed", "crash", "the extracting process ended with status 3: last words (at both attempts)")
+    assert pool(f"{folder}/once")[2].startswith("try 2 in ")
+    assert pool(f"{folder}/always") == (
+        "failed", "crash", "the worker process ended with status 3: last words (at both attempts)")
     assert (folder / "always.tries").read_text() == "2"
-    assert pool(task(folder, "after"))[2].startswith("try 1 in "), "another process took its place"
+    assert pool(f"{folder}/after")[2].startswith("try 1 in "), "another process took its place"
 
 
-def test_the_limit_is_of_one_clip_and_given_up_at_once(folder, tiny, monkeypatch):
+def test_the_limit_is_of_one_clip_and_given_up_at_once(folder, monkeypatch):
     monkeypatch.syspath_prepend(str(folder))
-    worker = Worker(tiny, "odd_extractor:extract", 0.6)
-    first = worker(task(folder, "calm"))[2].split()[-1]
+    worker = Worker("odd_work:work", None, 0.6)
+    first = worker(f"{folder}/calm")[2].split()[-1]
     os.kill(int(first), signal.SIGINT)  # Ctrl-C is for the main process
     time.sleep(0.8)
-    assert worker(task(folder, "calm"))[2] == f"try 2 in {first}", "the first clip's limit does not go on"
-    assert worker(task(folder, "hang")) == ("failed", "timeout", "was not done after 0.6 s; --clip-limit gives more")
+    assert worker(f"{folder}/calm")[2] == f"try 2 in {first}", "the first clip's limit does not go on"
+    assert worker(f"{folder}/hang") == ("failed", "timeout", "was not done after 0.6 s; --clip-limit gives more")
     assert (folder / "hang.tries").read_text() == "1"
-    reply = worker(task(folder, "kill"))
-    assert reply == ("failed", "crash", "the extracting process was killed by signal 9 (out of memory?): chatter "
+    reply = worker(f"{folder}/kill")
+    assert reply == ("failed", "crash", "the worker process was killed by signal 9 (out of memory?): chatter "
                                         "(at both attempts)")
     worker.close()
-    assert worker(task(folder, "kill")) == STOPPED and (folder / "kill.tries").read_text() == "2"
+    assert worker(f"{folder}/kill") == STOPPED and (folder / "kill.tries").read_text() == "2"
 
 
-def test_a_pool_that_is_closed_in_the_middle_of_a_clip_is_stopped(folder, tiny, monkeypatch):
+def test_a_pool_that_is_closed_in_the_middle_of_a_clip_is_stopped(folder, monkeypatch):
     monkeypatch.syspath_prepend(str(folder))
-    made = WorkerPool(1, tiny, "odd_extractor:extract", 60.0)
+    made = WorkerPool(1, "odd_work:work", None, 60.0)
     with ThreadPoolExecutor(1) as thread:
-        reply = thread.submit(made, task(folder, "hang long"))
+        reply = thread.submit(made, f"{folder}/hang long")
         while not (folder / "hang long.tries").exists():
             time.sleep(0.02)
         made.close()
@@ -113,17 +106,9 @@ def test_a_pool_that_is_closed_in_the_middle_of_a_clip_is_stopped(folder, tiny, 
     assert (folder / "hang long.tries").read_text() == "1"
 
 
-def test_an_extractor_that_is_not_there_stops_the_run(tiny):
-    pool = WorkerPool(1, tiny, "odd_extractor_that_is_not_there:extract")
-    state, stage, reason = pool({"video": "x", "audio": None})
-    pool.close()
-    assert (state, stage) == ("fatal", "dependency")
-    assert "odd_extractor_that_is_not_there:extract cannot be imported: No module" in reason and "doctor" in reason
-
-
-def test_a_process_that_never_starts_is_told_as_such(tiny, tmp_path, monkeypatch):
+def test_a_process_that_never_starts_is_told_as_such(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    assert Worker(tiny, "x:y", 9.0)({}) == ("fatal", "start", "the extracting process ended with status 1")
+    assert Worker("x:y", None, 9.0)({}) == ("fatal", "start", "the worker process ended with status 1")
 
 
 def test_a_process_that_dies_while_it_starts_is_tried_once_more(tmp_path, monkeypatch):
@@ -136,7 +121,7 @@ def test_a_process_that_dies_while_it_starts_is_tried_once_more(tmp_path, monkey
     worker.close()
 
 
-def test_workers_are_lent_to_one_caller_at_a_time(tiny, monkeypatch):
+def test_workers_are_lent_to_one_caller_at_a_time(monkeypatch):
     used = []
 
     def attempt(worker, clip):
@@ -146,7 +131,7 @@ def test_workers_are_lent_to_one_caller_at_a_time(tiny, monkeypatch):
         return "done", "", clip
 
     monkeypatch.setattr(workers.Worker, "__call__", attempt)
-    pool = WorkerPool(2, tiny, "x:y")
+    pool = WorkerPool(2, "x:y", None)
     assert [pool(clip) for clip in "abc"] == [("done", "", "a"), ("done", "", "b"), ("done", "", "c")]
     assert used[0] is not used[1] and used[2] is used[0]
     with pytest.raises(ValueError):
@@ -154,13 +139,101 @@ def test_workers_are_lent_to_one_caller_at_a_time(tiny, monkeypatch):
     assert [pool(clip)[2] for clip in "de"] == ["d", "e"], "given back after an error too"
 
 
-def test_the_usual_extractor_is_the_libraries_own():
-    module, _, name = DEFAULT_EXTRACTOR.partition(":")
-    assert getattr(sys.modules[module], name) is extract_clip
-
-
 def test_the_worker_ends_with_its_input():
-    hello = pickle.dumps({"sys_path": sys.path, "extractor": "os:x", "config": None})
-    done = subprocess.run([sys.executable, "-m", "mindface_eri.datasets.build.workers"], input=hello, timeout=60, check=False,
-                          stdout=subprocess.PIPE)
+    hello = pickle.dumps({"sys_path": sys.path, "target": "os:getcwd", "settings": None})
+    done = subprocess.run([sys.executable, "-m", "mindface_eri.datasets.build.workers"], input=hello, timeout=60,
+                          check=False, stdout=subprocess.PIPE)
     assert done.returncode == 0 and pickle.loads(done.stdout) == workers.READY
+
+
+@pytest.fixture
+def many(folder, monkeypatch):
+    """Pools of two, whose processes are known by `alive`, and closed at the end of the test."""
+    monkeypatch.syspath_prepend(str(folder))
+    made, started = [], []
+    popen = subprocess.Popen
+    monkeypatch.setattr(workers.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+
+    def make(limit=60.0):
+        made.append(WorkerPool(2, "odd_work:work", None, limit))
+        made[-1].alive = lambda: [process for process in started if process.poll() is None]
+        return made[-1]
+
+    yield make
+    for pool in made:
+        pool.close()
+
+
+def names(replies):
+    return [stage if state == "done" else (state, stage) for state, stage, _ in replies]
+
+
+def test_answers_come_in_the_order_of_the_tasks_and_one_that_dies_costs_itself_alone(many, folder):
+    pool = many(limit=1.5)
+    tasks = ["late a", "b", "always c", "d", "hang e", "f", "late g", "h"]
+    replies = list(pool.map(f"{folder}/map {task}" for task in tasks))
+    assert names(replies) == ["map late a", "map b", ("failed", "crash"), "map d", ("failed", "timeout"), "map f",
+                              "map late g", "map h"]
+    assert replies[2][2] == "the worker process ended with status 3: last words (at both attempts)"
+    assert names(pool.map([f"{folder}/map again"])) == ["map again"], "it can be used once more"
+    assert len(pool.alive()) <= 2
+    pool.close()
+    assert pool.alive() == []
+
+
+def test_no_more_than_two_tasks_a_worker_are_begun_and_not_taken(many, folder):
+    asked = []
+
+    def tasks():
+        for k in range(9):
+            asked.append(k)
+            yield f"{folder}/few {k}"
+
+    replies = many().map(tasks())
+    assert asked == []
+    for taken in range(9):
+        assert names([next(replies)]) == [f"few {taken}"]
+        assert len(asked) <= min(taken + 4, 9)
+    assert next(replies, None) is None and list(many().map([])) == []
+
+
+def test_who_stops_asking_leaves_no_process_behind(many, folder):
+    pool = many()
+    replies = pool.map(f"{folder}/{name}" for name in ("left a", "hang left", "hang left too", "left d"))
+    assert names([next(replies)]) == ["left a"]
+    began = time.monotonic()
+    replies.close()
+    assert time.monotonic() - began < 20 and pool.alive() == [], "nobody waits for those that hang"
+    assert pool(f"{folder}/left e") == STOPPED
+
+
+def test_tasks_that_cannot_be_told_end_the_processes_too(many, folder):
+    def tasks():
+        yield f"{folder}/hang told of"
+        yield f"{folder}/hang told of too"
+        raise KeyError("no more")
+
+    pool = many()
+    with pytest.raises(KeyError):
+        list(pool.map(tasks()))
+    assert pool.alive() == []
+
+
+def test_a_process_that_starts_while_its_pool_is_closed_does_not_stay(many, folder, monkeypatch):
+    """`close` looks for a process before there is one: whoever starts it has to end it."""
+    pool, begun, go = many(), threading.Event(), threading.Event()
+    start = Worker._start
+
+    def slowly(worker):
+        begun.set()
+        go.wait(20)
+        start(worker)
+
+    monkeypatch.setattr(Worker, "_start", slowly)
+    with ThreadPoolExecutor(1) as thread:
+        reply = thread.submit(pool, f"{folder}/hang for ever")
+        assert begun.wait(20)
+        pool.close()
+        go.set()
+        assert reply.result(20) == STOPPED
+    assert pool.alive() == []

@@ -23,8 +23,9 @@ from mindface_eri.threads import cores
 class Pool:
     """Stands for the worker processes: extracts here, in the order asked, and notes what it was asked."""
 
-    def __init__(self, workers, config, extractor, limit):
-        self.made, self.tasks, self.closed = (workers, config, extractor, limit), [], 0
+    def __init__(self, workers, target, settings, limit):
+        self.made, self.tasks, self.closed = (workers, *settings, limit), [], 0
+        assert target == "mindface_eri.datasets.build.extraction:run_task"
         Pool.last = self
 
     def __call__(self, task):
@@ -33,7 +34,7 @@ class Pool:
         from mindface_eri.datasets.build.extraction import extract_to_file
 
         self.tasks.append(task)
-        return extract_to_file(extract, self.made[1], {**task, "preview": None})
+        return extract_to_file(extract, self.made[2], {**task, "preview": None})
 
     def close(self):
         self.closed += 1
@@ -94,7 +95,7 @@ def test_each_clip_is_asked_for_with_its_files_and_its_place(run, tmp_path, corp
     (tmp_path / "data/val/mp4/00003.mp4").rename(alone)
     (tmp_path / "out/preview").mkdir(parents=True)  # of an earlier run
     run(workers=2, preview=2, clip_limit=7.5)
-    assert Pool.last.made == (2, tiny, "fake_extractor:extract", 7.5)
+    assert Pool.last.made == (2, "fake_extractor:extract", tiny, 7.5)
     out, media = tmp_path / "out", tmp_path / "data"
     tasks = {task["id"]: task for task in Pool.last.tasks}
     assert {name: (task["video"], task["audio"]) for name, task in tasks.items()} == {
@@ -186,11 +187,11 @@ def test_shares_of_three_runs_are_disjoint_and_complete(run, tmp_path, corpus_wr
 def test_a_manifest_may_be_given_instead_of_a_folder(run, tmp_path, corpus_writer, tiny):
     manifest = load_manifest(corpus_writer(tmp_path / "data", range(3)))
     summary = preprocess_dataset(None, tmp_path / "out", tiny, manifest=manifest, progress=False)
-    assert summary.done == 3 and Pool.last.made[2] == preprocessing.DEFAULT_EXTRACTOR
+    assert summary.done == 3 and Pool.last.made[1] == preprocessing.DEFAULT_EXTRACTOR
     assert Pool.last.made[0] == cores() and Pool.last.made[3] == 3600.0
     summary = preprocess_dataset(tmp_path / "data", tmp_path / "defaults", extractor="fake_extractor:extract")
     assert summary.done == 3
-    assert Pool.last.made[1] == open_records(tmp_path / "defaults").preprocess == PreprocessConfig()
+    assert Pool.last.made[2] == open_records(tmp_path / "defaults").preprocess == PreprocessConfig()
 
 
 @pytest.mark.parametrize("workers, cores, threads", [(1, 4, 1), (3, 2, 2), (2, 4, 2), (0, 4, 1)])
