@@ -70,10 +70,10 @@ def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, confi
     """
     face = config.face
     reader = _Reader(path, planned, count, config.frames)
-    track = follow_face(reader, face, "dlib" if face.detector == "auto" else face.detector, info.fps, reader.wants)
+    track = follow_face(reader, face, "dlib" if face.detector == "auto" else face.detector, info.fps, reader.examines)
     if face.detector == "auto" and track.share < max(face.min_share, 1e-9):
         again = _Reader(path, planned, count, config.frames)
-        other = follow_face(again, face, "mtcnn", info.fps, again.wants)
+        other = follow_face(again, face, "mtcnn", info.fps, again.examines)
         track = other if other.share > track.share else track
     times = np.array(reader.times)
     picks = sample(times, count, config.frames)
@@ -120,7 +120,13 @@ class _Reader:
     def __init__(self, path: os.PathLike, planned: np.ndarray, count: int, coarse: int) -> None:
         self._path = path
         self.size = (0, 0)  # width and height
-        self._wanted = planned[np.unique(sample(planned, count, coarse))] if len(planned) else planned
+        self._wanted = self._examined = planned
+        if len(planned):
+            self._wanted = planned[np.unique(sample(planned, count, coarse))]
+            # Where the coarse instants lie among them the face is followed as for these alone: what is known of them
+            # must not depend on how many others are wanted.
+            nested = coarse > 1 and (count - 1) % (coarse - 1) == 0
+            self._examined = planned[np.unique(sample(planned, coarse))] if nested else self._wanted
         self.times: List[float] = []
         self.kept: Dict[int, Picture] = {}
         # Padding and the decoder's own pool double what is counted here; hundreds of samples (a timeline) go with much
@@ -133,14 +139,19 @@ class _Reader:
             self.size = (picture.width, picture.height)
             # All or none: a single frame that is not kept costs the second decode.
             fits = len(self._wanted) * picture.width * picture.height * 3 // 2 <= self._budget
-            if fits and self.wants(seconds):
+            if fits and _among(self._wanted, seconds):
                 self.kept[number] = picture
             yield number, seconds, picture
 
-    def wants(self, seconds: float) -> bool:
-        """Whether the frame at this instant is one of the sampled ones."""
-        place = np.searchsorted(self._wanted, seconds - 1e-6)
-        return place < len(self._wanted) and self._wanted[place] <= seconds + 1e-6
+    def examines(self, seconds: float) -> bool:
+        """Whether the face is looked for in the frame at this instant, however short ago it was."""
+        return _among(self._examined, seconds)
+
+
+def _among(times: np.ndarray, seconds: float) -> bool:
+    """Whether an instant is one of these, within a microsecond."""
+    place = np.searchsorted(times, seconds - 1e-6)
+    return bool(place < len(times) and times[place] <= seconds + 1e-6)
 
 
 def _place(landmarks: np.ndarray, state: int, config: FaceConfig) -> Tuple[np.ndarray, float]:
