@@ -2,8 +2,6 @@
 """A generated corpus: its tables letter by letter, its limits, and runs taken up, refused or shared by processes."""
 
 import json
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 
 import numpy as np
@@ -73,43 +71,70 @@ def test_progress_is_shown_where_there_is_something_to_draw(corpus, capfd):
 
 
 class Pool:
-    """Stands for a pool of processes, which take seconds to start (a slow test starts them): draws at once, here."""
+    """Stands for a pool of processes, which take seconds to start: draws at once, here."""
 
-    def __init__(self, workers, mp_context):
-        self.workers, self.start, self.ended = workers, mp_context.get_start_method(), None
+    def __init__(self, workers, target, settings):
+        assert target == "mindface_eri.synthetic.corpus:draw"
+        self.workers, self.settings, self.ended = workers, settings, False
         Pool.made.append(self)
 
-    def submit(self, function, *arguments):
-        future = Future()
-        try:
-            future.set_result(function(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
+    def map(self, tasks):
+        return (synthetic.draw(self.settings, task) for task in tasks)
 
-    def shutdown(self, **options):
-        self.ended = options
+    def close(self):
+        self.ended = True
 
 
 @pytest.mark.parametrize("workers, used", [(1, []), (2, [2]), (9, [4])])
 def test_processes_draw_the_same_and_no_more_than_there_are_clips(corpus, tmp_path, monkeypatch, workers, used, capfd):
     monkeypatch.setattr(Pool, "made", [], raising=False)
-    monkeypatch.setattr(synthetic, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(synthetic, "WorkerPool", Pool)
     root, _ = corpus
     made = synthesize(tmp_path / "twice", **TINY, emotions=("Joy", "Awe"), workers=workers)
     assert made["written"] == 4 and "drawing: 100%" in capfd.readouterr().err
-    assert [(pool.workers, pool.start, pool.ended) for pool in Pool.made] == [
-        (count, "spawn", {"wait": True, "cancel_futures": True}) for count in used]
+    assert [(pool.workers, pool.ended) for pool in Pool.made] == [(count, True) for count in used]
     for path in [*root.rglob("*.csv"), *root.rglob("*.wav"), *root.rglob("*.mp4")]:
         assert (tmp_path / "twice" / path.relative_to(root)).read_bytes() == path.read_bytes(), path
-    for error, told in ((BrokenProcessPool("x"), "a drawing process ended early"), (MediaError("disk"), "disk")):
+    for error, told in ((MediaError("disk"), MediaError), (OSError("odd"), OSError)):
         monkeypatch.setattr(synthetic, "_write_clip", lambda *_, error=error: (_ for _ in ()).throw(error))
         (tmp_path / "twice/train/mp4/00000.mp4").unlink(missing_ok=True)
         (tmp_path / "twice/train/mp4/00001.mp4").unlink(missing_ok=True)
-        if used:
-            with pytest.raises(ERIError, match=told):
-                synthesize(tmp_path / "twice", **TINY, emotions=("Joy", "Awe"), workers=workers, progress=False)
-            assert Pool.made[-1].workers == 2 and Pool.made[-1].ended
+        with pytest.raises(ERIError if used and told is MediaError else told) as caught:
+            synthesize(tmp_path / "twice", **TINY, emotions=("Joy", "Awe"), workers=workers, progress=False)
+        if used and told is MediaError:
+            assert str(caught.value) == (f"{tmp_path}/twice: 2 of 2 clips were not drawn (clip 00000: disk); run again "
+                                         "to go on, with fewer workers")
+        assert not used or Pool.made[-1].workers == 2 and Pool.made[-1].ended
+
+
+DYING = '''
+import os
+from mindface_eri.synthetic.corpus import draw as real
+
+def draw(settings, index):
+    if index == 1:
+        os._exit(5)
+    return real(settings, index)
+'''
+
+
+def test_a_process_that_dies_costs_its_clip_alone_and_the_next_run_draws_it(corpus, tmp_path, monkeypatch):
+    (tmp_path / "dying_drawer.py").write_text(DYING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    real = synthetic.WorkerPool
+    monkeypatch.setattr(synthetic, "WorkerPool", lambda count, _, settings: real(count, "dying_drawer:draw", settings))
+    root, _ = corpus
+    out, options = tmp_path / "corpus", {**TINY, "emotions": ("Joy", "Awe"), "progress": False}
+    with pytest.raises(ERIError) as caught:
+        synthesize(out, **options, workers=2)
+    assert str(caught.value) == (
+        f"{out}: 1 of 4 clips were not drawn (clip 00001: the worker process ended with status 5 (at both attempts)); "
+        "run again to go on, with fewer workers")
+    assert len(list(out.rglob("*.mp4"))) == 3 and not (out / "data_info.csv").exists()
+    again = synthesize(out, **options)
+    assert (again["written"], again["reused"]) == (1, 3)
+    for path in [*root.rglob("*.csv"), *root.rglob("*.wav"), *root.rglob("*.mp4")]:
+        assert (out / path.relative_to(root)).read_bytes() == path.read_bytes(), path
 
 
 def test_a_corpus_of_another_version_or_emotions_is_refused(corpus):

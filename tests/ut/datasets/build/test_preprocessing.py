@@ -21,7 +21,7 @@ from mindface_eri.datasets.build.summary import dataset_hash
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import BusyError, ConfigError, DataError
 
-HERE = Path(__file__).parents[1]  # of its conftest
+HERE = Path(__file__).parents[1]  # of the conftest that has TINY
 CHILD = """
 import sys
 sys.path.insert(0, {here!r})
