@@ -125,8 +125,8 @@ def test_a_killed_worker_is_replaced_and_every_clip_answered(seconds, tiny, tmp_
         wait_until_gone(process.pid)
         log.seek(0)
         assert b"Traceback" not in log.read()
-    answered = json.loads(rows.read_text(encoding="utf-8"))
-    assert len(answered) == 12 and not [row for row in answered if row.get("error")]
+    answered = json.loads(rows.read_text(encoding="utf-8"))  # of 12 videos and 12 sound files
+    assert len(answered) == 24 and not [row for row in answered if row.get("error")]
 
 
 @pytest.mark.parametrize("name", ["preprocess", "train"])
