@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what `__getattr__` brings, for those who read without runni
     from mindface_eri.metrics.metric import PearsonMetric as PearsonMetric
     from mindface_eri.models.registry import create_model as create_model
     from mindface_eri.models.registry import list_models as list_models
+    from mindface_eri.models.registry import register_model as register_model
     from mindface_eri.prediction.predictor import load_predictor as load_predictor
     from mindface_eri.preprocess.clip import extract_clip as extract_clip
     from mindface_eri.preprocess.detectors import register_detector as register_detector

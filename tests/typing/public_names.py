@@ -15,7 +15,7 @@ from typing_extensions import assert_type
 
 import mindface_eri
 from mindface_eri.config import Config
-from mindface_eri.datasets.build.preprocessing import Summary
+from mindface_eri.datasets.build.preprocessing import PreprocessResult
 from mindface_eri.datasets.records import Records
 from mindface_eri.deploy.convert import ConversionReport
 from mindface_eri.deploy.exporter import ExportReport
@@ -53,7 +53,7 @@ def data(config: Config) -> None:
     for folder in ("here", Path("here"), Place()):
         assert_type(mindface_eri.synthesize(folder, clips=8, duration=(2.0, 3.0)), Dict[str, object])
         assert_type(mindface_eri.fetch_samples(folder, archive=folder), List[Path])
-        assert_type(mindface_eri.preprocess_dataset(folder, folder, config.preprocess, workers=2), Summary)
+        assert_type(mindface_eri.preprocess_dataset(folder, folder, config.preprocess, workers=2), PreprocessResult)
         assert_type(mindface_eri.open_records(folder), Records)
         mindface_eri.create_dataset(folder, "train", batch_size=4, num_shards=2, shard_id=1)
         assert_type(mindface_eri.extract_clip(folder, config, audio_path=folder), Clip)
@@ -72,6 +72,14 @@ class Mine(nn.Cell):
 
     def construct(self, predictions: ms.Tensor, labels: ms.Tensor) -> ms.Tensor:
         return abs(predictions - labels).mean()
+
+
+@mindface_eri.register_model("mine", inputs=("mfcc",))
+class OwnNetwork:
+    """A network of somebody's own."""
+
+    def __init__(self, config: object) -> None:
+        self.config = config
 
 
 @mindface_eri.register_detector("mine")

@@ -32,6 +32,7 @@ from mindface_eri.deploy import exporter
 from mindface_eri.deploy.sidecar import infer_preprocess
 from mindface_eri.deploy.verify import check_inputs
 from mindface_eri.device import context
+from mindface_eri.threads import cores
 
 TOY = ModelConfig(frames=4, crop_size=32, mfcc_features=128, stem_width=8, spatial_depth=1, spatial_heads=2, width=16,
                   tcn_dilations=(1, 2), temporal_depth=1, temporal_heads=2)
@@ -99,7 +100,7 @@ def test_inference_by_hand(asked, monkeypatch):
     monkeypatch.setattr(networks, "twin_network",
                         lambda model, threads: lambda inputs: runs.append(("twin", len(inputs))))
     assert [row.speedup for row in benchmark_infer(TOY)] == [3, 2, 6] and ("twin", 3) in runs
-    assert asked[-1][1] == 5 and asked[-3] == ("threads", 2)
+    assert asked[-1][1] == 3 and asked[-3] == ("threads", cores())
 
 
 @pytest.mark.parametrize("onnx", [True, False])

@@ -61,8 +61,8 @@ def store(out, config, manifest, present, shards):
             row = {**dict.fromkeys(COLUMNS, "0"), "present_acoustic": state[1], "content_hash": f"{position:x}"}
             save_clip(work.clip(position), arrays_of(position, config, state), row)
     for shard in range(shards):
-        summary = preprocess_dataset(None, out, config, manifest=manifest, num_shards=shards, shard_index=shard,
-                                     progress=False)
+        summary = preprocess_dataset(None, out, config, manifest=manifest, resume=True, num_shards=shards,
+                                     shard_index=shard, progress=False)
         assert summary.complete == (shard == shards - 1) or shards > plan.blocks
     return summary
 

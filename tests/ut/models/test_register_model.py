@@ -19,7 +19,7 @@ from mindface_eri.errors import ConfigError
 from mindface_eri.models import registry
 from mindface_eri.models.summary import summarize
 from mindface_eri.plugins import PLUGINS_VARIABLE
-from mindface_eri.prediction.predictor import modalities_needed
+from mindface_eri.prediction.inputs import modalities_needed
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
@@ -99,7 +99,7 @@ def test_trained_scored_exported_and_read_back(plugin, tiny, tmp_path):
     result = train(config, tmp_path / "run", progress=False, notify=lambda text: None)
     ours = load_predictor(result)
     records = open_records(tiny.records)
-    assert modalities_needed(ours) == [1] and ours.model.name == "pooled_sound"
+    assert modalities_needed(ours.model) == [1] and ours.model.name == "pooled_sound"
     mean, = (p.asnumpy() for p in ours._backend._compute.__self__.get_parameters() if p.name == "mfcc_mean")
     np.testing.assert_array_equal(mean, records.mfcc_mean)  # as training found it
     scored = evaluate(result, tiny.records)
