@@ -163,7 +163,7 @@ class Predictor:
         """The answer of the whole clip, with the values of its windows."""
         every = prepared.every(grid.coarse)
         check_need(self.model, job, every.clip)  # the face may show between the network's own instants only
-        whole = self._whole(job, every.clip, next(_rows(self._ask(stacked([every]), asked.attention))))
+        whole = self._whole(job, every.clip, _rows(self._ask(stacked([every]), asked.attention))[0])
         found = self._through(job, prepared, grid, asked, False)
         return replace(whole, moments=found["segments"].mean(1), moving=found["values"])
 
@@ -175,9 +175,9 @@ class Predictor:
 
     def _flush(self, waiting: List[Tuple[Job, Union[Prepared, Prediction]]], asked: _Asked) -> Iterator[Prediction]:
         whole = [found for _, found in waiting if isinstance(found, Prepared)]
-        answers = _rows(self._ask(stacked(whole), asked.attention)) if whole else iter(())
+        answers = _rows(self._ask(stacked(whole), asked.attention)) if whole else []
         for job, found in waiting:
-            yield self._whole(job, found.clip, next(answers)) if isinstance(found, Prepared) else found
+            yield self._whole(job, found.clip, answers.pop(0)) if isinstance(found, Prepared) else found
 
     def _whole(self, job: Job, clip: Clip, answer: Answers) -> Prediction:
         return self._prediction(job, clip=clip, intensities=answer.values, values=answer.values[None],
@@ -234,10 +234,10 @@ def load_predictor(path: Union[str, os.PathLike], *, which: str = "best", device
                      features=trained.note.get("features", {}))
 
 
-def _rows(answers: Answers) -> Iterator[Answers]:
-    """A batch's answers, one by one."""
-    for i in range(len(answers.values)):
-        yield Answers(*(None if part is None else part[i] for part in answers))
+def _rows(answers: Answers) -> List[Answers]:
+    """The answer of each clip of a batch."""
+    return [Answers(*(None if part is None else part[i] for part in answers)) for i in range(len(answers.values))]
+
 
 
 def _checked(name: str, array: Optional[np.ndarray], shape: tuple, kind: type) -> np.ndarray:
