@@ -239,7 +239,6 @@ def _rows(answers: Answers) -> List[Answers]:
     return [Answers(*(None if part is None else part[i] for part in answers)) for i in range(len(answers.values))]
 
 
-
 def _checked(name: str, array: Optional[np.ndarray], shape: tuple, kind: type) -> np.ndarray:
     wanted = f"({', '.join(map(str, ('B', *shape[1:])))}) {kind.__name__}"
     if array is None:
