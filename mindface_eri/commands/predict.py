@@ -37,7 +37,6 @@ def add_arguments(parser):
 
 def run(arguments):
     """Predicts; status 1 when a clip failed."""
-    from mindface_eri.files import write_text
     from mindface_eri.prediction.jobs import find_jobs
     from mindface_eri.prediction.predictor import load_predictor
 
@@ -47,16 +46,30 @@ def run(arguments):
     folders = dict(pair.partition("=")[::2] for pair in arguments.features)
     _check_features(predictor.model, folders)
     writer = _writer(arguments, jobs, predictor)
+    _check_targets(jobs, [*([arguments.out] if arguments.out else []), *(writer.targets() if writer else [])])
     rows, progress = [], _Progress(len(jobs))
-    for prediction in predictor.predict(
-            jobs, window=arguments.window, hop=arguments.hop, whole=arguments.whole, batch_size=arguments.batch_size,
-            workers=min(arguments.workers, 4 * cores()), attention=writer is not None and writer.attention,
-            moving=writer is not None and writer.moving, features=folders):
-        rows += prediction.rows()
-        if writer is not None:
-            writer(prediction)
-        progress()
+    predictions = predictor.predict(
+        jobs, window=arguments.window, hop=arguments.hop, whole=arguments.whole, batch_size=arguments.batch_size,
+        workers=min(arguments.workers, 4 * cores()), attention=writer is not None and writer.attention,
+        moving=writer is not None and writer.moving, features=folders)
+    try:
+        for prediction in predictions:
+            rows += prediction.rows()
+            if writer is not None:
+                writer(prediction)
+            progress()
+    except KeyboardInterrupt:
+        if rows:
+            _answer(arguments, predictor, rows, writer)  # what is finished is kept
+        raise
     _tell_missing(rows, folders)
+    return _answer(arguments, predictor, rows, writer)
+
+
+def _answer(arguments, predictor, rows, writer):
+    """Prints or writes the rows, names the other files, and gives the exit status."""
+    from mindface_eri.files import write_text
+
     text = format_answers(rows, predictor.emotions, form_of(arguments.out, arguments.format))
     if arguments.out is None:
         print(text)
@@ -77,6 +90,16 @@ def _writer(arguments, jobs, predictor):
 
     return Writer([job.name for job in jobs], predictor, arguments.model, report=arguments.report,
                   overlay=arguments.overlay, figure=arguments.figure)
+
+
+def _check_targets(jobs, targets):
+    """No clip is overwritten by what is made of it."""
+    from mindface_eri.errors import ConfigError
+
+    clips = {path.resolve() for job in jobs for path in (job.video, job.audio) if path is not None}
+    for target in targets:
+        if target.resolve() in clips:
+            raise ConfigError(f"{target} is one of the clips, and would be overwritten; name another file or folder")
 
 
 def _check(arguments):

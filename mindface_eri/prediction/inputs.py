@@ -114,5 +114,5 @@ def check_given(config: PreprocessConfig, job: Job) -> None:
     for name, shape in (("frames", (count, size, size, 3)), ("mfcc", (count, config.audio.features))):
         found = getattr(job.clip, name)
         if found.shape != shape or (name == "frames" and found.dtype != np.uint8):
-            raise DataError(f"clip {job.name}: {name} of {found.shape} {found.dtype}, the network takes {shape}; "
+            raise DataError(f"{job.name}: {name} of {found.shape} {found.dtype}, the network takes {shape}; "
                             "take it apart by extract_clip(path, predictor.preprocess)")

@@ -53,7 +53,7 @@ def as_jobs(clips: Iterable[ClipLike]) -> List[Job]:
         if isinstance(clip, Job):
             jobs.append(clip)
         elif isinstance(clip, Clip):
-            jobs.append(Job(f"{number:05d}", clip=clip))
+            jobs.append(Job(f"clip-{number:05d}", clip=clip))
         else:
             video, audio = clip if isinstance(clip, tuple) else (clip, None)
             names = [None if path is None else Path(path) for path in (video, audio)]

@@ -107,7 +107,7 @@ class Predictor:
             batch_size: clips, or windows of one, that go through the network together; on a processor more than one
                 costs memory and saves nothing.
             workers: processes that take clips apart; with one, this process does.
-            attention: whether to ask for the weights too, which takes a graph of its own.
+            attention: whether to ask for the weights too, which takes a graph of its own; exported files have none.
             moving: values over time also of a file that is answered whole, for a drawing.
             features: by name of its feature set, a folder with a CSV for each clip, named after it.
             notify: receives what is going on, in words.

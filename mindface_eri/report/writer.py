@@ -34,7 +34,7 @@ class Writer:
         figure: a .png or .svg file for one clip (both are written), or a folder.
 
     Raises:
-        ConfigError: a file is named for several clips.
+        ConfigError: a file is named for several clips, or one that is something else.
     """
 
     def __init__(self, names: Sequence[str], predictor: Predictor, model: os.PathLike, *, report: Optional[Path] = None,
@@ -42,6 +42,9 @@ class Writer:
         for path, kind in ((report, "report"), (overlay, "overlay"), (figure, "figure")):
             if path is not None and _is_file(path, kind) and len(names) > 1:
                 raise ConfigError(f"--{kind} {path}: {len(names)} clips do not fit into one file; name a folder")
+            if path is not None and path.is_file() and not _is_file(path, kind):
+                raise ConfigError(f"--{kind} {path}: is a file already; name one that ends in "
+                                  f"{' or '.join(_ENDINGS[kind])}, or a folder")
         self.predictor, self.report, self.overlay, self.figure = predictor, report, overlay, figure
         self.facts = provenance_of(model, predictor)
         self.attention = report is not None or figure is not None  # an overlay shows none
@@ -70,7 +73,7 @@ class Writer:
         from mindface_eri.report.overlay import write_overlay
 
         try:
-            self.written.append(write_overlay(prediction, self._target(self.overlay, "overlay", prediction)))
+            self.written.append(write_overlay(prediction, self._target(self.overlay, "overlay", prediction.name)))
         except ERIError as error:
             self.failures.append(f"no overlay: {error}")
 
@@ -79,12 +82,25 @@ class Writer:
         from mindface_eri.report.style import save_figure
 
         figure = prediction_figure(prediction, title=prediction.name)
-        self.written += save_figure(figure, self._target(self.figure, "figure", prediction))
+        self.written += save_figure(figure, self._target(self.figure, "figure", prediction.name))
 
-    def _target(self, path: Path, kind: str, prediction: Prediction) -> Path:
+    def _target(self, path: Path, kind: str, name: str) -> Path:
         if _is_file(path, kind):
             return path
-        return path / Path(self.names[prediction.name]).with_suffix(_ENDINGS[kind][0])
+        return path / Path(self.names[name]).with_suffix(_ENDINGS[kind][0])
+
+    def targets(self) -> List[Path]:
+        """All files that this call may write."""
+        files = [self.report if self.single else self.report / "index.html"] if self.report is not None else []
+        for name in self.names:
+            if self.report is not None and not self.single:
+                files.append(self.report / self.names[name])
+            if self.overlay is not None:
+                files.append(self._target(self.overlay, "overlay", name))
+            if self.figure is not None:
+                figure = self._target(self.figure, "figure", name)
+                files += [figure, figure.with_suffix(".png"), figure.with_suffix(".svg")]
+        return files
 
     def finish(self) -> List[Path]:
         """Writes the index, where there is one; the files for people to open: it stands for its pages."""

@@ -98,6 +98,9 @@ class Look:
 
     failures = ()
 
+    def targets(self):
+        return [Path("folder")]
+
     def __init__(self, attention=False, moving=False):
         self.attention, self.moving, self.seen = attention, moving, []
 

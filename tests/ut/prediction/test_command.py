@@ -147,3 +147,39 @@ def test_networks_of_feature_sets_refuse_what_they_cannot_answer(multi, tmp_path
         assert main([*words, *more]) in (1, 2)
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind, name", [("--out", "tone.mp4"), ("--overlay", "tone.mp4"), ("--overlay", "."),
+                                        ("--overlay", "link")])
+def test_no_clip_is_overwritten_by_what_is_made_of_it(loaded, tmp_path, faceless_video, capsys, kind, name):
+    """Named itself, by its folder, or by a link to that."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    clip = mine / "tone.mp4"
+    clip.write_bytes(faceless_video.read_bytes())
+    (mine / "link").symlink_to(mine)
+    assert main(["predict", str(clip), "--model", "m", kind, str(mine / name)]) == 2
+    assert "is one of the clips, and would be overwritten" in capsys.readouterr().err
+    assert clip.read_bytes() == faceless_video.read_bytes()
+
+
+def test_a_file_of_another_kind_is_no_folder_for_pages(loaded, tmp_path, faceless_video, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main(["predict", str(faceless_video), "--model", "m", "--report", str(tmp_path / "notes.txt")]) == 2
+    assert "notes.txt: is a file already; name one that ends in .html or .htm, or a folder" in capsys.readouterr().err
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_what_is_answered_before_a_stop_is_kept(loaded, tmp_path, faceless_video, predictor, monkeypatch, capsys):
+    answers = list(predictor.predict([faceless_video]))
+
+    def stopped(*_, **__):
+        yield from answers
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predictor, "predict", stopped)
+    assert main(["predict", str(faceless_video), "--model", "m", "--out", str(tmp_path / "rows.json"),
+                 "--report", str(tmp_path / "pages")]) == 130
+    assert json.loads((tmp_path / "rows.json").read_text()) == answers[0].rows()
+    assert {path.name for path in (tmp_path / "pages").iterdir()} == {"tone.html", "index.html"}
+    assert "stopped; what is finished is kept" in capsys.readouterr().err

@@ -156,10 +156,10 @@ def test_what_is_asked_for_must_be_possible(counting, make_clip):
 def test_clips_taken_apart_already_are_answered_whole(counting, make_clip):
     clips = [make_clip(seconds=60.0), make_clip(5), make_clip()]
     found = list(counting.predict(clips, moving=True, batch_size=3))
-    assert [one.name for one in found] == ["00000", "00001", "00002"]
+    assert [one.name for one in found] == ["clip-00000", "clip-00001", "clip-00002"]
     assert found[0].clip is clips[0] and found[0].path is None and not found[0].is_timeline
     assert found[0].moving is None and found[0].segments.tolist() == [[0.0, 60.0]]
-    assert found[1].error.startswith("clip 00001: frames of (5, 32, 32, 3) uint8, the network takes (4, 32, 32, 3)")
+    assert found[1].error.startswith("clip-00001: frames of (5, 32, 32, 3) uint8, the network takes (4, 32, 32, 3)")
     assert counting._backend.sizes == [2]
 
 

@@ -122,8 +122,10 @@ def test_nearly_even_attention_says_its_largest(prediction):
     even[3, 1, 2] = 0.41
     body, _ = render(dataclasses.replace(prediction, spatial=even))
     assert '<p class="ramp">even share<i></i>2.5 times as much</p>' in body
-    body, _ = render(dataclasses.replace(prediction, spatial=None))
+    body, _ = render(dataclasses.replace(prediction, spatial=None, temporal=None))
     assert '<span class="soft">this model file carries no attention</span>' in body
+    body, _ = render(dataclasses.replace(prediction, spatial=None))  # of sound alone: attended over time only
+    assert "carries no attention" not in body
     assert 'class="heat"' not in body and 'class="ramp"' not in body and 'id="weight"' in body
     body, _ = render(dataclasses.replace(prediction, temporal=None))
     assert "attention</dt>" not in body and "attention up to" not in body
