@@ -200,3 +200,14 @@ def test_networks_of_features_show_where_they_look(name, tiny, recording, media,
         else:
             np.testing.assert_allclose(found.spatial.sum((1, 2)), 1, atol=1e-5)
             assert found.spatial.shape[0] == count
+
+
+def test_a_face_between_the_networks_own_instants_is_no_face_for_it(media, predictor, tmp_path):
+    """Values that move ask for twice as many instants; the answer needs a face, or sound, at those of the network."""
+    media(3.0, states=[0, 3, 0, 3, 0, 2, 0])
+    (found,) = predictor.predict([tmp_path / "blink.mp4"], moving=True)
+    assert found.error.startswith(f"{tmp_path / 'blink.mp4'}: eri_dual_branch needs a face or sound, and none was")
+    media(3.0, states=[0, 3, 0, 3, 0, 2, 3])
+    (found,) = predictor.predict([tmp_path / "blink.mp4"], moving=True)
+    assert not found.error
+    assert found.clip.detected.tolist() == [0, 0, 0, 3]
