@@ -55,7 +55,7 @@ def weights(config, made):
     for x, y in itertools.islice(TinyBatches(config).train(0), 3):
         step(Tensor(x), Tensor(y))
     with AveragedWeights(step):
-        return [p.asnumpy() for p in step.network.get_parameters()]
+        return [p.asnumpy().copy() for p in step.network.get_parameters()]  # a view would show what comes back after it
 
 
 def rates(config, made):
