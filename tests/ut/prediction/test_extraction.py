@@ -63,7 +63,7 @@ def test_a_clip_taken_apart_already_is_taken_as_it_is(media, predictor, make_cli
     taken = take_apart(predictor.preprocess, Windows(moving=True), Job("0", clip=clip))
     assert taken.clip is clip and taken.grid is None and asked == []
     other = take_apart(predictor.preprocess, Windows(), Job("0", clip=make_clip(5)))
-    assert other.clip is None and "clip 0: frames of (5, 32, 32, 3)" in other.error
+    assert other.clip is None and "0: frames of (5, 32, 32, 3)" in other.error
 
 
 @pytest.fixture()

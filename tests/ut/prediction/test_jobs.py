@@ -36,7 +36,7 @@ def test_jobs_of_paths_pairs_and_clips(make_clip):
                           job]))
     assert found[:5] == [Job("v", Path("a/v.mp4")), Job("w", Path("w.mov")), Job("v", Path("v.mp4"), Path("s.wav")),
                          Job("u", Path("u.mp4")), Job("s", None, Path("s.wav"))]
-    assert found[5].name == "00005" and found[5].clip is clip and found[5].source is None
+    assert found[5].name == "clip-00005" and found[5].clip is clip and found[5].source is None
     assert found[6] is job and as_jobs([]) == []
 
 
