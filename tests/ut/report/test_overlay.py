@@ -141,6 +141,14 @@ def test_without_moving_values_bars_show_the_segments_at_their_middles(film, tra
     assert lengths == [round(value * (panels[0].shape[1] - 2 * size)) for value in shown]
 
 
+def test_bars_keep_time_at_another_rate_to_the_last_frame(film, tracked, tmp_path):
+    film.times, film.size = [0.0, 2.0], (60, 40)
+    write_overlay(dataclasses.replace(tracked(film.times, fps=2.0), emotions=("Fear",)), tmp_path / "o.mp4")
+    panels = [panel for _, panel in film.frames]
+    lengths = [int((panel == BAR).all(2).sum(1).max()) for panel in panels]
+    assert lengths == [round(value * (panels[0].shape[1] - 2 * int(60 / 2.9))) for value in (0.2, 0.2, 0.2, 0.3, 0.4)]
+
+
 def test_values_beyond_the_scale_end_with_it(film, tracked, tmp_path):
     write_overlay(tracked(values=[[1.5, -0.5, 0.5]] * 2), tmp_path / "o.mp4")
     panel = film.frames[0][1]
