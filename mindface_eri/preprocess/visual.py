@@ -106,12 +106,17 @@ def sample(times: np.ndarray, count: int, coarse: Optional[int] = None) -> np.nd
             whatever floating point says of an instant half-way between two frames.
     """
     wanted = np.linspace(times[0], times[-1], count)
-    if coarse is not None and coarse > 1 and (count - 1) % (coarse - 1) == 0:
+    if coarse is not None and _nests(coarse, count):
         wanted[::(count - 1) // (coarse - 1)] = np.linspace(times[0], times[-1], coarse)
     right = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
     right = np.minimum(right, len(times) - 1)
     left = np.maximum(right - 1, 0)
     return np.where(wanted - times[left] <= times[right] - wanted, left, right)
+
+
+def _nests(coarse: int, count: int) -> bool:
+    """Whether `coarse` evenly spread instants are among `count` of them."""
+    return coarse > 1 and (count - 1) % (coarse - 1) == 0
 
 
 class _Reader:
@@ -125,8 +130,10 @@ class _Reader:
             self._wanted = planned[np.unique(sample(planned, count, coarse))]
             # Where the coarse instants lie among them the face is followed as for these alone: what is known of them
             # must not depend on how many others are wanted.
-            nested = coarse > 1 and (count - 1) % (coarse - 1) == 0
-            self._examined = planned[np.unique(sample(planned, coarse))] if nested else self._wanted
+            if _nests(coarse, count):
+                self._examined = planned[np.unique(sample(planned, coarse))]
+            else:
+                self._examined = self._wanted
         self.times: List[float] = []
         self.kept: Dict[int, Picture] = {}
         # Padding and the decoder's own pool double what is counted here; hundreds of samples (a timeline) go with much

@@ -67,12 +67,13 @@ class _Sound:
     def pass_on(self, first: float) -> None:
         """Gives what was heard since to the writer; `first` is the first picture's instant on the container's clock."""
         samples = self._track.take()
-        if len(samples) and self._early is None:
+        if not len(samples):
+            return
+        if self._early is None:
             late = round((self._track.start - first) * _RATE)
             samples, self._early = np.pad(samples, (max(late, 0), 0)), max(-late, 0)
-        kept = samples[self._early or 0:]
-        self._early = max((self._early or 0) - len(samples), 0) if self._early is not None else None
-        self._pass(kept)
+        self._pass(samples[self._early:])
+        self._early = max(self._early - len(samples), 0)
 
     def end(self, first: float) -> None:
         """Passes the rest on, and silence up to the clip's end."""

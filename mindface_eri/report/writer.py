@@ -61,7 +61,7 @@ class Writer:
             self.entries.append(Entry(prediction.name, error=prediction.error))
             return
         if self.report is not None:
-            target = self.report if self.single else self.report / self.names[prediction.name]
+            target = self._page(prediction.name)
             self.pages.append(write_page(target, prediction, self.facts))
             self.entries.append(entry_of(prediction, target.name))
         if self.overlay is not None:
@@ -84,6 +84,9 @@ class Writer:
         figure = prediction_figure(prediction, title=prediction.name)
         self.written += save_figure(figure, self._target(self.figure, "figure", prediction.name))
 
+    def _page(self, name: str) -> Path:
+        return self.report if self.single else self.report / self.names[name]
+
     def _target(self, path: Path, kind: str, name: str) -> Path:
         if _is_file(path, kind):
             return path
@@ -91,10 +94,10 @@ class Writer:
 
     def targets(self) -> List[Path]:
         """All files that this call may write."""
-        files = [self.report if self.single else self.report / "index.html"] if self.report is not None else []
+        files = [self.report / "index.html"] if self.report is not None and not self.single else []
         for name in self.names:
-            if self.report is not None and not self.single:
-                files.append(self.report / self.names[name])
+            if self.report is not None:
+                files.append(self._page(name))
             if self.overlay is not None:
                 files.append(self._target(self.overlay, "overlay", name))
             if self.figure is not None:

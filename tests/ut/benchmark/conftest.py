@@ -2,6 +2,7 @@
 """One small drawn clip for all subjects; times are never judged."""
 
 import pytest
+from fixtures.networks import pynative, tiny  # noqa: F401
 
 from mindface_eri.benchmark.clips import drawn_clip
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from mindface_eri.config import ModelConfig
 from mindface_eri.deploy.convert import convert_weights
 from mindface_eri.deploy.verify import check_inputs
 from mindface_eri.runner.run_folder import load_network
@@ -19,22 +18,6 @@ from mindface_eri.runner.run_folder import load_network
 SETS = {"features": ("fau", "gaze"), "feature_widths": (3, 5)}
 SIZES = {"crop_size": 40, "tcn_kernel": 2, "tcn_dilations": (1, 2), "temporal_depth": 2, "ffn_ratio": 1.5,
          "frames": 5, "stem_width": 4, "temporal_heads": 4, "dropout": 0.3, "emotions": ("Joy", "Awe", "Fear")}
-TINY = {"frames": 4, "crop_size": 32, "mfcc_features": 12, "stem_width": 8, "spatial_depth": 1, "spatial_heads": 2,
-        "width": 16, "tcn_dilations": (1, 2), "temporal_depth": 1, "temporal_heads": 2}
-
-
-@pytest.fixture
-def tiny():
-    """`tiny(name, **fields)`: a tiny ModelConfig."""
-    return lambda name="eri_dual_branch", **fields: ModelConfig(name=name, **{**TINY, **fields})
-
-
-@pytest.fixture
-def pynative():
-    """Without compiling, which takes seconds."""
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    yield
-    ms.set_context(mode=ms.GRAPH_MODE)
 
 
 @pytest.fixture(scope="module")
