@@ -6,7 +6,7 @@ from __future__ import annotations
 import atexit
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -23,11 +23,13 @@ class _ExitGuard:
 
     At its end MindSpore stops pipelines in the reverse order of their making: the one that reads the rows before the
     one that asks it for them, and waits for ever where the latter is just asking. Once this guard, which runs before,
-    has closed, nobody asks any more.
+    has closed, nobody asks any more, and what is still being read is left to MindSpore: were it also stopped by the
+    thread that asked, MindSpore's list of pipelines would change under its hands and the other would never be stopped.
     """
 
     def __init__(self) -> None:
-        self._lock, self._closed, self._registered = threading.Lock(), False, False
+        self._lock, self._closed, self._registered = threading.RLock(), False, False
+        self._reading: List[Generator] = []
 
     def register(self) -> None:
         """To be called when MindSpore's own clean-up is registered: what is registered later runs earlier."""
@@ -35,14 +37,22 @@ class _ExitGuard:
             self._registered = True
             atexit.register(self._close)
 
-    def guard(self, records: Iterator[Any]) -> Iterator[Any]:
-        """The records, as long as the interpreter runs."""
-        while True:
+    def guard(self, records: Generator[Any, None, None]) -> Iterator[Any]:
+        """The records, as long as the interpreter runs; `records` is closed at the end."""
+        with self._lock:
+            self._reading.append(records)
+        try:
+            while True:
+                with self._lock:
+                    record = None if self._closed else next(records, None)
+                if record is None:
+                    return
+                yield record
+        finally:
             with self._lock:
-                record = None if self._closed else next(records, None)
-            if record is None:
-                return
-            yield record
+                if not self._closed:
+                    records.close()
+                    self._reading.remove(records)
 
     def _close(self) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -147,7 +147,7 @@ def _field(value: np.ndarray) -> dict:
 
 
 def read_rows(files: Sequence[str], columns: Sequence[str], rows: Sequence[int], workers: int = 1
-              ) -> Iterator[Dict[str, np.ndarray]]:
+              ) -> Generator[Dict[str, np.ndarray], None, None]:
     """Records in the order of `rows`, which count through all files; bytes come as flat uint8 arrays.
 
     Raises:

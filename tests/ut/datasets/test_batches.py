@@ -179,17 +179,29 @@ def test_refusals_name_the_value(records, options, message):
 
 
 def test_at_the_interpreters_end_nobody_asks_for_rows_any_more(monkeypatch):
-    registered = []
+    registered, ended = [], []
     monkeypatch.setattr(atexit, "register", registered.append)
+
+    def source(name):
+        try:
+            yield from (1, 2, 3)
+        finally:
+            ended.append(name)
+
     guard = type(EXIT)()
-    assert list(guard.guard(iter([1, 2, 3]))) == [1, 2, 3]
-    rows = guard.guard(iter([1, 2, 3]))
+    assert list(guard.guard(source("whole"))) == [1, 2, 3] and ended == ["whole"]
+    left = guard.guard(source("left"))
+    assert next(left) == 1
+    left.close()
+    assert ended == ["whole", "left"], "an epoch given up stops what it reads at once"
+    rows = guard.guard(source("open"))
     assert next(rows) == 1
     guard.register()
     guard.register()
     close, = registered
     close()
-    assert list(rows) == [] and list(guard.guard(iter([1]))) == []
+    assert list(rows) == [] and list(guard.guard(source("late"))) == []
+    assert "open" not in ended, "at the interpreter's end MindSpore alone stops what is being read"
 
 
 def test_a_closed_guard_ends_an_epoch_without_an_error(records, monkeypatch):
