@@ -203,7 +203,7 @@ def test_from_records_to_the_report(tiny, feature_folder, tmp_path, capsys):
     save_config(tiny.config(train={"epochs": 1}), tmp_path / "recipe.yaml")
     words = ["reproduce", str(feature_folder / "records"), str(tmp_path / "out"), "--config",
              str(tmp_path / "recipe.yaml"), "--seeds", "1", "--draws", "20", "--tables", "1", "3", "4",
-             "--set", "data.folds=2"]
+             "--set", "data.folds=2", "--set", "runtime.mode=pynative"]
     assert main(words) == 0
     report = (tmp_path / "out" / "report.md").read_text()
     assert all(f"## Table {number}" in report for number in (1, 3, 4)) and "published" not in report

@@ -12,10 +12,9 @@ from mindface_eri.runner.step import TrainStep
 
 TINY = {"frames": 2, "crop_size": 32, "mfcc_features": 8, "stem_width": 4, "spatial_depth": 1, "spatial_heads": 2,
         "width": 8, "tcn_dilations": (1,), "temporal_depth": 1, "temporal_heads": 2, "dropout": 0.0, "p_both": 1.0}
-# In graph mode, where each takes many seconds to compile, the widest ones only.
-COMBINATIONS = [("pynative", "O0", "none"),
-                *(("pynative", level, scale) for level in ("O2", "O3") for scale in ("none", "fixed", "dynamic")),
-                ("graph", "O2", "dynamic"), ("graph", "O3", "dynamic")]
+# Each level and each kind of scale in either mode; in graph mode, which takes long to compile, the widest ones only.
+COMBINATIONS = [("pynative", "O0", "none"), ("pynative", "O2", "fixed"), ("pynative", "O3", "none"),
+                ("pynative", "O3", "dynamic"), ("graph", "O2", "dynamic"), ("graph", "O3", "dynamic")]
 
 
 @pytest.fixture
