@@ -19,6 +19,7 @@ import numpy as np
 
 from mindface_eri.config import PreprocessConfig
 from mindface_eri.errors import MediaError
+from mindface_eri.preprocess.container import open_media
 from mindface_eri.preprocess.detectors import dlib_module, landmark_model
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # OpenCV's FFmpeg is chatty about damaged files
@@ -127,7 +128,7 @@ def _as_wav(path: os.PathLike, target: Path):
     """What `ffmpeg -i clip sound.wav` does: the track as 16-bit PCM at its own rate."""
     import av
 
-    with av.open(os.fspath(path)) as container:
+    with open_media(path) as container:
         if not container.streams.audio:
             return None
         stream = container.streams.audio[0]

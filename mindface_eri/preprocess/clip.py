@@ -41,6 +41,7 @@ class Clip:
     note: str = ""  # what went wrong with a modality that is absent
     envelope: Envelope = field(default_factory=Envelope.silent)  # peaks of the sound over time; records leave it out
     track: Track = field(default_factory=lambda: Track.empty(np.zeros(0)))  # the face in every frame; likewise
+    media: Optional[MediaInfo] = None  # what the first pass found, for whoever reads the file again; likewise
 
     @property
     def quality(self) -> str:
@@ -105,7 +106,7 @@ def extract_clip(path: Union[str, os.PathLike], config: Union[PreprocessConfig, 
     no_face = trouble or no_face
     if (visual is None or not visual.present) and sound is None:
         raise MediaError(f"{path}: nothing to work on: picture: {no_face or visual.note}; sound: {silence}")
-    return _assemble(info, visual, sound, config, count, "; ".join(filter(None, (no_face, silence))))
+    return _assemble(info, visual, sound, config, count, "; ".join(filter(None, (info.note, no_face, silence))))
 
 
 def _seconds(planned: np.ndarray, sound: Optional[Audio], config: PreprocessConfig) -> float:
@@ -164,4 +165,5 @@ def _assemble(info: MediaInfo, visual: Optional[Visual], sound: Optional[Audio],
                 timestamps=visual.timestamps.astype(np.float32), boxes=visual.boxes, landmarks=visual.landmarks,
                 detected=visual.states, detector=visual.detector, found_share=visual.found_share,
                 others=visual.others, duration=float(duration), fps=float(visual.fps or info.fps), width=visual.width,
-                height=visual.height, note=note, envelope=envelope, track=visual.track)
+                height=visual.height, note=note, envelope=envelope, track=visual.track,
+                media=info)

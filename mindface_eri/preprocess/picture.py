@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cached_property
-from typing import Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 import numpy as np
+
+from mindface_eri.errors import MediaError
+from mindface_eri.preprocess.display import UPRIGHT, Turn
 
 _LUMA_FIRST = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray")
 _LARGE = 600_000  # pixels from which converting a part is cheaper than converting the whole
@@ -47,14 +50,49 @@ def _copying_graph(frame):
     return graph
 
 
-class Picture:
-    """One decoded frame, upright."""
+def fitted(frame, size: Tuple[int, int]):
+    """The frame brought to this width and height, in its own pixel format where FFmpeg's scaler can write it."""
+    if (frame.width, frame.height) == size:
+        return frame
+    try:
+        return frame.reformat(width=size[0], height=size[1])
+    except (OSError, ValueError):
+        return _converted(frame, width=size[0], height=size[1], format="rgb24")
 
-    def __init__(self, frame, rotation: int = 0) -> None:
-        self._frame = frame
-        self._turns = rotation // 90
-        sides = (frame.width, frame.height)
-        self.width, self.height = sides[::-1] if self._turns % 2 else sides
+
+def _converted(frame, **form):
+    try:
+        return frame.reformat(**form)
+    except (OSError, ValueError) as error:  # FFmpeg's errors are of either kind
+        raise MediaError(f"the pixel format {frame.format.name} cannot be converted "
+                         f"({getattr(error, 'strerror', None) or error}); convert the recording first") from None
+
+
+class Picture:
+    """One decoded frame as a player shows it; width and height are those of what is shown.
+
+    Raises:
+        MediaError: (on first use) its pixel format cannot be converted.
+    """
+
+    def __init__(self, frame, turn: Turn = UPRIGHT, tone: Optional[Callable] = None) -> None:
+        """
+        Args:
+            frame: with square pixels.
+            turn: how it is laid on the screen.
+            tone: gives the frame as a standard screen shows it; None where it is made for one.
+        """
+        self._stored, self._turn, self._tone = frame, turn, tone
+        self.width, self.height = turn.size(frame.width, frame.height)
+
+    @property
+    def _frame(self):
+        if self._tone is not None:  # at first use: most frames are never looked at
+            try:
+                self._stored, self._tone = self._tone(self._stored), None
+            except (OSError, ValueError):
+                self._tone = None
+        return self._stored
 
     @cached_property
     def grey(self) -> np.ndarray:
@@ -64,8 +102,8 @@ class Picture:
             plane = frame.planes[0]
             stored = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
         else:
-            stored = frame.to_ndarray(format="gray")
-        return np.rot90(stored, self._turns)
+            stored = _converted(frame, format="gray").to_ndarray()
+        return self._turn.shown(stored)
 
     @cached_property
     def solid_grey(self) -> np.ndarray:
@@ -82,9 +120,9 @@ class Picture:
         """(H, W, 3) uint8 RGB, reduced by `scale`, contiguous."""
         frame = self._frame
         if scale < 1.0:
-            frame = frame.reformat(width=max(2, round(frame.width * scale)), height=max(2, round(frame.height * scale)),
-                                   format="rgb24", interpolation="AREA")
-        return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), self._turns))
+            frame = _converted(frame, width=max(2, round(frame.width * scale)),
+                               height=max(2, round(frame.height * scale)), format="rgb24", interpolation="AREA")
+        return np.ascontiguousarray(self._turn.shown(_converted(frame, format="rgb24").to_ndarray()))
 
     def rgb_around(self, box: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         """The picture around `box` (4,): (h, w, 3) uint8 RGB, and (2,) x, y of that part's corner in the picture.
@@ -94,7 +132,7 @@ class Picture:
         limits = np.array([self.width, self.height])
         low = np.clip(np.floor(box[:2]).astype(int) // 2 * 2 - 4, 0, limits // 2 * 2)
         high = np.clip(np.ceil(box[2:]).astype(int) // 2 * 2 + 6, low, limits)
-        part = None if self._turns else self._part(low, high)
+        part = self._part(low, high) if self._turn.upright else None
         if part is None:
             part = self.rgb()[low[1]:high[1], low[0]:high[0]]
         return part, low

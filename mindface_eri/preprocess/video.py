@@ -1,88 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading clips: one sequential decode, ahead of its reader, by time stamps, upright, without the clip in memory.
+"""Reading clips: one sequential decode, ahead of its reader, by time stamps, as a player shows them, without the clip
+in memory.
 
-All times are seconds on the container's own clock. FFmpeg (through PyAV) decodes whatever container and codec it knows;
-what it says on the way is kept off the terminal, and what it cannot read becomes a `MediaError` with a reason. Pixels
-are taken as square, whatever aspect ratio a container declares for them.
+All times are seconds on the container's own clock, mended (`clock`). FFmpeg (through PyAV) decodes whatever container
+and codec it knows; what it says on the way is kept off the terminal, and what it cannot read becomes a `MediaError`
+with a reason.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Callable, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from mindface_eri.errors import MediaError, MissingDependencyError
+from mindface_eri.errors import MediaError
 from mindface_eri.preprocess.ahead import ahead
 from mindface_eri.preprocess.clock import Clock
-from mindface_eri.preprocess.picture import FrameCopies, Picture
+from mindface_eri.preprocess.container import open_media
+from mindface_eri.preprocess.display import ToneMap, can_map, rotation_of, square_size, turn_of, wide_range
+from mindface_eri.preprocess.picture import FrameCopies, Picture, fitted
+from mindface_eri.preprocess.streams import choose_video, video_streams
 from mindface_eri.preprocess.writer import write_video
 from mindface_eri.threads import spare_core
 
 __all__ = ["MediaInfo", "Picture", "frame_times", "open_media", "probe", "read_frames", "scan", "write_video"]
 
-_STILL = ("image2", "gif_pipe", "tty", "hls", "concat", "lavfi")  # demuxers of pictures, text and play lists, not clips
-_MAX_SIDE = 16384  # pixels; damaged headers claim more than any camera gives
-_ATTACHED_PICTURE = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC
 _MAX_FAILURES = 20  # read errors in a row after which a file counts as ended
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a container says about itself; width and height are those of the upright picture."""
+    """What a recording says about itself; width and height are those of the picture as it is shown."""
 
     duration: float  # seconds; 0 when nothing is known
     has_video: bool
     has_audio: bool
     width: int = 0
     height: int = 0
-    fps: float = 0.0
+    fps: float = 0.0  # as the time stamps say; as the header does where there are none
     rotation: int = 0  # degrees counter-clockwise that bring the stored picture upright: 0, 90, 180 or 270
     frames: Optional[int] = None  # as counted by the container, if it does
-
-
-@contextmanager
-def open_media(path: os.PathLike):
-    """An open PyAV input container.
-
-    Raises:
-        MediaError: the file is missing, empty, a picture or text, or no container that FFmpeg knows; also when reading
-            fails inside the `with` block.
-        MissingDependencyError: PyAV is not installed.
-    """
-    try:
-        import av
-    except ImportError:
-        raise MissingDependencyError("reading clips needs PyAV: pip install av") from None
-    if not os.path.isfile(path):
-        raise MediaError(f"{path}: no such file")
-    if os.path.getsize(path) == 0:
-        raise MediaError(f"{path}: the file is empty (0 bytes); fetch or record it again")
-    try:
-        with av.open(os.fspath(path), options={"protocol_whitelist": "file"}, metadata_errors="replace") as container:
-            name = container.format.name
-            if name.endswith("_pipe") or any(part in _STILL for part in name.split(",")):
-                raise MediaError(f"{path}: a single picture, text or play list ({name}), not a clip")
-            yield container
-    except MediaError:
-        raise
-    except (av.error.FFmpegError, OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise MediaError(f"{path}: cannot be read as video or sound ({reason})") from None
-
-
-def video_stream(container):
-    """The first real video stream, or None; cover art is not video."""
-    for stream in container.streams.video:
-        # `value`, as PyAV up to 15 has flags here that are no integers.
-        attached = getattr(getattr(stream, "disposition", None), "value", 0) & _ATTACHED_PICTURE
-        context = stream.codec_context  # None where FFmpeg has no decoder for what the header names
-        if not attached and context and 0 < context.width <= _MAX_SIDE and 0 < context.height <= _MAX_SIDE:
-            return stream
-    return None
+    stream: Optional[int] = None  # number of the video stream that is taken
+    note: str = ""  # what people should know of the choice, and of what is not shown as a player would
+    clock: Optional[Clock] = field(default=None, repr=False, compare=False)  # of that stream
 
 
 def sound_stream(container):
@@ -91,62 +54,62 @@ def sound_stream(container):
 
 
 def probe(path: os.PathLike) -> MediaInfo:
-    """What the container says, from its header and first frame.
+    """What `scan` finds, and the size and turn of the first picture.
 
     Raises:
         MediaError: see `open_media`.
     """
+    info, _ = scan(path)
+    if not info.has_video:
+        return info
     with open_media(path) as container:
-        video = video_stream(container)
-        duration = float(container.duration or 0) / 1e6
-        has_audio = sound_stream(container) is not None
-        if video is None:
-            return MediaInfo(max(duration, 0.0), False, has_audio)
-        rotation, width, height = 0, video.width, video.height
-        first = next(decoded(container, video), None)
+        video = container.streams[info.stream]
+        first, rotation = next(decoded(container, video), None), 0
+        width, height = square_size(video.width, video.height, video.sample_aspect_ratio)
         if first is not None:
-            rotation = _rotation(first)
-        if rotation % 180:
-            width, height = height, width
-        return MediaInfo(max(duration, 0.0), True, has_audio, width, height, _rate(video), rotation,
-                         video.frames or None)
+            width, height = turn_of(first).size(width, height)
+            rotation = rotation_of(first)
+        return replace(info, width=width, height=height, rotation=rotation, frames=video.frames or None)
 
 
-def read_frames(path: os.PathLike) -> Iterator[Tuple[float, Picture]]:
+def read_frames(path: os.PathLike, info: Optional[MediaInfo] = None) -> Iterator[Tuple[float, Picture]]:
     """Every decodable frame in order of time: `(seconds, Picture)`, strictly increasing seconds.
 
     Frames whose size differs from the first one's are scaled to it. Packets that cannot be decoded are skipped.
     The same file gives the same frames, however damaged it is.
 
+    Args:
+        info: from `scan`, where it was called before; it spares another one.
+
     Raises:
         MediaError: the file cannot be opened, or not one frame of it can be decoded.
     """
-    pictures = _read(path, None)
+    pictures = _read(path, None, info)
     return ahead(pictures) if spare_core() else pictures
 
 
-def read_frames_and_sound(path: os.PathLike, hear: Callable) -> Iterator[Tuple[float, Picture]]:
+def read_frames_and_sound(path: os.PathLike, hear: Callable,
+                          info: Optional[MediaInfo] = None) -> Iterator[Tuple[float, Picture]]:
     """`read_frames`; `hear` receives the decoded frames of the sound track too, from the same pass over the file."""
-    return _read(path, hear)
+    return _read(path, hear, info)
 
 
-def _read(path: os.PathLike, hear: Optional[Callable]) -> Iterator[Tuple[float, Picture]]:
+def _read(path: os.PathLike, hear: Optional[Callable], info: Optional[MediaInfo]) -> Iterator[Tuple[float, Picture]]:
+    info = info or scan(path)[0]
     with open_media(path) as container:
-        stream, sound = video_stream(container), sound_stream(container) if hear is not None else None
-        if stream is None:
+        if info.stream is None:
             raise MediaError(f"{path}: there is no video stream")
-        clock = Clock(_rate(stream))
-        size, copied = None, FrameCopies()
+        stream, sound = container.streams[info.stream], sound_stream(container) if hear is not None else None
+        clock, size, copied, tone = info.clock.reading(), None, FrameCopies(), None
         for frame in decoded(container, stream, sound):
             if not hasattr(frame, "width"):  # sound
                 hear(frame)
                 continue
-            seconds, rotation = clock.next(frame.pts, frame.time_base or stream.time_base), _rotation(frame)
-            frame = copied(frame)
-            size = size or (frame.width, frame.height)
-            if (frame.width, frame.height) != size:
-                frame = frame.reformat(width=size[0], height=size[1])
-            yield seconds, Picture(frame, rotation)
+            seconds, turn = clock.next(frame.pts), turn_of(frame)
+            if size is None:
+                size = square_size(frame.width, frame.height, stream.sample_aspect_ratio)
+                tone = ToneMap() if wide_range(frame) and can_map() else None
+            yield seconds, Picture(fitted(copied(frame), size), turn, tone)
         if size is None:
             raise MediaError(f"{path}: the video stream holds no frame that can be decoded")
 
@@ -163,29 +126,39 @@ def scan(path: os.PathLike, hear: Optional[Callable] = None) -> Tuple[MediaInfo,
         hear: receives each decoded frame of the sound track, so that one pass over the file serves both.
     """
     with open_media(path) as container:
-        stream, sound = video_stream(container), sound_stream(container)
+        films, sound = video_streams(container), sound_stream(container)
         duration = max(float(container.duration or 0) / 1e6, 0.0)
-        info, stamps = MediaInfo(duration, False, sound is not None), []
-        if stream is not None:
-            info = MediaInfo(duration, True, sound is not None, stream.width, stream.height, _rate(stream))
-        heard = sound if hear is not None else None
-        for packet in packets_of(container, *_ready(heard), *([] if stream is None else [stream])):
-            if packet.stream is heard:
+        heard, stamps = sound if hear is not None else None, {film.index: [] for film in films}
+        for packet in packets_of(container, *_ready(heard), *films):
+            if packet.stream_index in stamps:
+                if packet.size and not getattr(packet, "is_discard", False):
+                    stamps[packet.stream_index].append((packet.pts, packet.dts))
+            else:
                 for frame in _frames_of(packet):
                     hear(frame)
-            elif packet.size and not getattr(packet, "is_discard", False):
-                stamps.append(packet.pts)
         for frame in _last_frames(heard):
             hear(frame)
-        return info, _times(stamps, info.fps, stream.time_base) if stream is not None else np.zeros(0)
+        info = MediaInfo(duration, bool(films), sound is not None)
+        return _with_picture(info, films, stamps, container.format.name == "avi")
 
 
-def _times(stamps: List[Optional[int]], rate: float, base) -> np.ndarray:
-    known = sorted(stamp for stamp in stamps if stamp is not None)
-    if len(known) < len(stamps):  # some containers leave stamps to the decoder
-        known = [known[0] if known else None] + [None] * (len(stamps) - 1)
-    clock = Clock(rate)
-    return np.array([clock.next(stamp, base) for stamp in known])
+def _with_picture(info: MediaInfo, films: list, stamps: dict, unsaid: bool) -> Tuple[MediaInfo, np.ndarray]:
+    """What is known of the chosen one of some video streams, and its times; `unsaid`: no stamps of showing are kept."""
+    if not films:
+        return info, np.zeros(0)
+    clocks = [_clock(film, stamps[film.index], unsaid) for film in films]
+    chosen, why = choose_video(films, [clock.times for clock in clocks])
+    film, clock = films[chosen], clocks[chosen]
+    wide = wide_range(film.codec_context)
+    loss = f"{wide}: colours are not those of a player, which needs PyAV 17 or later" if wide and not can_map() else ""
+    return replace(info, width=film.width, height=film.height, fps=clock.fps, stream=film.index, clock=clock,
+                   note="; ".join(filter(None, (why, loss)))), clock.times
+
+
+def _clock(film, stamps: List[Tuple[Optional[int], Optional[int]]], unsaid: bool) -> Clock:
+    shown, decoding = zip(*stamps) if stamps else ((), ())
+    reordered = film.codec_context.has_b_frames
+    return Clock(shown, film.time_base, _rate(film), decoding if reordered else None, unsaid and reordered)
 
 
 def packets_of(container, *streams) -> Iterator:
@@ -253,7 +226,3 @@ def _rate(stream) -> float:
         if rate and 0.1 <= float(rate) <= 1000:
             return float(rate)
     return 0.0
-
-
-def _rotation(frame) -> int:
-    return round((getattr(frame, "rotation", 0) or 0) / 90) * 90 % 360

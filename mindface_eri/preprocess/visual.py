@@ -69,16 +69,16 @@ def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, confi
         MediaError: no frame can be decoded.
     """
     face = config.face
-    reader = _Reader(path, planned, count, config.frames)
+    reader = _Reader(path, info, planned, count, config.frames)
     track = follow_face(reader, face, "dlib" if face.detector == "auto" else face.detector, info.fps, reader.examines)
     if face.detector == "auto" and track.share < max(face.min_share, 1e-9):
-        again = _Reader(path, planned, count, config.frames)
+        again = _Reader(path, info, planned, count, config.frames)
         other = follow_face(again, face, "mtcnn", info.fps, again.examines)
         track = other if other.share > track.share else track
     times = np.array(reader.times)
     picks = sample(times, count, config.frames)
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0 / (info.fps or 25.0)
-    shown = {"start": float(times[0]), "duration": float(times[-1] - times[0]) + step, "fps": 1.0 / step,
+    fps = info.fps or 25.0
+    shown = {"start": float(times[0]), "duration": float(times[-1] - times[0]) + 1.0 / fps, "fps": fps,
              "width": reader.size[0], "height": reader.size[1]}
     empty = replace(Visual.empty(times[picks] - times[0], face.size), track=Track.empty(times - times[0]))
     if track.share < max(face.min_share, 1e-9):
@@ -122,8 +122,8 @@ def _nests(coarse: int, count: int) -> bool:
 class _Reader:
     """Iterates over (frame number, seconds, Picture), and keeps the pictures that will be cropped."""
 
-    def __init__(self, path: os.PathLike, planned: np.ndarray, count: int, coarse: int) -> None:
-        self._path = path
+    def __init__(self, path: os.PathLike, info: MediaInfo, planned: np.ndarray, count: int, coarse: int) -> None:
+        self._path, self.info = path, info
         self.size = (0, 0)  # width and height
         self._wanted = self._examined = planned
         if len(planned):
@@ -141,7 +141,7 @@ class _Reader:
         self._budget = _BUDGET if count <= 64 else _BUDGET // 8
 
     def __iter__(self) -> Iterator[Tuple[int, float, Picture]]:
-        for number, (seconds, picture) in enumerate(read_frames(self._path)):
+        for number, (seconds, picture) in enumerate(read_frames(self._path, self.info)):
             self.times.append(seconds)
             self.size = (picture.width, picture.height)
             # All or none: a single frame that is not kept costs the second decode.
@@ -185,7 +185,7 @@ def _crop_all(path: os.PathLike, reader: _Reader, picks: np.ndarray, placed: lis
         cut(number, reader.kept[number])
     late = set(picks.tolist()) - set(reader.kept)
     if late:
-        for number, (_, picture) in enumerate(read_frames(path)):
+        for number, (_, picture) in enumerate(read_frames(path, reader.info)):
             if number in late:
                 cut(number, picture)
             if number >= max(late):

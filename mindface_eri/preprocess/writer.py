@@ -53,7 +53,7 @@ def open_writer(path: os.PathLike, fps: float, sample_rate: Optional[int] = None
         raise MissingDependencyError("writing clips needs PyAV: pip install av") from None
     target = Path(path)
     try:
-        with replacing(target) as temporary, av.open(str(temporary), "w") as container:
+        with replacing(target) as temporary, av.open(os.path.abspath(temporary), "w") as container:
             writer = VideoWriter(container, Fraction(fps).limit_denominator(1001), sample_rate, target)
             yield writer
             writer.end()

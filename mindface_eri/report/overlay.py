@@ -95,7 +95,9 @@ def _frames(prediction: Prediction, fps: float, sound: Optional[_Sound]) -> Iter
     track, panel, first, number = prediction.clip.track, None, None, 0
     held = None
     own = sound is not None and not sound.separate
-    pictures = read_frames_and_sound(prediction.path, sound.hear) if own else read_frames(prediction.path)
+    media = prediction.clip.media
+    pictures = (read_frames_and_sound(prediction.path, sound.hear, info=media) if own
+                else read_frames(prediction.path, info=media))
     for seconds, picture in pictures:
         if panel is None:
             first, scale = seconds, min(1.0, _HEIGHT / picture.height)

@@ -11,6 +11,7 @@ from mindface_eri.errors import MediaError
 from mindface_eri.preprocess.clip import Clip, extract_clip
 from mindface_eri.preprocess.envelope import Envelope
 from mindface_eri.preprocess.track import Track
+from mindface_eri.preprocess.video import MediaInfo
 
 CONFIG = PreprocessConfig(frames=4, face=FaceConfig(detector="dlib", mode="every-frame", size=48),
                           audio=AudioConfig(coefficients=6, stack=2))
@@ -60,6 +61,7 @@ def test_the_hash_knows_nothing_but_arrays():
              "note": "else"}
     words["envelope"] = Envelope(np.zeros(3, np.float32), np.ones(3, np.float32), 9.0)  # drawn, not stored
     words["track"] = Track.empty(np.arange(5))
+    words["media"] = MediaInfo(9.0, True, False)
     assert len(words) + 7 == len(fields(Clip))
     assert replace(clip, **words).content_hash() == clip.content_hash()
 

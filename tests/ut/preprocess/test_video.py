@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from mindface_eri.errors import MediaError
-from mindface_eri.preprocess.video import Picture, frame_times, probe, read_frames, scan, video_stream, write_video
+from mindface_eri.preprocess.streams import video_streams
+from mindface_eri.preprocess.video import Picture, frame_times, probe, read_frames, scan, write_video
 
 
 def ramp(count, height=48, width=64):
@@ -142,7 +143,7 @@ def test_a_picture_is_no_clip(tmp_path):
 
     cv2.imwrite(str(tmp_path / "p.png"), np.zeros((20, 20, 3), np.uint8))
     os.replace(tmp_path / "p.png", tmp_path / "p.mp4")
-    with pytest.raises(MediaError, match="single picture"):
+    with pytest.raises(MediaError, match="a picture, text, a play list"):
         list(read_frames(tmp_path / "p.mp4"))
 
 
@@ -151,7 +152,7 @@ def test_flags_of_either_kind_are_read(kind):
     flags = kind("Disposition", {"default": 1, "attached_pic": 0x400})
     streams = [SimpleNamespace(disposition=flag, codec_context=SimpleNamespace(width=64, height=48))
                for flag in (flags.attached_pic, flags.default)]
-    assert video_stream(SimpleNamespace(streams=SimpleNamespace(video=streams))) is streams[1]
+    assert video_streams(SimpleNamespace(streams=SimpleNamespace(video=streams))) == [streams[1]]
 
 
 def test_cover_art_is_not_video(tmp_path, tone):

@@ -13,7 +13,8 @@ from mindface_eri.errors import MediaError
 from mindface_eri.preprocess.audio import load_audio
 from mindface_eri.preprocess.clip import extract_clip
 from mindface_eri.preprocess.detectors import Detection, register_detector
-from mindface_eri.preprocess.video import frame_times, open_media, probe, read_frames, scan, video_stream
+from mindface_eri.preprocess.streams import video_streams
+from mindface_eri.preprocess.video import frame_times, open_media, probe, read_frames, scan
 
 
 @register_detector("anything")
@@ -36,9 +37,9 @@ def mux(path, packets, stamps):
     with av.open(str(path), "w") as container:
         track = container.add_stream("mjpeg", rate=25)
         track.width, track.height, track.pix_fmt = 64, 48, "yuvj420p"
-        for packet, stamp in zip(packets, stamps):
+        for k, (packet, stamp) in enumerate(zip(packets, stamps)):
             packet.stream, packet.time_base = track, Fraction(1, 1000)
-            packet.pts = packet.dts = round(stamp * 1000)
+            packet.pts, packet.dts = round(stamp * 1000), round(min(stamps[k:]) * 1000)
             container.mux(packet)
 
 
@@ -56,11 +57,11 @@ def jpegs(pictures):
 
 
 @pytest.mark.parametrize("stamps, times", [
-    ([0, 0.04, 0.04, 0.08], [0, 0.04, 0.08, 0.12]),  # twice the same
+    ([0, 0.04, 0.08, 0.08, 0.16], [0, 0.04, 0.08, 0.12, 0.16]),  # twice the same
     ([0.3, 0.34, 0.36, 0.4], [0.3, 0.34, 0.36, 0.4]),
     ([0, 0.04, 59, 59.04], [0, 0.04, 59, 59.04]),
-    ([0, 0.04, 100, 100.04, 100.1], [0, 0.04, 0.08, 0.12, 0.18]),  # a damaged stamp: on from where it was
-    ([5, 5.04, 70, 70.1, 200, 200.05], [5, 5.04, 5.08, 5.18, 5.22, 5.27]),
+    ([0, 0.04, 100, 100.04, 100.1], [0, 0.04, 100, 100.04, 100.1]),  # nothing was recorded for so long
+    ([0, 0.04, 100, 0.12, 0.16, 0.2], [0, 0.04, 0.08, 0.12, 0.16, 0.2]),  # an odd one moves nothing else
 ])
 def test_stamps_are_kept_unless_they_cannot_be(tmp_path, stamps, times):
     mux(tmp_path / "clip.mkv", jpegs(ramp(len(stamps))), stamps)
@@ -111,6 +112,47 @@ def test_stamps_for_some_pictures_only_go_on_from_the_first(tmp_path):
         assert [packet.pts is None for packet in container.demux(video=0) if packet.size] == [False, True] * 3
     np.testing.assert_allclose(frame_times(tmp_path / "clip.ts"), 0.4 + np.arange(6) / 20, atol=1e-6)
     np.testing.assert_allclose([t for t, _ in read_frames(tmp_path / "clip.ts")], 0.4 + np.arange(6) / 20, atol=1e-6)
+
+
+@pytest.mark.parametrize("name, codec", [
+    ("a.avi", "mpeg4"), ("b.avi", "libx264"), ("a.ts", "mpeg2video"), ("b.ts", "libx264"), ("a.mpg", "mpeg2video"),
+    ("a.flv", "libx264"), ("a.mp4", "mpeg4"), ("a.mkv", "libx264"), ("a.nut", "mpeg4"), ("b.h264", "libx264"),
+    ("a.webm", "libvpx")])
+def test_what_is_foreseen_is_what_comes_with_pictures_out_of_order_too(tmp_path, name, codec):
+    with av.open(str(tmp_path / name), "w") as container:
+        track = container.add_stream(codec, rate=20)
+        track.width, track.height, track.pix_fmt = 64, 48, "yuv420p"
+        track.codec_context.max_b_frames, track.codec_context.gop_size = 2, 9
+        for picture in ramp(20):
+            container.mux(track.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(track.encode())
+    info, planned = scan(tmp_path / name)
+    found, pictures = zip(*read_frames(tmp_path / name, info))
+    np.testing.assert_allclose(found, planned, atol=1e-9)
+    fps = 25 if name.endswith("h264") else 20  # a bare stream says nothing
+    np.testing.assert_allclose(np.diff(found), np.full(19, 1 / fps), atol=1.1e-3)
+    assert (np.diff([float(picture.rgb().mean()) for picture in pictures]) > -4).all() and info.fps == fps
+
+
+@pytest.mark.parametrize("start", [0, 40])
+def test_recordings_joined_end_to_end_are_foreseen_as_they_come(tmp_path, start):
+    """Transport streams with pictures out of order; the second one's clock begins anew."""
+    parts = []
+    for begin in (50, start):
+        with av.open(str(tmp_path / "part.ts"), "w") as container:
+            track = container.add_stream("mpeg2video", rate=25)
+            track.width, track.height, track.pix_fmt, track.codec_context.max_b_frames = 64, 48, "yuv420p", 2
+            for k, picture in enumerate(ramp(14)):
+                frame = av.VideoFrame.from_ndarray(picture)
+                frame.pts, frame.time_base = begin * 25 + k, Fraction(1, 25)
+                container.mux(track.encode(frame))
+            container.mux(track.encode())
+        parts.append((tmp_path / "part.ts").read_bytes())
+    (tmp_path / "both.ts").write_bytes(b"".join(parts))
+    info, planned = scan(tmp_path / "both.ts")
+    found = [seconds for seconds, _ in read_frames(tmp_path / "both.ts", info)]
+    np.testing.assert_allclose(found, planned, atol=1e-9)
+    np.testing.assert_allclose(found, 50 + np.arange(28) / 25, atol=1e-6)
 
 
 @pytest.mark.parametrize("rate, suffix, fps", [(1000, "nut", 1000), (1001, "nut", 0), (5000, "mkv", 1000),
@@ -177,7 +219,7 @@ def test_a_video_stream_has_a_size_that_cameras_give():
         return SimpleNamespace(disposition=None, codec_context=SimpleNamespace(width=width, height=height))
 
     def first(*streams):
-        return video_stream(SimpleNamespace(streams=SimpleNamespace(video=list(streams))))
+        return next(iter(video_streams(SimpleNamespace(streams=SimpleNamespace(video=list(streams))))), None)
 
     good = stream(16384, 1)
     for bad in (stream(0, 48), stream(64, 0), stream(16385, 48), stream(64, 16385),
@@ -219,7 +261,7 @@ def test_pictures_that_an_edit_list_cuts_away_are_not_there(tmp_path):
     (b"", "mp4", r"clip.mp4: the file is empty \(0 bytes\); fetch or record it again"),
     (None, "mp4", "clip.mp4: no such file"),
     (b"\x00\x01\x02" * 300, "mp4", r"clip.mp4: cannot be read as video or sound \(.*[Ii]nvalid data.*\)"),
-    (b"P6\n4 4\n255\n" + bytes(48), "ppm", r"clip.ppm: a single picture, text or play list \(.*\), not a clip"),
+    (b"P6\n4 4\n255\n" + bytes(48), "ppm", r"clip.ppm: not a container of video or sound \(a picture, text"),
 ], ids=["empty", "missing", "noise", "picture"])
 def test_files_that_are_no_clips_are_named_with_the_reason(tmp_path, content, suffix, message):
     path = tmp_path / f"clip.{suffix}"

@@ -122,9 +122,9 @@ def test_a_clip_is_decoded_twice_only_where_its_frames_do_not_fit(tmp_path, writ
                                                                   factor):
     reads = []
 
-    def read(path):
+    def read(path, info):
         reads.append(path)
-        return read_frames(path)
+        return read_frames(path, info)
 
     path, levels, needed = tmp_path / "clip.mkv", [130 + 9 * k for k in range(7)], kept * 96 * 96 * 3 // 2 * factor
     write_streams(path, flat(*levels), [k / 20 for k in range(7)], pixels="yuv444p")

@@ -31,9 +31,9 @@ def decodes(monkeypatch):
     counts, read = [], visual.read_frames
     told = SimpleNamespace(counts=counts, clock=lambda seconds: seconds)
 
-    def counted(path):
+    def counted(path, info):
         counts.append(0)
-        for seconds, picture in read(path):
+        for seconds, picture in read(path, info):
             counts[-1] += 1
             yield told.clock(seconds), picture
 

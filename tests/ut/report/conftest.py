@@ -28,7 +28,7 @@ class Film:
         monkeypatch.setattr(overlay, "load_audio", self.load)
         monkeypatch.setattr(overlay, "open_writer", self.write)
 
-    def pictures(self, path, hear=None):
+    def pictures(self, path, hear=None, info=None):
         self.read.append((path, hear is not None))
         height, width = self.size
         for number, seconds in enumerate(self.times):
