@@ -19,9 +19,11 @@ from mindface_eri.preprocess.faces import follow_face
 from mindface_eri.preprocess.geometry import NONE, aligned_box, crop, face_boxes, fill_gaps, smooth
 from mindface_eri.preprocess.picture import Picture
 from mindface_eri.preprocess.track import Track
+from mindface_eri.preprocess.upright import upright_hint
 from mindface_eri.preprocess.video import MediaInfo, read_frames
 
 _BUDGET = 400_000_000  # bytes of decoded frames kept in memory
+_SURE = 0.95  # of the frames; a face found in fewer may be one that lies on its side
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,13 @@ def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, confi
     shown = {"start": float(times[0]), "duration": float(times[-1] - times[0]) + 1.0 / fps, "fps": fps,
              "width": reader.size[0], "height": reader.size[1]}
     empty = replace(Visual.empty(times[picks] - times[0], face.size), track=Track.empty(times - times[0]))
+    doubtful = track.share < _SURE or track.detector != "dlib"
+    hint = upright_hint(reader.kept.values()) if doubtful else ""
     if track.share < max(face.min_share, 1e-9):
         looked = int((track.found | track.missed).sum())
         note = (f"a face in {int(track.found.sum())} of {looked} frames, need {face.min_share:.0%}"
                 if track.found.any() else f"no face in any of {looked} frames")
-        return replace(empty, note=note, found_share=track.share, **shown)
+        return replace(empty, note="; ".join(filter(None, (note, hint))), found_share=track.share, **shown)
     filled, states = fill_gaps(track.landmarks, track.found, track.missed, face)
     smoothed = smooth(filled, states, face.smoothing)
     placed = [_place(smoothed[i], states[i], face) for i in picks]
@@ -95,7 +99,7 @@ def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, confi
     crops = _crop_all(path, reader, picks, placed, states[picks], face.size)
     return replace(empty, frames=crops, boxes=np.stack([box for box, _ in placed]), states=states[picks],
                    landmarks=whole.landmarks[picks], detector=track.detector, found_share=track.share,
-                   others=track.others, track=whole, **shown)
+                   others=track.others, track=whole, note=hint, **shown)
 
 
 def sample(times: np.ndarray, count: int, coarse: Optional[int] = None) -> np.ndarray:
