@@ -7,8 +7,8 @@ Stamps win, and an odd one moves nothing but itself:
    file, and those beside it that a codec's reordering of pictures explains. Gaps between right stamps are kept,
    however long.
 2. A picture whose stamp is missing, doubled or not right lies one usual step (the median) after the one before it, or
-   evenly before the next one where that is nearer. The last picture is one of them if it alone comes after a gap of more
-   than a second and more than ten times as long as any other.
+   evenly before the next one where that is nearer. The last picture is one of them if it alone comes after a gap of
+   more than a second and more than ten times as long as any other.
 3. Where the stamps begin anew for good (back by more than two seconds, or ahead by more than a day: recordings joined
    end to end) they go on a step after the last one.
 4. `fps` is the mean of the usual steps; what a header says counts where it agrees (1%), which is then exact, or where
