@@ -186,7 +186,7 @@ def _mfcc() -> str:
     import numpy as np
 
     from mindface_eri.config import AudioConfig
-    from mindface_eri.preprocess.audio import mfcc_stacks
+    from mindface_eri.preprocess.mfcc import mfcc_stacks
 
     config = AudioConfig()
     stacks = mfcc_stacks(np.sin(np.arange(16000) * 0.2).astype(np.float32), np.array([0.5]), config)

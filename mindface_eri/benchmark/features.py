@@ -10,7 +10,7 @@ import numpy as np
 from mindface_eri.benchmark.clips import drawn_sound
 from mindface_eri.benchmark.harness import Row, in_turns, row
 from mindface_eri.config import PreprocessConfig
-from mindface_eri.preprocess.audio import mfcc_stacks
+from mindface_eri.preprocess.mfcc import mfcc_stacks
 
 
 def benchmark_features(seconds: Sequence[float] = (12.0, 600.0), *, repeats: int = 3,

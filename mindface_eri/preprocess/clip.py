@@ -13,11 +13,15 @@ import numpy as np
 from mindface_eri.config import Config, PreprocessConfig
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.errors import MediaError
-from mindface_eri.preprocess.audio import Audio, SoundTrack, load_audio, mfcc_stacks
-from mindface_eri.preprocess.envelope import Envelope, envelope_of
+from mindface_eri.preprocess.acoustic import beside, is_alone, is_cover, sound_of, stacks_and_envelope
+from mindface_eri.preprocess.audio import Audio, check_bytes, listener_for
+from mindface_eri.preprocess.downmix import Mix
+from mindface_eri.preprocess.envelope import Envelope
 from mindface_eri.preprocess.track import Track
 from mindface_eri.preprocess.video import MediaInfo, scan
 from mindface_eri.preprocess.visual import Visual, extract_faces
+
+_COVER = "a single picture beside the sound is no film of a face"
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,11 @@ class Clip:
     fps: float
     width: int
     height: int
-    note: str = ""  # what went wrong with a modality that is absent
+    note: str = ""  # what went wrong with a modality that is absent, and which stream was taken where there were more
     envelope: Envelope = field(default_factory=Envelope.silent)  # peaks of the sound over time; records leave it out
     track: Track = field(default_factory=lambda: Track.empty(np.zeros(0)))  # the face in every frame; likewise
     media: Optional[MediaInfo] = None  # what the first pass found, for whoever reads the file again; likewise
+    mix: Mix = field(default_factory=Mix)  # which sound was taken of the file, and how; likewise
 
     @property
     def quality(self) -> str:
@@ -93,27 +98,34 @@ def extract_clip(path: Union[str, os.PathLike], config: Union[PreprocessConfig, 
         MissingDependencyError: a package that is needed is not installed.
     """
     config = PreprocessConfig() if config is None else getattr(config, "preprocess", config)
-    own = SoundTrack(config.audio.sample_rate) if audio_path is None else None
+    audio = config.audio
+    own = listener_for(audio.sample_rate, audio.silence) if audio_path is None else None
     try:
-        (info, planned), trouble = scan(path, own and own.add), ""
+        check_bytes(path)
+        (info, planned), trouble = scan(path, own), ""
     except MediaError as error:
         if audio_path is None:
             raise
         info, planned, trouble = MediaInfo(0.0, False, False), np.zeros(0), str(error)
-    sound, silence = _sound(path, audio_path, info, own, config)
-    count = config.frames if instants is None else instants(_seconds(planned, sound, config))
-    visual, no_face = _visual(path, info, planned, config, count)
+    sound, word = sound_of(path if own else audio_path, own, audio)
+    count_of = instants or (lambda seconds: config.frames)
+    cover = is_cover(planned, sound)
+    count = count_of(sound.seconds if cover else _seconds(planned, sound))
+    visual, no_face = (None, _COVER) if cover else _visual(path, info, planned, config, count)
     no_face = trouble or no_face
     if (visual is None or not visual.present) and sound is None:
-        raise MediaError(f"{path}: nothing to work on: picture: {no_face or visual.note}; sound: {silence}")
-    return _assemble(info, visual, sound, config, count, "; ".join(filter(None, (info.note, no_face, silence))))
+        raise MediaError(f"{path}: nothing to work on: picture: {no_face or visual.note}; sound: {word}")
+    if is_alone(visual, sound):
+        count = count if visual is None else count_of(sound.seconds)
+        visual = beside(sound, visual, count, config.face.size)
+    return _assemble(info, visual, sound, config, "; ".join(filter(None, (info.note, no_face, word))))
 
 
-def _seconds(planned: np.ndarray, sound: Optional[Audio], config: PreprocessConfig) -> float:
+def _seconds(planned: np.ndarray, sound: Optional[Audio]) -> float:
     """From the first to the last picture, 0 for a single one, or of sound where there is no picture."""
     if len(planned):
         return float(planned[-1] - planned[0])
-    return len(sound.waveform) / config.audio.sample_rate if sound is not None else 0.0
+    return sound.seconds if sound is not None else 0.0
 
 
 def _visual(path: os.PathLike, info: MediaInfo, planned: np.ndarray, config: PreprocessConfig,
@@ -123,47 +135,18 @@ def _visual(path: os.PathLike, info: MediaInfo, planned: np.ndarray, config: Pre
     try:
         visual = extract_faces(path, info, planned, config, count)
     except MediaError as error:
-        return None, _reason(error, path)
+        return None, str(error).replace(f"{path}: ", "", 1)
     return visual, visual.note
 
 
-def _sound(path: os.PathLike, audio_path: Optional[os.PathLike], info: MediaInfo, own: Optional[SoundTrack],
-           config: PreprocessConfig) -> Tuple[Optional[Audio], str]:
-    """The sound, and why there is none. A separate file's start is no place on the picture's clock: nan."""
-    separate = audio_path is not None
-    if not separate and not info.has_audio:
-        return None, "no sound track"
-    try:
-        audio = load_audio(audio_path, config.audio.sample_rate) if separate else own.audio(path)
-    except MediaError as error:
-        return None, str(error) if separate else _reason(error, path)
-    if audio.peak < config.audio.silence:
-        return None, f"the sound is silent (peak {audio.peak:.1e} of full scale)"
-    return Audio(audio.waveform, float("nan")) if separate else audio, ""
-
-
-def _reason(error: MediaError, path: os.PathLike) -> str:
-    return str(error).replace(f"{path}: ", "", 1)
-
-
-def _assemble(info: MediaInfo, visual: Optional[Visual], sound: Optional[Audio], config: PreprocessConfig, count: int,
-              note: str) -> Clip:
-    rate, size = config.audio.sample_rate, config.face.size
-    length = len(sound.waveform) / rate if sound is not None else 0.0
-    if visual is None:
-        visual = Visual.empty(np.linspace(0.0, length, count), size)
-        duration, begin = length, sound.start
-    else:
-        duration, begin = visual.duration, visual.start
-    mfcc, envelope = np.zeros((count, config.audio.features), np.float32), Envelope.silent()
+def _assemble(info: MediaInfo, visual: Visual, sound: Optional[Audio], config: PreprocessConfig, note: str) -> Clip:
+    mfcc, envelope = np.zeros((len(visual.timestamps), config.audio.features), np.float32), Envelope.silent()
     if sound is not None:
-        offset = sound.start - begin if np.isfinite(sound.start) and np.isfinite(begin) else 0.0
-        mfcc = mfcc_stacks(sound.waveform, visual.timestamps, config.audio, offset)
-        envelope = envelope_of(sound.waveform, rate, offset, float(duration))
+        mfcc, envelope = stacks_and_envelope(sound, visual, config.audio)
     return Clip(frames=visual.frames, mfcc=mfcc,
                 present=np.array([visual.present, sound is not None], np.float32),
                 timestamps=visual.timestamps.astype(np.float32), boxes=visual.boxes, landmarks=visual.landmarks,
                 detected=visual.states, detector=visual.detector, found_share=visual.found_share,
-                others=visual.others, duration=float(duration), fps=float(visual.fps or info.fps), width=visual.width,
-                height=visual.height, note=note, envelope=envelope, track=visual.track,
-                media=info)
+                others=visual.others, duration=float(visual.duration), fps=float(visual.fps or info.fps),
+                width=visual.width, height=visual.height, note=note, envelope=envelope, track=visual.track,
+                mix=sound.mix if sound is not None else Mix(), media=info)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Iterable, Iterator
 
 import numpy as np
 
@@ -46,21 +47,44 @@ class Envelope:
 
 
 def envelope_of(waveform: np.ndarray, sample_rate: int, start: float, seconds: float) -> Envelope:
-    """The envelope of a clip's sound.
+    """The envelope of a sound that is there as a whole, (samples,) float32 mono; else as `EnvelopeOf`."""
+    drawn = EnvelopeOf(sample_rate, start, seconds)
+    drawn.add(waveform)
+    return drawn.envelope()
 
-    Args:
-        waveform: (samples,) float32 mono.
-        start: second of the clip at which it begins; negative where the sound begins before the picture.
-        seconds: the clip's length; where the waveform says nothing there is silence.
-    """
-    count = max(min(_SPANS, round(seconds * sample_rate)), 1)
-    edges = np.round((np.arange(count + 1) / count * seconds - start) * sample_rate).astype(np.int64)
-    edges = np.clip(edges, 0, len(waveform))
-    low, high = np.zeros(count, np.float32), np.zeros(count, np.float32)
-    filled = np.flatnonzero(edges[1:] > edges[:-1])
-    if len(filled):
-        # The last edge must not be an index of `reduceat`: the last stretch ends there.
-        inside = waveform[:edges[filled[-1] + 1]]
-        low[filled] = np.minimum.reduceat(inside, edges[filled])
-        high[filled] = np.maximum.reduceat(inside, edges[filled])
-    return Envelope(low, high, float(seconds))
+
+class EnvelopeOf:
+    """Makes the envelope of a clip's sound, which comes in pieces."""
+
+    def __init__(self, sample_rate: int, start: float, seconds: float) -> None:
+        """
+        Args:
+            start: second of the clip at which the sound begins; negative where that is before the picture.
+            seconds: the clip's length; where the sound says nothing there is silence.
+        """
+        count = max(min(_SPANS, round(seconds * sample_rate)), 1)
+        self._edges = np.round((np.arange(count + 1) / count * seconds - start) * sample_rate).astype(np.int64)
+        self._low, self._high = np.full(count, np.inf, np.float32), np.full(count, -np.inf, np.float32)
+        self._seconds, self._heard = float(seconds), 0
+
+    def add(self, samples: np.ndarray) -> None:
+        """Takes the next piece, (samples,) float32 mono."""
+        edges = np.clip(self._edges - self._heard, 0, len(samples))
+        self._heard += len(samples)
+        filled = np.flatnonzero(edges[1:] > edges[:-1])
+        if len(filled):
+            # The last edge must not be an index of `reduceat`: the last stretch ends there.
+            inside = samples[:edges[filled[-1] + 1]]
+            self._low[filled] = np.minimum(self._low[filled], np.minimum.reduceat(inside, edges[filled]))
+            self._high[filled] = np.maximum(self._high[filled], np.maximum.reduceat(inside, edges[filled]))
+
+    def through(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The same pieces, each taken on its way."""
+        for piece in pieces:
+            self.add(piece)
+            yield piece
+
+    def envelope(self) -> Envelope:
+        """Of all that has come."""
+        silent = self._low > self._high
+        return Envelope(np.where(silent, 0, self._low), np.where(silent, 0, self._high), self._seconds)

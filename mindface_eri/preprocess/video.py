@@ -22,6 +22,7 @@ from mindface_eri.preprocess.clock import Clock
 from mindface_eri.preprocess.container import open_media
 from mindface_eri.preprocess.display import ToneMap, can_map, rotation_of, square_size, turn_of, wide_range
 from mindface_eri.preprocess.picture import FrameCopies, Picture, fitted
+from mindface_eri.preprocess.sound_choice import Listener, sound_tracks
 from mindface_eri.preprocess.streams import choose_video, video_streams
 from mindface_eri.preprocess.writer import write_video
 from mindface_eri.threads import spare_core
@@ -48,9 +49,9 @@ class MediaInfo:
     clock: Optional[Clock] = field(default=None, repr=False, compare=False)  # of that stream
 
 
-def sound_stream(container):
-    """The first sound track that FFmpeg can decode, or None."""
-    return next((s for s in container.streams.audio if getattr(s.codec_context, "sample_rate", 0)), None)
+def sound_stream(container, number: Optional[int] = None):
+    """The sound stream with this number, without one that which a player takes; None where there is none."""
+    return next((stream for stream in sound_tracks(container) if number in (None, stream.index)), None)
 
 
 def probe(path: os.PathLike) -> MediaInfo:
@@ -89,17 +90,24 @@ def read_frames(path: os.PathLike, info: Optional[MediaInfo] = None) -> Iterator
 
 
 def read_frames_and_sound(path: os.PathLike, hear: Callable,
-                          info: Optional[MediaInfo] = None) -> Iterator[Tuple[float, Picture]]:
-    """`read_frames`; `hear` receives the decoded frames of the sound track too, from the same pass over the file."""
-    return _read(path, hear, info)
+                          info: Optional[MediaInfo] = None, sound: Optional[int] = None
+                          ) -> Iterator[Tuple[float, Picture]]:
+    """`read_frames`; `hear` receives the decoded frames of the sound track too, from the same pass over the file.
+
+    Args:
+        sound: number of the sound's stream; by default the one that a player takes.
+    """
+    return _read(path, hear, info, sound)
 
 
-def _read(path: os.PathLike, hear: Optional[Callable], info: Optional[MediaInfo]) -> Iterator[Tuple[float, Picture]]:
+def _read(path: os.PathLike, hear: Optional[Callable], info: Optional[MediaInfo],
+          number: Optional[int] = None) -> Iterator[Tuple[float, Picture]]:
     info = info or scan(path)[0]
     with open_media(path) as container:
         if info.stream is None:
             raise MediaError(f"{path}: there is no video stream")
-        stream, sound = container.streams[info.stream], sound_stream(container) if hear is not None else None
+        stream = container.streams[info.stream]
+        sound = sound_stream(container, number) if hear is not None else None
         clock, size, copied, tone = info.clock.reading(), None, FrameCopies(), None
         for frame in decoded(container, stream, sound):
             if not hasattr(frame, "width"):  # sound
@@ -119,25 +127,19 @@ def frame_times(path: os.PathLike) -> np.ndarray:
     return scan(path)[1]
 
 
-def scan(path: os.PathLike, hear: Optional[Callable] = None) -> Tuple[MediaInfo, np.ndarray]:
+def scan(path: os.PathLike, listener: Optional[Listener] = None) -> Tuple[MediaInfo, np.ndarray]:
     """`MediaInfo` as far as it is known without decoding pictures (size as stored, rotation 0), and `frame_times`.
 
     Args:
-        hear: receives each decoded frame of the sound track, so that one pass over the file serves both.
+        listener: receives the decoded frames of the sound tracks, so that one pass over the file serves both.
     """
     with open_media(path) as container:
         films, sound = video_streams(container), sound_stream(container)
         duration = max(float(container.duration or 0) / 1e6, 0.0)
-        heard, stamps = sound if hear is not None else None, {film.index: [] for film in films}
-        for packet in packets_of(container, *_ready(heard), *films):
-            if packet.stream_index in stamps:
-                if packet.size and not getattr(packet, "is_discard", False):
-                    stamps[packet.stream_index].append((packet.pts, packet.dts))
-            else:
-                for frame in _frames_of(packet):
-                    hear(frame)
-        for frame in _last_frames(heard):
-            hear(frame)
+        stamps = {film.index: [] for film in films}
+        for packet in listen(container, listener, *films):
+            if packet.size and not getattr(packet, "is_discard", False):
+                stamps[packet.stream_index].append((packet.pts, packet.dts))
         info = MediaInfo(duration, bool(films), sound is not None)
         return _with_picture(info, films, stamps, container.format.name == "avi")
 
@@ -159,6 +161,18 @@ def _clock(film, stamps: List[Tuple[Optional[int], Optional[int]]], unsaid: bool
     shown, decoding = zip(*stamps) if stamps else ((), ())
     reordered = film.codec_context.has_b_frames
     return Clock(shown, film.time_base, _rate(film), decoding if reordered else None, unsaid and reordered)
+
+
+def listen(container, listener: Optional[Listener], *others) -> Iterator:
+    """Packets of other streams, while the sound is decoded for the listener, if there is one."""
+    sounds = _ready(*listener.streams(container)) if listener is not None else []
+    for packet in packets_of(container, *sounds, *others):
+        if packet.stream not in sounds:
+            yield packet
+        elif listener.wants(packet.stream):
+            listener.take(packet.stream, _frames_of(packet))
+    for stream in sounds:
+        listener.take(stream, _last_frames(stream))
 
 
 def packets_of(container, *streams) -> Iterator:

@@ -13,7 +13,9 @@ import numpy as np
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.errors import MediaError
 from mindface_eri.prediction.prediction import Prediction
-from mindface_eri.preprocess.audio import SoundTrack, load_audio
+from mindface_eri.preprocess.audio import read_sound
+from mindface_eri.preprocess.downmix import Mix
+from mindface_eri.preprocess.sound_track import SoundTrack
 from mindface_eri.preprocess.track import Track
 from mindface_eri.preprocess.video import read_frames, read_frames_and_sound
 from mindface_eri.preprocess.writer import VideoWriter, open_writer
@@ -38,7 +40,7 @@ def write_overlay(prediction: Prediction, out: os.PathLike) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     fps = float(np.clip(clip.fps, 1.0, 60.0))
     with open_writer(out, fps, _RATE if clip.present[1] else None) as writer:
-        sound = _Sound(writer, clip.duration) if clip.present[1] else None
+        sound = _Sound(writer, clip.duration, clip.mix) if clip.present[1] else None
         if sound is not None and prediction.sound is not None:
             sound.take_whole(prediction.sound)
         for image in _frames(prediction, fps, sound):
@@ -49,16 +51,19 @@ def write_overlay(prediction: Prediction, out: os.PathLike) -> Path:
 class _Sound:
     """Passes sound on to the writer from the first picture's instant to the clip's end, silence where it lacks."""
 
-    def __init__(self, writer: VideoWriter, seconds: float) -> None:
+    def __init__(self, writer: VideoWriter, seconds: float, mix: Mix) -> None:
         self._writer, self._left = writer, max(round(seconds * _RATE), 1)
-        self._track = SoundTrack(_RATE)
+        self.mix, self._track = mix, SoundTrack(_RATE, mix)
         self._early: Optional[int] = None  # samples before the first picture, still to be left out
         self.separate = False
 
     def take_whole(self, path: os.PathLike) -> None:
         """Takes a sound file, whose first sample belongs to the first picture."""
         self.separate = True
-        self._pass(load_audio(path, _RATE).waveform)
+        for piece in read_sound(path, _RATE, self.mix):
+            self._pass(piece)
+            if not self._left:
+                break
 
     def hear(self, frame) -> None:
         """Takes a decoded frame of the video's own sound track."""
@@ -66,28 +71,26 @@ class _Sound:
 
     def pass_on(self, first: float) -> None:
         """Gives what was heard since to the writer; `first` is the first picture's instant on the container's clock."""
-        samples = self._track.take()
-        if not len(samples):
-            return
-        if self._early is None:
-            late = round((self._track.start - first) * _RATE)
-            samples, self._early = np.pad(samples, (max(late, 0), 0)), max(-late, 0)
-        self._pass(samples[self._early:])
-        self._early = max(self._early - len(samples), 0)
+        for samples in self._track.take():
+            if self._early is None:
+                late = round((self._track.start - first) * _RATE)
+                self._pass(np.broadcast_to(np.float32(0), max(late, 0)))
+                self._early = max(-late, 0)
+            self._pass(samples[self._early:])
+            self._early = max(self._early - len(samples), 0)
 
     def end(self, first: float) -> None:
         """Passes the rest on, and silence up to the clip's end."""
         if not self.separate:
             self._track.drain()
             self.pass_on(first)
-        while self._left:
-            self._pass(np.zeros(min(self._left, _RATE), np.float32))
+        self._pass(np.broadcast_to(np.float32(0), self._left))
 
     def _pass(self, samples: np.ndarray) -> None:
         samples = samples[:self._left]
         self._left -= len(samples)
-        if len(samples):
-            self._writer.sound(np.asarray(samples, np.float32))
+        for begin in range(0, len(samples), _RATE):  # long silence takes no memory before it is written
+            self._writer.sound(np.asarray(samples[begin:begin + _RATE], np.float32))
 
 
 def _frames(prediction: Prediction, fps: float, sound: Optional[_Sound]) -> Iterator[np.ndarray]:
@@ -96,7 +99,7 @@ def _frames(prediction: Prediction, fps: float, sound: Optional[_Sound]) -> Iter
     held = None
     own = sound is not None and not sound.separate
     media = prediction.clip.media
-    pictures = (read_frames_and_sound(prediction.path, sound.hear, info=media) if own
+    pictures = (read_frames_and_sound(prediction.path, sound.hear, media, sound.mix.stream) if own
                 else read_frames(prediction.path, info=media))
     for seconds, picture in pictures:
         if panel is None:

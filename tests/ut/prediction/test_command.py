@@ -57,14 +57,21 @@ def test_a_timeline_of_sound_alone_ends_with_it(tmp_path, predictor):
     assert [k for k, row in enumerate(rows) if "error" not in row] == list(range(3, 10))  # of windows 3 to 7
 
 
-def test_a_single_picture_is_one_instant_however_long_its_sound_is(tmp_path, predictor):
-    write_video(tmp_path / "still.mp4", [np.full((48, 64, 3), 90, np.uint8)], 10, np.full(31 * 16000, 0.1, np.float32))
+def test_a_single_picture_with_a_short_sound_is_one_instant(tmp_path, predictor):
+    write_video(tmp_path / "still.mp4", [np.full((48, 64, 3), 90, np.uint8)], 10, np.full(8000, 0.1, np.float32))
     (found,) = predictor.predict([tmp_path / "still.mp4"])
     assert found.rows()[0]["Fear"] == 0.5 and not found.is_timeline
     (moving,) = predictor.predict([tmp_path / "still.mp4"], moving=True)
     assert moving.moving is None and moving.rows() == found.rows()
     (found,) = predictor.predict([tmp_path / "still.mp4"], window=5.0)
     assert found.segments.tolist() == [[0.0, 0.0]] and len(found.rows()) == 1
+
+
+def test_a_single_picture_is_the_cover_of_a_longer_sound(tmp_path, predictor):
+    write_video(tmp_path / "song.mp4", [np.full((48, 64, 3), 90, np.uint8)], 10, np.full(31 * 16000, 0.1, np.float32))
+    (found,) = predictor.predict([tmp_path / "song.mp4"])
+    assert found.is_timeline and found.segments[-1, 1] == pytest.approx(31, abs=0.1)
+    assert "a single picture beside the sound" in found.clip.quality
 
 
 def test_the_command_writes_pages_and_rows(tmp_path, loaded, faceless_video, silent_video, capsys):

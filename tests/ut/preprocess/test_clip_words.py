@@ -9,6 +9,7 @@ import pytest
 from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
 from mindface_eri.errors import MediaError
 from mindface_eri.preprocess.clip import Clip, extract_clip
+from mindface_eri.preprocess.downmix import Mix
 from mindface_eri.preprocess.envelope import Envelope
 from mindface_eri.preprocess.track import Track
 from mindface_eri.preprocess.video import MediaInfo
@@ -62,6 +63,7 @@ def test_the_hash_knows_nothing_but_arrays():
     words["envelope"] = Envelope(np.zeros(3, np.float32), np.ones(3, np.float32), 9.0)  # drawn, not stored
     words["track"] = Track.empty(np.arange(5))
     words["media"] = MediaInfo(9.0, True, False)
+    words["mix"] = Mix(3, {2: (1.0, 0.0)})
     assert len(words) + 7 == len(fields(Clip))
     assert replace(clip, **words).content_hash() == clip.content_hash()
 

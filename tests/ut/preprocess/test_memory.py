@@ -8,8 +8,8 @@ import pytest
 
 from mindface_eri.config import AudioConfig
 from mindface_eri.preprocess import geometry
-from mindface_eri.preprocess.audio import mfcc_stacks
 from mindface_eri.preprocess.geometry import DETECTED, NONE, smooth
+from mindface_eri.preprocess.mfcc import mfcc_stacks
 
 
 def peak_of(function, *arguments):

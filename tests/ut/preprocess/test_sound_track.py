@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from mindface_eri.errors import MediaError
-from mindface_eri.preprocess.audio import Audio, SoundTrack, load_audio
+from mindface_eri.preprocess.audio import heard_audio, listener_for, load_audio
+from mindface_eri.preprocess.sound_track import SoundTrack
 from mindface_eri.preprocess.video import decoded, frame_times, open_media, scan, sound_stream
 
 RATE = 16000
@@ -28,69 +29,66 @@ def frames_of(path):
         yield from decoded(container, sound_stream(container))
 
 
+def taken(track):
+    return np.concatenate([np.zeros(0, np.float32), *track.take()])
+
+
 @pytest.mark.parametrize("name", ["sound.mka", "fast.mka"])
 @pytest.mark.parametrize("every", [1, 3, 1000])
 def test_taken_in_pieces_it_is_the_same_sound(files, name, every):
     path, pieces = files[0] / name, []
     track = SoundTrack(RATE)
-    assert track.start is None and track.take().shape == (0,)
+    assert track.start is None and track.take() == []
     for k, frame in enumerate(frames_of(path)):
         track.add(frame)
         if k % every == 0:
-            pieces.append(track.take())
-            assert track.take().shape == (0,), "what is taken is gone"
-    before = track.take()
+            pieces += track.take()
+            assert track.take() == [], "what is taken is gone"
     track.drain()
-    rest = track.take()
-    assert (len(rest) > 0) == (name == "fast.mka"), "what the resampler still held"
+    pieces += track.take()
     track.drain()
-    assert len(track.take()) == 0
-    whole = np.concatenate([*pieces, before, rest])
-    wanted = load_audio(path, RATE)
+    assert track.take() == []
+    whole, wanted = np.concatenate(pieces), load_audio(path, RATE)
     assert whole.dtype == np.float32 and track.start == wanted.start
     np.testing.assert_array_equal(whole, wanted.waveform)
+    assert wanted.samples == len(whole) and wanted.seconds == len(whole) / RATE
 
 
-def test_a_track_without_a_sample_says_whose_it_is():
-    track = SoundTrack(RATE)
-    track.drain()
-    with pytest.raises(MediaError, match="x.mp4: the sound track holds no sample that can be decoded"):
-        track.audio("x.mp4")
-
-
-def test_the_peak_needs_no_copy():
-    for values, peak in (([0.1, -0.7, 0.3], 0.7), ([0.1, 0.8], 0.8), ([0.0], 0.0), ([], 0.0), ([-0.2, -0.1], 0.2)):
-        assert Audio(np.array(values, np.float32), 0.0).peak == pytest.approx(peak)
+def test_a_file_without_a_sample_says_so():
+    with pytest.raises(MediaError, match="x.mp4: there is no sound track"):
+        listener_for(RATE, 1e-4).chosen("x.mp4")
 
 
 @pytest.mark.parametrize("name, video, audio", [("both.mkv", True, True), ("picture.mkv", True, False),
                                                 ("sound.mka", False, True)])
 def test_one_pass_gives_stamps_and_sound(files, name, video, audio):
     folder, sound = files
-    track = SoundTrack(RATE)
-    info, times = scan(folder / name, track.add)
+    listener = listener_for(RATE, 1e-4)
+    info, times = scan(folder / name, listener)
     assert (info.has_video, info.has_audio) == (video, audio)
     plain, alone = scan(folder / name)
     assert plain == info
     np.testing.assert_array_equal(times, alone)
     np.testing.assert_allclose(times, 0.2 + np.arange(12) / 8 if video else [], atol=1e-6)
     if audio:
-        heard = track.audio(folder / name)
+        heard = heard_audio(folder / name, listener, RATE)
         np.testing.assert_allclose(heard.waveform, sound, atol=1e-6)
         assert heard.start == pytest.approx(0.25)
         np.testing.assert_array_equal(heard.waveform, load_audio(folder / name, RATE).waveform)
     else:
-        assert track.start is None
+        assert listener.deaf
 
 
 def test_sound_that_cannot_be_decoded_leaves_the_stamps(tmp_path, write_streams):
     """A header that names another codec: no packet gives a frame, and all pictures are announced as before."""
     pictures, stamps = [np.full((48, 64, 3), 40 + k, np.uint8) for k in range(12)], [k / 8 for k in range(12)]
     write_streams(tmp_path / "clip.mkv", pictures, stamps, np.random.default_rng(0).normal(0, 0.1, 24000))
-    heard, path = [], tmp_path / "clip.mkv"
+    listener, path = listener_for(RATE, 1e-4), tmp_path / "clip.mkv"
     data = path.read_bytes().replace(b"A_PCM/INT/LIT", b"A_VORBIS\0\0\0\0\0")  # not what the packets hold
     path.write_bytes(data)
-    info, times = scan(path, heard.append)
-    assert heard == [] and info.has_video
+    info, times = scan(path, listener)
+    assert info.has_video
+    with pytest.raises(MediaError, match="clip.mkv: the sound track holds no sample that can be decoded"):
+        heard_audio(path, listener, RATE)
     np.testing.assert_allclose(times, stamps, atol=1e-3)
     np.testing.assert_array_equal(times, frame_times(path))

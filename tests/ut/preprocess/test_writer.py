@@ -11,7 +11,8 @@ import pytest
 
 from mindface_eri.config import AudioConfig
 from mindface_eri.errors import MediaError, MissingDependencyError
-from mindface_eri.preprocess.audio import load_audio, mfcc
+from mindface_eri.preprocess.audio import load_audio
+from mindface_eri.preprocess.mfcc import mfcc
 from mindface_eri.preprocess.video import probe, read_frames, write_video
 
 

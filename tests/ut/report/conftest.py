@@ -25,10 +25,10 @@ class Film:
         self.size, self.times, self.separate = (120, 160), [0.0], None
         monkeypatch.setattr(overlay, "read_frames", self.pictures)
         monkeypatch.setattr(overlay, "read_frames_and_sound", self.pictures)
-        monkeypatch.setattr(overlay, "load_audio", self.load)
+        monkeypatch.setattr(overlay, "read_sound", self.load)
         monkeypatch.setattr(overlay, "open_writer", self.write)
 
-    def pictures(self, path, hear=None, info=None):
+    def pictures(self, path, hear=None, info=None, sound=None):
         self.read.append((path, hear is not None))
         height, width = self.size
         for number, seconds in enumerate(self.times):
@@ -42,9 +42,9 @@ class Film:
             if place == number:
                 hear(frame)
 
-    def load(self, path, rate):
+    def load(self, path, rate, mix):
         self.loaded.append((path, rate))
-        return SimpleNamespace(waveform=self.separate, start=5.0)
+        return iter(np.array_split(self.separate, 3))
 
     @contextmanager
     def write(self, path, fps, rate=None):
