@@ -36,21 +36,21 @@ class Levels:
     """What is measured of the channels while their mean is taken."""
 
     def __init__(self) -> None:
-        self.peak = 0.0  # of any channel
+        self.peak = self.mean_peak = 0.0  # of any channel, and of their mean
         self._energies: Dict[int, List[np.ndarray]] = {}  # by the number of channels: of each, and of their mean
 
-    def add(self, channels: np.ndarray, loudest: float) -> None:
-        """Takes (samples, channels) float32; what is beyond `loudest` is a damaged sample."""
+    def add(self, channels: np.ndarray, mean: np.ndarray, loudest: float) -> None:
+        """Takes (samples, channels) float32 and their mean; what is beyond `loudest` is a damaged sample."""
         peak = max(float(channels.max(initial=0.0)), -float(channels.min(initial=0.0)))
         if not peak <= loudest:  # not a number, too
             channels = np.where(np.abs(channels) <= loudest, channels, np.float32(0))
             peak = float(np.abs(channels).max(initial=0.0))
         self.peak = max(self.peak, peak)
+        self.mean_peak = max(self.mean_peak, float(np.abs(mean).max(initial=0.0)))
         count = channels.shape[1]
         if count > 1 and peak > 0:
             energies = self._energies.setdefault(count, np.zeros(count + 1))
             energies[:count] += np.einsum("sc,sc->c", channels, channels)
-            mean = channels.mean(axis=1, dtype=np.float32)
             energies[count] += np.einsum("s,s->", mean, mean)
 
     def mix(self, stream: Optional[int]) -> Mix:

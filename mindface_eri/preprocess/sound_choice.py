@@ -99,7 +99,7 @@ class Listener:
         for frame in frames:
             heard.track.add(frame)
         heard.collect()
-        if heard.peak >= self._silence:
+        if heard.track.levels.mean_peak >= self._silence:
             self._let_go_after(stream.index)
 
     def chosen(self, path: os.PathLike) -> Heard:

@@ -5,7 +5,7 @@
    what it overlaps is replaced by it.
 2. A frame that lies at most `_JITTER` from the end of the one before it follows that one: containers round stamps.
 3. A stamp more than `_NEAR` away counts where most of the next stamps go on from it, however long the gap is; otherwise
-   it is damaged, and its frame follows the one before it. So does one without a stamp.
+   it is damaged, and its frame follows the one before it. So does one without a stamp, or with that of the one before.
 4. Where the stamps go back by more than that for good, or ahead by more than `_LONGEST`, a new clock begins: the sound
    goes on from there.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Iterator, List, NamedTuple, Optional
 
-_JITTER = 0.015  # seconds; what is left between sound and picture stays well under the 20 ms that people may notice
+_JITTER = 0.012  # seconds; what is left between sound and picture stays well under the 20 ms that people may notice
 _NEAR = 2.0  # seconds; a damaged stamp that is no further away costs its own frame alone
 _LONGEST = 86_400.0  # seconds; no recorder pauses for more than a day
 _NEXT = 4  # stamps that are asked about one that is far away
@@ -41,12 +41,14 @@ class SoundClock:
     def __init__(self) -> None:
         self.start: Optional[float] = None  # seconds on the container's clock; known with the first placed frame
         self._waiting: deque = deque()
+        self._last: Optional[float] = None  # stamp
         self._end = 0.0  # seconds: where the last placed frame ends
         self._shift = 0.0  # what a new clock's stamps lack
 
     def add(self, frame: Any, stamp: Optional[float], seconds: float) -> List[Placed]:
         """Takes the next frame, its stamp (None: it has none) and its length; gives those that can be placed now."""
-        self._waiting.append(_Heard(frame, stamp, seconds))
+        self._waiting.append(_Heard(frame, None if stamp == self._last else stamp, seconds))
+        self._last = stamp
         return list(self._place(_NEXT))
 
     def flush(self) -> List[Placed]:
@@ -84,12 +86,14 @@ class SoundClock:
         return 0.0
 
     def _begin(self) -> float:
-        """Where the track begins: where its first frame says, or earlier where two of those that come next say so."""
+        """Where the track begins: where its first frame says, unless those that come next say that this cannot be."""
         stamp = self._waiting[0].stamp
         later = sorted(self._later(stamp or 0.0))
-        if stamp is None:
-            return later[0] if later else 0.0
-        return stamp + later[1] if len(later) > 1 and later[1] < -_JITTER else stamp
+        if later and (stamp is None or later[len(later) // 2] > _LONGEST):
+            return (stamp or 0.0) + later[0]
+        if len(later) > 1 and later[1] < -_JITTER:  # two of them are earlier: one alone may be damaged
+            return stamp + later[1]
+        return stamp or 0.0
 
     def _later(self, end: float) -> List[float]:
         """Of the frames after the next one, how far each stamp is from where it would be if all followed from `end`."""

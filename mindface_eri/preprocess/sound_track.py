@@ -76,10 +76,10 @@ class SoundTrack:
     def _keep(self, frames) -> None:
         for frame in frames:
             channels = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)  # (samples, channels)
-            if self.levels is not None:
-                self.levels.add(channels, _LOUDEST)
             piece = self._mix(channels)
             piece[~(np.abs(piece) <= _LOUDEST)] = 0.0  # not a number, too
+            if self.levels is not None:
+                self.levels.add(channels, piece, _LOUDEST)
             self._canvas.write(self._cursor, piece)
             self._cursor += len(piece)
 
