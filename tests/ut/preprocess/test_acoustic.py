@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A clip's sound: beside a useless picture, long sound that is read twice, holes, and the same bytes for any threads."""
+"""A clip's sound: beside a useless picture, long and read twice, with holes, and the same bytes for any threads."""
 
 import os
 import struct
@@ -71,7 +71,7 @@ def test_the_windows_of_sound_beside_a_useless_picture_are_those_of_the_sound(tm
     write_streams(tmp_path / "a.mkv", [np.full((48, 64, 3), 30 + k, np.uint8) for k in range(20)],
                   [k / 10 for k in range(20)], bursts(6, 2.0))
     asked = []
-    clip = extract_clip(tmp_path / "a.mkv", CONFIG, instants=lambda seconds: asked.append(seconds) or round(5 * seconds))
+    clip = extract_clip(tmp_path / "a.mkv", CONFIG, instants=lambda long: asked.append(long) or round(5 * long))
     assert asked == pytest.approx([1.9, 6]) and len(clip.timestamps) == 30
 
 
