@@ -26,14 +26,15 @@ from mindface_eri.plugins import import_plugins, unknown
 class FaceConfig:
     """How faces are found, followed and cropped (paper section 3.1)."""
 
+    RETIRED = ("hold_window",)  # read and passed over: recipes and runs of version 0.1
+
     detector: str = "auto"  # dlib, mtcnn or a registered one; auto: dlib, and MTCNN where dlib finds no face in a clip
     mode: str = one_of("track", "every-frame")  # every-frame is the paper's letter; track is many times faster
-    follow: str = one_of("largest", "center", "longest")  # which person, where there are several; not in the paper
+    follow: str = "longest"  # seen, or largest, first, center; or the photograph of a person; not in the paper
     size: int = number(112, 32, 448)  # side of the square crop, pixels
     margin: float = number(0.20, 0.0, 2.0)  # added to the landmarks' extent on each side; not in the paper
     align: bool = False  # rotate the crop so that the eyes are level; not in the paper
     gap_window: int = number(12, 0)  # frames: gaps up to this long are interpolated
-    hold_window: int = number(30, 0)  # frames: beyond the gap window the nearest geometry is held; not in the paper
     min_share: float = number(0.05, 0.0, 1.0)  # a face in less of the clip than this is no face; not in the paper
     smoothing: float = number(1.5, 0.0)  # standard deviation of the Gaussian over time, frames; not in the paper
     redetect_every: int = number(30, 1)  # frames between detections in track mode; not in the paper

@@ -39,7 +39,7 @@ def to_dict(config: Any) -> dict:
 
 
 def from_dict(cls: type, tree: Mapping, where: str = "") -> Any:
-    """Builds the dataclass `cls` from nested mappings; the reverse of `to_dict`."""
+    """Builds the dataclass `cls` from nested mappings; the reverse of `to_dict`. Keys in `cls.RETIRED` are passed over."""
     if not isinstance(tree, Mapping):
         raise ConfigError(f"{where or 'the recipe'}: expected a mapping of keys, got {tree!r}")
     hints = typing.get_type_hints(cls)
@@ -47,6 +47,8 @@ def from_dict(cls: type, tree: Mapping, where: str = "") -> Any:
     values = {}
     for key, value in tree.items():
         name = f"{where}.{key}" if where else str(key)
+        if key in getattr(cls, "RETIRED", ()):
+            continue
         if key not in known:
             raise ConfigError(f"unknown key {name!r}{_suggest(str(key), known)}")
         values[key] = _coerce(value, hints[key], known[key].metadata, name)

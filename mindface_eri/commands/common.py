@@ -29,6 +29,13 @@ def add_device(parser: argparse.ArgumentParser, default: Optional[str] = None) -
                         help="where to compute" if default else "override runtime.device")
 
 
+def add_person(parser: argparse.ArgumentParser) -> None:
+    """Adds --person, and --face as it was called in version 0.1."""
+    parser.add_argument("--person", "--face", metavar="WHOM",
+                        help="whom to follow where there are several: longest (seen), largest, first, center (nearest "
+                             "the middle), or a photograph of the one; overrides preprocess.face.follow")
+
+
 def read_config(arguments: argparse.Namespace, **flags: object) -> Config:
     """The recipe with --set, then the command's own flags on top.
 

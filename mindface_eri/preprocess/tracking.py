@@ -4,41 +4,84 @@
 A block is `redetect_every` frames long. Inside it only every n-th frame and the sampled ones are examined: each known
 face's landmarks give the box for the next fit. At the block's end the detector looks at the whole reduced frame. If it
 confirms every face, the fits stand; if it misses or moves one, finds a new one or one that was lost, or a fit was
-implausible on the way, all examined frames of the block are searched by the detector. So doubt costs time, never
-frames.
+implausible on the way or looked like another face, all examined frames of the block are searched by the detector. So
+doubt costs time, never frames.
+
+A cut ends a block and all tracks. Where a face looks another than the moment before, or slowly becomes another while the
+scene does, its track ends and a new one begins. Whose faces the tracks are is decided when all are there (`people`).
 """
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterable, List, Optional, Tuple
+from bisect import bisect_left
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 import numpy as np
 
 from mindface_eri.config import FaceConfig
+from mindface_eri.preprocess.cuts import CutFinder, alike, face_of, turned
 from mindface_eri.preprocess.detectors import Detection
 from mindface_eri.preprocess.video import Picture
 
 _NEAR = 0.8  # distance, see `distance`, up to which two boxes are one face
+_PORTRAITS = 3  # faces of a track that are kept to tell whose they are
 _COMFORT = 100.0  # pixels of a face in the reduced frame, a little over what dlib's detector needs (80)
 
 
 class Person:
-    """One face's landmarks over the frames in which it was followed without a long break."""
+    """A track: one face's landmarks over the frames in which it was followed without a long break or a cut."""
 
     def __init__(self) -> None:
         self.landmarks: Dict[int, np.ndarray] = {}  # frame number -> (68, 2) float32
         self.last = -1  # frame number of the newest landmarks
+        self.seen: Set[int] = set()  # frame numbers in which the detector saw the face; elsewhere it was followed
+        self.look: Optional[np.ndarray] = None  # of the newest landmarks, see `cuts.face_of`
+        self.mark: Tuple[int, np.ndarray] = (-1, np.zeros(0))  # frame number and look of about a second ago
+        self.before: Optional[Tuple[Person, int]] = None  # what went over into this track, if that is the same face:
+        # the frames from that number on are known to be neither's
+        self.portraits: Dict[int, Any] = {}  # frame number -> `identity.Portrait`
         self._offset = np.zeros(2)
         self._ratio = 1.0
+        self._spread = 1
 
     def add(self, number: int, landmarks: np.ndarray, box: Optional[np.ndarray] = None) -> None:
         """Takes a frame's landmarks; `box` is the detector's, which anchors the boxes of the following frames."""
         self.landmarks[number] = landmarks
         self.last = number
         if box is not None:
+            self.seen.add(number)
             centre, spread = _middle(landmarks)
             self._offset = ((box[:2] + box[2:]) / 2 - centre) / spread
             self._ratio = (box[2] - box[0]) / 2 / spread
+
+    def split(self, since: int, portrait: Any) -> Person:
+        """Takes the newest frame away, as the begin of a track of its own that may be another face's.
+
+        since: frame number up to which this track is known to be one face's.
+        """
+        other = Person()
+        box, other.look, other.before = self.box(), self.look, (self, since)
+        self.portraits.pop(self.last, None)
+        other.add(self.last, self.landmarks.pop(self.last), box)
+        self.seen.discard(self.last)
+        self.last = max(self.landmarks)
+        other.keep(other.last, portrait, 1)
+        return other
+
+    def end_at(self, number: int) -> None:
+        """Takes all later frames away."""
+        self.landmarks = {k: marks for k, marks in self.landmarks.items() if k <= number}
+        self.last = max(self.landmarks)
+
+    def keep(self, number: int, portrait: Any, every: int) -> None:
+        """Keeps a few portraits spread over the track, `every` frames apart at first and further as it grows."""
+        newest = next(reversed(self.portraits), None)
+        if newest is not None and number - newest < every * self._spread:
+            return
+        self.portraits[number] = portrait
+        if len(self.portraits) > _PORTRAITS:
+            self._spread *= 2
+            self.portraits = dict(list(self.portraits.items())[::2])
 
     def box(self, landmarks: Optional[np.ndarray] = None) -> np.ndarray:
         """(4,) where a detector would see the face with these landmarks, by default the newest."""
@@ -60,10 +103,17 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 class Tracker:
-    """Collects `people` and the `examined` frame numbers while pictures pass by."""
+    """Collects `people` (tracks), the `examined` frame numbers and the `cuts` while pictures pass by.
 
-    def __init__(self, detector, predict: Callable, config: FaceConfig) -> None:
-        self._detector, self._predict, self._config = detector, predict, config
+    Args:
+        predict: `Landmarks`.
+        portrait: `identity.Portrait`.
+    """
+
+    def __init__(self, detector, predict: Callable, config: FaceConfig, portrait: Callable) -> None:
+        self._detector, self._predict, self._config, self._portrait = detector, predict, config, portrait
+        self._cuts, self._dissolves = CutFinder(), CutFinder()
+        self._compared = -1  # frame number of the last picture given to the finder of dissolves
         self._every = config.mode == "every-frame"
         self._scale: Optional[float] = None  # at which the detector works now
         self._last_look: Optional[int] = None  # frame number of the last closer look
@@ -71,11 +121,17 @@ class Tracker:
         self._active: List[Person] = []
         self.people: List[Person] = []
         self.examined: List[int] = []
+        self.cuts: List[int] = []  # examined frames that begin another shot than the one examined before
 
     def run(self, pictures: Iterable[Tuple[int, Picture]]) -> None:
         """Takes the frames to examine, `(frame number, picture)`, in order of time."""
         block: List[Tuple[int, Picture]] = []
         for number, picture in pictures:
+            if self._cuts.begins_shot(picture):
+                if block:
+                    self._close(block)
+                self._active, block = [], []
+                self.cuts.append(number)
             block.append((number, picture))
             if self._every or number - block[0][0] >= self._config.redetect_every:
                 self._close(block)
@@ -84,6 +140,24 @@ class Tracker:
             self._close(block)
 
     def _close(self, block: List[Tuple[int, Picture]]) -> None:
+        self._examine(block)
+        number, picture = block[-1]
+        if self._compared < 0 or number - self._compared >= self._config.redetect_every:
+            self._compared = number
+            changed = self._dissolves.begins_shot(picture)
+            for person in [p for p in self._active if p.last == number]:
+                since, look = person.mark
+                if changed and since >= 0 and turned(look, person.look):
+                    self._active.remove(person)
+                    person = person.split(since, self._portrait(picture, person.landmarks[number]))
+                    self._active.append(person)
+                    self.people.append(person)
+                person.mark = (number, person.look)
+        if len(self.people) > 1:  # then portraits are asked for; until then nothing but a few pictures is kept
+            for portrait in (portrait for person in self.people for portrait in person.portraits.values()):
+                portrait.cut()
+
+    def _examine(self, block: List[Tuple[int, Picture]]) -> None:
         before = self.examined[-1] if self.examined else -1
         self.examined.extend(number for number, _ in block)
         last, picture = block[-1]
@@ -104,19 +178,23 @@ class Tracker:
                 self._place(number, image, searched[number] if number in searched else self._search(number, image))
             return
         for person, fit in zip(self._active, fits):
-            for (number, _), landmarks in zip(block[:-1], fit):
+            for (number, _), landmarks in zip(block[:-1], fit[:-1]):
                 person.add(number, landmarks)
+            person.look = face_of(block[-2][1], fit[-2]) if len(fit) > 1 else person.look
         if self._active:
             self._place(last, picture, seen)
 
     def _follow(self, person: Person, block: List[Tuple[int, Picture]]) -> Optional[List[np.ndarray]]:
-        """The landmarks in each picture of the block, or None as soon as a fit is implausible."""
-        fits, landmarks = [], person.landmarks[person.last]
+        """The landmarks in each picture of the block, or None as soon as one is implausible or not that face's."""
+        fits, landmarks, look = [], person.landmarks[person.last], person.look
         for _, picture in block:
             fit = self._predict(picture.solid_grey, person.box(landmarks))
             (old, spread), (new, width) = _middle(landmarks), _middle(fit)
             inside = 0 <= new[0] < picture.width and 0 <= new[1] < picture.height
             if not inside or not 0.7 < width / spread < 1.4 or np.hypot(*(new - old)) > spread:
+                return None
+            before, look = look, face_of(picture, fit)
+            if not alike(before, look):
                 return None
             fits.append(fit)
             landmarks = fit
@@ -131,17 +209,28 @@ class Tracker:
         return len(taken) == len(boxes) and all(i in taken.values() for i, d in enumerate(seen) if d.sure)
 
     def _place(self, number: int, picture: Picture, seen: List[Detection]) -> None:
-        """Gives each detected face to the person whose last box is nearest; sure ones left over are new people."""
+        """Gives each detected face to the track whose last box is nearest; sure ones left over begin new tracks.
+
+        A face that looks another than its track's a moment before ends that track and, if sure, begins the next.
+        """
+        before = self.examined[bisect_left(self.examined, number) - 1]
         taken = _match([person.box() for person in self._active], seen, _NEAR)
+        owner = {index: self._active[k] for k, index in taken.items()}
         for index, found in enumerate(seen):
-            person = next((self._active[k] for k, i in taken.items() if i == index), None)
+            person, marks = owner.get(index), self._predict(picture.solid_grey, found.box)
+            look = face_of(picture, marks)
+            if person is not None and not alike(person.look, look, person.last < before):
+                self._active.remove(person)
+                person = None
             if person is None:
                 if not found.sure:
                     continue
                 person = Person()
                 self._active.append(person)
                 self.people.append(person)
-            person.add(number, self._predict(picture.solid_grey, found.box), found.box)
+            person.add(number, marks, found.box)
+            person.look = look
+            person.keep(number, self._portrait(picture, marks), self._config.redetect_every)
 
     def _search(self, number: int, picture: Picture) -> List[Detection]:
         """Faces in the whole frame, boxes in pixels of the frame; closer now and then if there are none."""

@@ -44,6 +44,7 @@ class Visual:
     width: int = 0  # of the upright frame
     height: int = 0
     note: str = ""
+    followed_share: float = 0.0
     track: Track = field(default_factory=lambda: Track.empty(np.zeros(0)))  # over all decoded frames
 
     @property
@@ -88,18 +89,37 @@ def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, confi
     if track.share < max(face.min_share, 1e-9):
         looked = int((track.found | track.missed).sum())
         note = (f"a face in {int(track.found.sum())} of {looked} frames, need {face.min_share:.0%}"
-                if track.found.any() else f"no face in any of {looked} frames")
+                if track.found.any() else f"nobody here has the face of {face.follow}" if track.stranger
+                else f"no face in any of {looked} frames")
         return replace(empty, note="; ".join(filter(None, (note, hint))), found_share=track.share, **shown)
-    filled, states = fill_gaps(track.landmarks, track.found, track.missed, face)
-    smoothed = smooth(filled, states, face.smoothing)
+    barriers = (*track.cuts, *track.taken)
+    filled, states = fill_gaps(track.landmarks, track.found, track.missed, face.gap_window, barriers)
+    smoothed = smooth(filled, states, face.smoothing, barriers)
     placed = [_place(smoothed[i], states[i], face) for i in picks]
     shows = states != NONE
     whole = Track(times - times[0], face_boxes(smoothed, face.margin) * shows[:, None],
                   smoothed * shows[:, None, None], states)
     crops = _crop_all(path, reader, picks, placed, states[picks], face.size)
+    repeat_nearest(crops, states[picks], times[picks], config.frames)
     return replace(empty, frames=crops, boxes=np.stack([box for box, _ in placed]), states=states[picks],
                    landmarks=whole.landmarks[picks], detector=track.detector, found_share=track.share,
-                   others=track.others, track=whole, note=hint, **shown)
+                   followed_share=track.followed_share, others=track.others, track=whole, note=hint,
+                   **shown)
+
+
+def repeat_nearest(crops: np.ndarray, states: np.ndarray, times: np.ndarray, coarse: int) -> None:
+    """Gives each crop (T, S, S, 3) without a face the one nearest in time that has one, in place.
+
+    Args:
+        coarse: where this many instants lie among them, these repeat each other only, as when sampled alone.
+    """
+    sets = [np.arange(len(crops))]
+    if coarse != len(crops) and _nests(coarse, len(crops)):
+        sets.append(sets[0][::(len(crops) - 1) // (coarse - 1)])
+    for those in sets:
+        have = those[states[those] != NONE]
+        for k in those[states[those] == NONE]:
+            crops[k] = crops[have[np.argmin(np.abs(times[have] - times[k]))]] if len(have) else 0
 
 
 def sample(times: np.ndarray, count: int, coarse: Optional[int] = None) -> np.ndarray:

@@ -16,7 +16,7 @@ from mindface_eri.report.charts import over_time, ribbon, wave
 from mindface_eri.report.html import clock, heat, jpeg, page
 
 _MOST_FACES = 160  # crops on a page: 0.7 MB
-_WORDS = {"none": "no face", "held": "held (a longer gap)", "interpolated": "interpolated (a short gap)",
+_WORDS = {"none": "no face (the nearest crop stands in)", "held": "held (a longer gap)", "interpolated": "interpolated (a short gap)",
           "detected": "detected"}
 
 
@@ -46,10 +46,22 @@ def render_page(prediction: Prediction, provenance: Optional[Mapping[str, object
         faces=[_face(prediction, i, shown, largest) for i, shown in zip(samples, data["samples"])],
         largest=largest * prediction.spatial[0].size if largest else 0.0,
         legend=[(name, int(count), _WORDS[name]) for name, count in zip(FRAME_STATES, counts) if count][::-1],
-        over_time=over_time(prediction, span) if prediction.is_timeline else [], ribbon=ribbon(clip, span),
+        windows=_window_words(prediction, span), over_time=over_time(prediction, span) if prediction.is_timeline else [], ribbon=ribbon(clip, span),
         wave=wave(prediction, span),
         facts={"file": prediction.path.name if prediction.path else prediction.name, "detector": clip.detector,
                **(provenance or {})})
+
+
+def _window_words(prediction: Prediction, span: float) -> str:
+    """What was asked for as the grid of sampled instants allows it: a video may be shorter than a window."""
+    if not prediction.is_timeline:
+        return ""
+    if prediction.window >= span:
+        return f"One window over all {span:.3g} s."
+    lengths = np.diff(prediction.segments, axis=1)
+    apart = float(lengths[0, 0]) if len(lengths) > 1 else prediction.hop  # the last segment takes what is left
+    return (f"Windows of {prediction.window:.3g} s begin every {apart:.3g} s, the last one ends with the video; each "
+            "stretch shows the mean of the windows that hold its middle.")
 
 
 def _samples(prediction: Prediction) -> List[int]:

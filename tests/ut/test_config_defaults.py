@@ -14,7 +14,7 @@ INF = float("inf")
 NUMBERS = {  # default, lowest, highest
     "preprocess.frames": (32, 1, 4096), "preprocess.jpeg_quality": (95, 1, 100),
     "preprocess.face.size": (112, 32, 448), "preprocess.face.margin": (0.2, 0.0, 2.0),
-    "preprocess.face.gap_window": (12, 0, INF), "preprocess.face.hold_window": (30, 0, INF),
+    "preprocess.face.gap_window": (12, 0, INF),
     "preprocess.face.min_share": (0.05, 0.0, 1.0), "preprocess.face.smoothing": (1.5, 0.0, INF),
     "preprocess.face.redetect_every": (30, 1, INF), "preprocess.face.track_stride": (0, 0, INF),
     "preprocess.face.detect_height": (240, 60, INF),
@@ -38,12 +38,12 @@ NUMBERS = {  # default, lowest, highest
     "runtime.seed": (0, 0, INF), "runtime.threads": (0, 0, INF)}
 WORDS = {  # the first is the default
     "preprocess.storage": ("jpeg", "raw"), "preprocess.face.mode": ("track", "every-frame"),
-    "preprocess.face.follow": ("largest", "center", "longest"), "data.fold_as": ("test", "val"),
-    "train.schedule": ("plateau", "cosine"), "runtime.device": ("auto", "CPU", "GPU", "Ascend"),
+    "data.fold_as": ("test", "val"), "train.schedule": ("plateau", "cosine"), "runtime.device": ("auto", "CPU", "GPU", "Ascend"),
     "runtime.mode": ("graph", "pynative"), "runtime.amp_level": ("O0", "O2", "O3"),
     "runtime.loss_scale": ("none", "fixed", "dynamic")}
 OTHERS = {
-    "preprocess.face.detector": "auto", "preprocess.face.align": False, "model.name": "eri_dual_branch",
+    "preprocess.face.detector": "auto", "preprocess.face.align": False, "preprocess.face.follow": "longest",
+    "model.name": "eri_dual_branch",
     "model.emotions": list(EMOTIONS), "model.stem_checkpoint": None, "model.freeze_stem": False,
     "model.recompute_stem": False, "model.tcn_dilations": [1, 2, 4, 8, 16], "model.features": [],
     "model.feature_widths": [], "model.p_alone": [], "data.records": None, "data.group": None,

@@ -22,6 +22,7 @@ from mindface_eri.datasets.parts import Work, read_part, save_failure, write_par
 from mindface_eri.errors import DataError
 from mindface_eri.files import remove_leftovers
 from mindface_eri.preprocess.detectors import check_detector
+from mindface_eri.preprocess.identity import check_person
 from mindface_eri.progress import progress_bar
 from mindface_eri.threads import cores
 
@@ -72,12 +73,13 @@ def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLik
         extractor: `module:function` called as `extract_clip`.
 
     Raises:
-        ConfigError: the detector is unknown.
+        ConfigError: the detector is unknown, or there is no such photograph of a person.
         DataError: the label table is broken; `out` holds other records; a disk is full; a package is missing.
     """
     began, out = time.monotonic(), Path(out)
     config = config or PreprocessConfig()
     check_detector(config.face.detector)
+    check_person(config.face.follow)
     if not 0 <= shard_index < num_shards:
         raise DataError(f"shard index {shard_index} is outside 0 to {num_shards - 1}")
     manifest = manifest if manifest is not None else load_manifest(root)

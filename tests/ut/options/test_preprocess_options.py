@@ -10,6 +10,7 @@ from fixtures.options import Case, check, leaves
 from mindface_eri.config import AudioConfig
 from mindface_eri.datasets.build.extraction import extract_to_file
 from mindface_eri.datasets.records import Records
+from mindface_eri.preprocess import faces
 from mindface_eri.preprocess.clip import extract_clip
 from mindface_eri.preprocess.detectors import Detection, DlibDetector, Landmarks, MtcnnDetector
 
@@ -52,11 +53,22 @@ def _landmarks(grey, box):
     return (_MARKS * side / 2 + middle).astype(np.float32)
 
 
-def _find(faces):
+class _Portrait:
+    """Whose face it is follows from its size."""
+
+    def __init__(self, picture, landmarks):
+        self.numbers = np.zeros(128)
+        self.numbers[0] = np.searchsorted([23, 32], np.ptp(landmarks[:, 0]))
+
+    def cut(self):
+        """Needs no picture."""
+
+
+def _find(places):
     """Faces of at least 11 pixels in the picture that is looked at."""
     def find(self, image):
         scale = image.shape[0] / HEIGHT
-        return [Detection(_box(face) * scale, True) for face in faces(_number(image)) if face[2] * scale >= 11]
+        return [Detection(_box(face) * scale, True) for face in places(_number(image)) if face[2] * scale >= 11]
     return find
 
 
@@ -75,6 +87,7 @@ def made(film, monkeypatch, tmp_path):
     """dlib finds the faces, MTCNN others; `blind` takes dlib's away."""
     for detector in (DlibDetector, MtcnnDetector, Landmarks):
         monkeypatch.setattr(detector, "__init__", lambda self: None)
+    monkeypatch.setattr(faces, "Portrait", _Portrait)
     monkeypatch.setattr(Landmarks, "__call__", lambda self, grey, box: _landmarks(grey, box))
     monkeypatch.setattr(MtcnnDetector, "find", _find(lambda number: _faces(number)[-2:]))
     monkeypatch.setattr(DlibDetector, "find", _find(_faces))
@@ -85,8 +98,8 @@ def made(film, monkeypatch, tmp_path):
 def seen(config, made):
     """What is seen, and by what, but for words."""
     clip = extract_clip(made.path, config)
-    return [clip.frames, clip.present, clip.boxes, clip.landmarks, clip.detected, clip.found_share, clip.others,
-            clip.track]
+    return [clip.frames, clip.present, clip.boxes, clip.landmarks, clip.detected, clip.found_share, clip.followed_share,
+            clip.others, clip.track]
 
 
 def seen_where_dlib_is_blind(config, made):
@@ -110,8 +123,8 @@ def stored(config, made):
         return records.crops(arrays["frames"])
 
 
-START = {"preprocess.frames": 8, "preprocess.face.size": 32, "preprocess.audio.coefficients": 12,
-         "preprocess.audio.stack": 4, "preprocess.audio.n_fft": 512}
+START = {"preprocess.frames": 8, "preprocess.face.follow": "largest", "preprocess.face.size": 32,
+         "preprocess.audio.coefficients": 12, "preprocess.audio.stack": 4, "preprocess.audio.n_fft": 512}
 _FACE = {
     "detector": [Case(seen, ["mtcnn"]), Case(seen_where_dlib_is_blind, ["dlib"])],
     "mode": [Case(seen, ["every-frame"])],
@@ -120,11 +133,10 @@ _FACE = {
     "margin": [Case(seen, [0.0, 0.5])],
     "align": [Case(seen, [True])],
     "gap_window": [Case(seen, [2])],
-    "hold_window": [Case(seen, [0, 2])],
     "min_share": [Case(seen, [0.9], {"preprocess.face.detector": "dlib"}),
                   Case(seen, [0.9])],  # then MTCNN has its turn
     "smoothing": [Case(seen, [0.0, 0.5])],
-    "redetect_every": [Case(seen, [5])],
+    "redetect_every": [Case(seen, [3])],
     "track_stride": [Case(seen, [1, 5])],
     "detect_height": [Case(seen, [60])]}
 _AUDIO = {

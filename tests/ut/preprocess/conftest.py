@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mindface_eri.config import FaceConfig, PreprocessConfig
+from mindface_eri.preprocess import faces
 from mindface_eri.preprocess.detectors import Detection, DlibDetector, Landmarks, MtcnnDetector
 from mindface_eri.preprocess.tracking import Tracker
 from mindface_eri.preprocess.video import scan, write_video
@@ -74,6 +75,10 @@ def square(x: float, y: float, side: float) -> np.ndarray:
     return np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2], np.float32)
 
 
+class Grey(np.ndarray):
+    """Pixels that know of which scene they are."""
+
+
 class Scene:
     """A picture that only knows what a detector sees in it, [(x, y, side), ...] with a fourth value False for an
     unsure one, and where the faces really are, by default there."""
@@ -81,7 +86,8 @@ class Scene:
     def __init__(self, faces, number: int = 0, true=None, size=(640, 480)) -> None:
         self.faces, self.true, self.number = faces, faces if true is None else true, number
         self.width, self.height = size
-        self.solid_grey = self
+        self.solid_grey = np.zeros(size[::-1], np.uint8).view(Grey)  # what there is to be seen is for a test to paint
+        self.solid_grey.__dict__.update(faces=self.faces, true=self.true, number=number, width=size[0], height=size[1])
 
     def reduced_grey(self, scale):
         """What a grey detector is given."""
@@ -119,11 +125,24 @@ def scripted_landmarks(scene: Scene, box: np.ndarray) -> np.ndarray:
     return MARKS * side / 2 + np.array([x, y], np.float32)
 
 
+class ScriptedPortrait:
+    """Stands for `identity.Portrait`: whose face it is follows from its size alone; a person's are all the same."""
+
+    def __init__(self, picture, landmarks) -> None:
+        self.numbers = np.zeros(128)
+        self.numbers[0] = np.ptp(landmarks[:, 0]) / 10  # faces whose sides differ by 10 pixels are 1 apart
+        self.released = False
+
+    def cut(self):
+        """Lets the picture go."""
+        self.released = True
+
+
 @pytest.fixture(scope="session")
 def script():
-    """Faces whose geometry is known: `marks`, `square`, `Scene`, `Detector`, `landmarks`."""
+    """Faces whose geometry is known: `marks`, `square`, `Scene`, `Detector`, `landmarks`, `Portrait`."""
     return SimpleNamespace(marks=MARKS, square=square, Scene=Scene, Detector=ScriptedDetector,
-                           landmarks=scripted_landmarks)
+                           landmarks=scripted_landmarks, Portrait=ScriptedPortrait)
 
 
 @pytest.fixture
@@ -131,7 +150,7 @@ def track(script):
     """Runs a tracker over scenes (lists of faces, or pairs of what is seen and what is there)."""
     def run(scenes, detector=None, size=(640, 480), landmarks=script.landmarks, **face):
         detector = detector or script.Detector()
-        tracker = Tracker(detector, landmarks, FaceConfig(**face))
+        tracker = Tracker(detector, landmarks, FaceConfig(**face), script.Portrait)
         pairs = [scene if isinstance(scene, tuple) else (scene, None) for scene in scenes]
         tracker.run((k, script.Scene(seen, k, true, size)) for k, (seen, true) in enumerate(pairs))
         return tracker, detector.looks
@@ -140,8 +159,11 @@ def track(script):
 
 @pytest.fixture
 def replace_dlib(monkeypatch):
-    """A function that puts a `find(image)` and a `landmarks(grey, box)` in the place of dlib's."""
-    def replace(find, landmarks):
+    """A function that puts a `find(image)` and a `landmarks(grey, box)` in the place of dlib's; all faces are one
+    person's, or `portrait` says whose they are."""
+    def replace(find, landmarks, portrait=None):
+        one = SimpleNamespace(numbers=np.zeros(128), cut=lambda: None)
+        monkeypatch.setattr(faces, "Portrait", portrait or (lambda picture, marks: one))
         monkeypatch.setattr(DlibDetector, "__init__", lambda self: None)
         monkeypatch.setattr(DlibDetector, "find", lambda self, image: find(image))
         monkeypatch.setattr(Landmarks, "__init__", lambda self: None)

@@ -30,11 +30,13 @@ def clip_of(states=(3, 3, 0, 2, 1, 3), present=(1, 1), **more):
 
 
 @pytest.mark.parametrize("clip, said", [
-    (clip_of(), "face in 62% of frames (mtcnn); of 6 crops 3 detected, 1 interpolated, 1 held, 1 none; sound"),
-    (clip_of((3, 1, 1), others=2, found_share=0.996, detector="dlib"),
-     "face in 100% of frames (dlib); of 3 crops 1 detected, 2 held; 2 other people; sound"),
+    (clip_of(), "face seen in 62% of frames (mtcnn); of 6 crops 3 detected, 1 interpolated, 1 held, 1 none; sound"),
+    (clip_of((3, 1, 1), others=2, found_share=0.996, followed_share=0.87, detector="dlib"),
+     "face seen in 13% of frames, followed in 87% (dlib); of 3 crops 1 detected, 2 held; 2 other people; sound"),
+    (clip_of((3, 0), others=1, followed_share=0.005),
+     "face seen in 62% of frames (mtcnn); of 2 crops 1 detected, 1 none; 1 other person; sound"),
     (clip_of((2, 2), present=(1, 0), note="the sound is silent"),
-     "face in 62% of frames (mtcnn); of 2 crops 2 interpolated; no sound; the sound is silent"),
+     "face seen in 62% of frames (mtcnn); of 2 crops 2 interpolated; no sound; the sound is silent"),
     (clip_of((0, 0), present=(0, 1), others=3, note="no video stream"), "no picture used; sound; no video stream"),
     (clip_of((0, 0), present=(0, 0)), "no picture used; no sound"),
 ])
@@ -58,7 +60,7 @@ def test_the_hash_knows_each_array(name):
 def test_the_hash_knows_nothing_but_arrays():
     clip = clip_of()
     assert len(clip.content_hash()) == 64
-    words = {"detector": "dlib", "found_share": 0.1, "others": 4, "duration": 9.0, "fps": 5.0, "width": 1, "height": 2,
+    words = {"detector": "dlib", "found_share": 0.1, "followed_share": 0.05, "others": 4, "duration": 9.0, "fps": 5.0, "width": 1, "height": 2,
              "note": "else"}
     words["envelope"] = Envelope(np.zeros(3, np.float32), np.ones(3, np.float32), 9.0)  # drawn, not stored
     words["track"] = Track.empty(np.arange(5))

@@ -52,9 +52,9 @@ def test_the_header_says_what_the_clip_is(clip):
         assert (expected[top:bottom] != BACK[0]).any()
         np.testing.assert_array_equal(sheet[top:bottom], expected[top:bottom])
     legend = lettering("detected", 24, 85, SOFT, 0.4)
-    for k, name in enumerate(("interpolated", "held", "none")):
+    for k, name in enumerate(("interpolated", "none")):
         legend = np.minimum(legend, lettering(name, 144 + 120 * k, 85, SOFT, 0.4))
-    for k, colour in enumerate(((46, 160, 67), (240, 180, 0), (230, 110, 20), (200, 40, 40))):
+    for k, colour in enumerate(((46, 160, 67), (240, 180, 0), (200, 40, 40))):
         legend[74:86, 6 + 120 * k:18 + 120 * k] = colour
     np.testing.assert_array_equal(sheet[68:96], legend[68:96])
     bare = contact_sheet(replace(clip, width=0))

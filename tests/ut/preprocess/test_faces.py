@@ -19,7 +19,7 @@ def follow(script, replace_dlib):
             asked.add(scene.number)
             return script.landmarks(scene, box)
 
-        replace_dlib(detector.find, landmarks)
+        replace_dlib(detector.find, landmarks, script.Portrait)
         pictures = [(k, k / 25, script.Scene(faces, k, size=size)) for k, faces in enumerate(scenes)]
         track = follow_face(pictures, FaceConfig(**face), "dlib", fps,
                             lambda seconds: any(abs(seconds - number / 25) < 1e-6 for number in sampled))
@@ -111,7 +111,7 @@ def test_an_unknown_detector_is_refused():
     ("....", 0.0), ("mmmf", 0.25), ("ffm.....m.f", 4 / 11)])
 def test_frames_not_looked_at_count_as_the_nearest(states, share):
     found, missed = (np.array([s == letter for s in states]) for letter in "fm")
-    track = FaceTrack(np.zeros((len(states), 68, 2), np.float32), found, missed, "dlib", 0)
+    track = FaceTrack(np.zeros((len(states), 68, 2), np.float32), found, missed, "dlib", 0, found)
     assert track.share == pytest.approx(share)
 
 

@@ -11,7 +11,7 @@ from mindface_eri.config import FaceConfig, PreprocessConfig
 from mindface_eri.preprocess.clip import extract_clip
 from mindface_eri.preprocess.video import write_video
 
-CONFIG = PreprocessConfig(frames=8, face=FaceConfig(detector="dlib", hold_window=3, gap_window=2))
+CONFIG = PreprocessConfig(frames=8, face=FaceConfig(detector="dlib", gap_window=2))
 ARRAYS = ("frames", "mfcc", "present", "timestamps", "boxes", "landmarks", "detected")
 
 

@@ -4,74 +4,147 @@
 import numpy as np
 import pytest
 
-from mindface_eri.preprocess.people import choose_person, count_others, join_people
+from mindface_eri.preprocess import people
+from mindface_eri.preprocess.people import choose_person, count_others, join_people, taken_places
 from mindface_eri.preprocess.tracking import Person
+
+
+class Face:
+    """A portrait whose numbers are known: people are told apart by the first."""
+
+    def __init__(self, *numbers) -> None:
+        self.numbers = np.zeros(128)
+        self.numbers[:len(numbers)] = numbers
+        self.asked = 0
+
+    def __getattribute__(self, name):
+        if name == "numbers" and "asked" in self.__dict__:
+            self.asked += 1
+        return super().__getattribute__(name)
+
+    def cut(self):
+        """Needs no picture."""
 
 
 @pytest.fixture
 def walk(script):
-    """A track whose detector's boxes are squares: {frame: (x, y, side)}."""
-    def make(frames):
+    """A track whose detector's boxes are squares, {frame: (x, y, side)}, and the portraits of which are given."""
+    def make(frames, *faces):
         person = Person()
         for number, (x, y, side) in frames.items():
             person.add(number, script.marks * side / 2 + np.array([x, y], np.float32), script.square(x, y, side))
+        person.portraits = dict(enumerate(faces))
         return person
     return make
 
 
 @pytest.fixture
 def still(walk):
-    """A track of `count` frames from `begin` on with a face that rests."""
-    return lambda begin, count, *face: walk(dict.fromkeys(range(begin, begin + count), face))
+    """A track of `count` frames from `begin` on with a face that rests; `who` is its portrait's first number."""
+    return lambda begin, count, *face, who=0.0: walk(dict.fromkeys(range(begin, begin + count), face), Face(who))
+
+
+NEAR, FAR = (100, 240, 80), (400, 240, 80)
+
+
+@pytest.mark.parametrize("place, cuts, apart, joined", [
+    (NEAR, (), 0.42, True), (NEAR, (), 0.61, True), (NEAR, (), 0.63, False), (NEAR, (), 0.9, False),
+    (FAR, (), 0.42, True), (FAR, (), 0.54, True), (FAR, (), 0.56, False), (NEAR, (7,), 0.54, True),
+    (NEAR, (7,), 0.56, False), (NEAR, (9,), 0.56, False), (NEAR, (5,), 0.56, False), (NEAR, (4,), 0.56, True),
+    (NEAR, (10,), 0.56, True), (FAR, (7,), 0.1, True), (FAR, (7,), 0.8, False)])
+def test_identity_joins_tracks_and_a_cut_or_a_far_place_asks_for_more(still, place, cuts, apart, joined):
+    """The first track ends in frame 4, the second begins in frame 9."""
+    chains = join_people([still(0, 5, *NEAR), still(9, 5, *place, who=apart)], cuts)
+    assert [len(chain) for chain in chains] == ([2] if joined else [1, 1])
 
 
 @pytest.mark.parametrize("x, side, joined", [
     (100 + 1.49 * 80, 80, True), (100 + 1.51 * 80, 80, False), (100 - 1.49 * 80, 80, True),
-    (100 - 1.51 * 80, 80, False), (100, 80 * np.exp(1.49), True),
-    (100, 80 * np.exp(1.51), False), (100, 80 * np.exp(-1.51), False)])
-def test_how_far_a_face_may_move_or_grow_while_it_is_lost(still, x, side, joined):
-    chains = join_people([still(0, 5, 100, 240, 80), still(9, 5, x, 240, side)])
+    (100 - 1.51 * 80, 80, False), (100, 80 * np.exp(1.49), True), (100, 80 * np.exp(1.51), False),
+    (100, 80 * np.exp(-1.51), False)])
+def test_how_far_is_about_where_it_was_lost(still, x, side, joined):
+    chains = join_people([still(0, 5, *NEAR), still(9, 5, x, 240, side, who=0.6)], ())
     assert [len(chain) for chain in chains] == ([2] if joined else [1, 1])
 
 
-@pytest.mark.parametrize("x, joined", [(196, True), (np.nextafter(np.float32(196), np.float32(200)), False)])
-def test_one_and_a_half_sides_are_near_enough(x, joined):
-    """Landmarks and boxes of powers of two, so that the distance is 1.5 exactly."""
-    people = []
-    for number, at in ((0, 100), (3, x)):
-        people.append(Person())
-        people[-1].add(number, np.array([[at - 32, 100], [at + 32, 100]] * 34, np.float32),
-                       np.array([at - 32, 68, at + 32, 132], np.float32))
-    assert len(join_people(people)) == (1 if joined else 2)
-
-
 def test_the_last_box_of_one_track_meets_the_first_of_the_next(walk):
-    one = walk({0: (100, 100, 60), 5: (400, 300, 60)})
+    one = walk({0: (100, 100, 60), 5: (400, 300, 60)}, Face(0))
     goes_on, starts_over = {9: (420, 300, 60), 20: (100, 100, 60)}, {9: (100, 100, 60), 20: (420, 300, 60)}
-    assert len(join_people([one, walk(goes_on)])) == 1
-    assert len(join_people([one, walk(starts_over)])) == 2
+    assert len(join_people([one, walk(goes_on, Face(0.6))], ())) == 1
+    assert len(join_people([one, walk(starts_over, Face(0.6))], ())) == 2
 
 
 @pytest.mark.parametrize("begin, joined", [(4, False), (5, True)])
 def test_one_person_is_not_in_two_places_at_once(still, begin, joined):
-    assert len(join_people([still(0, 5, 100, 100, 60), still(begin, 5, 100, 100, 60)])) == (1 if joined else 2)
+    assert len(join_people([still(0, 5, *NEAR), still(begin, 5, *NEAR)], ())) == (1 if joined else 2)
 
 
-def test_of_several_people_the_nearest_goes_on_whatever_the_order(still):
-    far, near = still(1, 4, 100, 100, 80), still(0, 4, 190, 100, 80)  # 0.875 and 0.25 sides from the third
-    third, fourth = still(8, 3, 170, 100, 80), still(15, 2, 90, 100, 80)
-    for order in ([far, near, third, fourth], [fourth, third, near, far]):
-        assert join_people(order) == [[near, third], [far, fourth]]
+def test_people_side_by_side_are_not_asked_who_they_are(still):
+    tracks = [still(0, 9, *NEAR), still(3, 9, *FAR)]
+    assert len(join_people(tracks, (5,))) == 2
+    assert not any(face.asked for track in tracks for face in track.portraits.values())
 
 
-def test_a_person_may_wander_from_track_to_track(still):
-    """Each begins a side from where the last one ended, the third two sides from where the first did."""
-    long, tracks = still(0, 30, 500, 300, 80), [still(k, 4, x, 100, 80) for k, x in ((2, 100), (8, 180), (14, 260))]
-    assert join_people([*tracks, long]) == [[long], tracks]  # in the order of their begins
+def test_of_several_people_the_most_alike_goes_on_whatever_the_order_and_the_place(still):
+    """After a cut each is where the other was."""
+    one, other = still(0, 4, *NEAR, who=1), still(1, 4, *FAR, who=1.5)
+    third, fourth = still(8, 3, *FAR, who=1.1), still(9, 3, *NEAR, who=1.4)
+    for order in ([one, other, third, fourth], [fourth, third, other, one]):
+        assert join_people(order, (8,)) == [[one, third], [other, fourth]]
+
+
+def test_a_person_is_known_again_by_any_earlier_track(still):
+    """Seen from the front, then turned more and more, then from the front again: A, B, A, C of a film."""
+    front, turned, back = still(0, 4, *NEAR, who=0), still(9, 4, *NEAR, who=0.5), still(40, 4, *FAR, who=-0.1)
+    between, last = still(20, 9, *NEAR, who=3), still(60, 9, *NEAR, who=6)
+    chains = join_people([front, turned, between, back, last], (20, 40, 60))
+    assert chains == [[front, turned, back], [between], [last]]
+
+
+def test_more_faces_are_looked_at_only_where_the_first_do_not_decide(walk):
+    frames = {0: NEAR, 1: NEAR}, {5: FAR, 6: FAR}
+    for first, more, joined, asked in ((0.44, 9, True, 0), (0.66, 0, False, 0), (0.6, 0.4, True, 1), (0.5, 0.7, False, 1)):
+        one, other = walk(frames[0], Face(0)), walk(frames[1], Face(first), Face(more), Face(more))
+        assert len(join_people([one, other], ())) == (1 if joined else 2)
+        assert bool(other.portraits[1].asked) is bool(asked)
+
+
+def test_a_face_nobody_has_seen_belongs_to_nobody(walk):
+    assert len(join_people([walk({0: NEAR}, Face(0)), walk({3: NEAR})], ())) == 2
+
+
+@pytest.mark.parametrize("who, frames", [(0.3, [0, 1, 2, 3, 4, 5, 6, 7, 8]), (2.0, [0, 1, 2])])
+def test_frames_in_which_one_face_became_another_are_neithers(still, who, frames):
+    """Frame 2 was surely the first one's, from 9 on it may be another's."""
+    first, then = still(0, 9, *NEAR), still(9, 6, *NEAR, who=who)
+    then.before = first, 2
+    chains = join_people([then, first], ())
+    assert sorted(first.landmarks) == frames and first.last == frames[-1] and len(then.landmarks) == 6
+    assert len(chains) == (1 if who < 1 else 2)
 
 
 def test_nobody_gives_no_chains():
-    assert join_people([]) == []
+    assert join_people([], ()) == []
+
+
+def test_a_place_is_taken_where_somebody_else_is_while_the_person_is_not(still, walk):
+    own = [walk({**dict.fromkeys(range(5), NEAR), **dict.fromkeys(range(12, 15), FAR)})]
+    there, elsewhere, beside = still(6, 2, 110, 235, 85), still(8, 2, 250, 60, 85), still(2, 4, *FAR)
+    assert taken_places([[there, elsewhere], own, [beside]], 1) == [5, 6, 7]  # 5: where the person will be
+    assert taken_places([own], 0) == []
+
+
+def test_first_is_who_is_seen_first_of_those_seen_long_enough(still):
+    chains = [[still(3, 10, *NEAR)], [still(0, 1, *FAR)], [still(2, 3, *FAR), still(9, 1, *FAR)]]
+    assert choose_person(chains, "first", (640, 480)) == 2
+
+
+@pytest.mark.parametrize("face, expected", [(0.0, 0), (2.2, 1), (3.9, 2), (1.0, None)])
+def test_a_photograph_chooses_the_nearest_face_that_is_near_enough(still, monkeypatch, face, expected):
+    monkeypatch.setattr(people, "photographed", lambda path: Face(face).numbers if path == "her.jpg" else None)
+    chains = [[still(0, 9, *NEAR)], [still(0, 2, *FAR, who=5), still(4, 1, *FAR, who=2)], [still(0, 30, *FAR, who=4)]]
+    assert choose_person(chains, "her.jpg", (640, 480)) == expected
+    assert count_others(chains, expected, 20) == {0: 2, 1: 2, 2: 2, None: 3}[expected]
 
 
 @pytest.mark.parametrize("brief, expected", [(4, 1), (3, 2)])

@@ -13,12 +13,12 @@ from mindface_eri.preprocess.envelope import Envelope
 from mindface_eri.preprocess.preview import STATE_COLOURS, contact_sheet, save_contact_sheet
 from mindface_eri.preprocess.video import write_video
 
-CONFIG = PreprocessConfig(frames=10, face=FaceConfig(detector="dlib", gap_window=2, hold_window=4))
+CONFIG = PreprocessConfig(frames=10, face=FaceConfig(detector="dlib", gap_window=2))
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory, face_picture, tone):
-    """Two crops' worth of each of detected, held and none."""
+    """Two crops' worth of each of detected and none."""
     path = tmp_path_factory.mktemp("preview") / "half.mp4"
     face, empty = face_picture(320, 240, [(160, 120, 120)]), face_picture(320, 240, [])
     write_video(path, [face] * 10 + [empty] * 10, 20, tone)
@@ -32,7 +32,7 @@ def colours(sheet):
 def test_frames_carry_the_colour_of_their_state(clip):
     sheet = contact_sheet(clip, title="half")
     assert sheet.dtype == np.uint8 and sheet.shape[2] == 3
-    assert colours(sheet) == {"detected", "held", "none"}
+    assert colours(sheet) == {"detected", "none"}
     silent = dataclasses.replace(clip, envelope=Envelope.silent())
     assert len(contact_sheet(silent)) < len(sheet)  # without the waveform the sheet is lower
 

@@ -63,7 +63,7 @@ def test_the_note_and_the_overlay_know_of_the_choice(tmp_path):
     assert clip.quality.endswith("sound track 2 of 2 (deu) is used, as 1 is silent") and clip.present[1] == 1
     assert clip.mix.stream == 2
     heard = []
-    for _ in read_frames_and_sound(tmp_path / "a.mkv", heard.append, clip.mix.stream):
+    for _ in read_frames_and_sound(tmp_path / "a.mkv", heard.append, sound=clip.mix.stream):
         pass
     assert np.abs(heard[-1].to_ndarray()).max() == 8192
     write_tracks(tmp_path / "a.mkv", (0, 0, "eng"), (0, 0, "deu"), pictures=12)

@@ -32,7 +32,7 @@ def clip(tmp_path_factory, face_picture):
     path = tmp_path_factory.mktemp("track") / "clip.mp4"
     faces = [face_picture(320, 240, [(130 + k, 120, 120)]) for k in range(16)]
     write_video(path, [*faces, *[face_picture(320, 240, [])] * 14], 20)
-    face = FaceConfig(detector="dlib", mode="every-frame", gap_window=2, hold_window=4)
+    face = FaceConfig(detector="dlib", mode="every-frame", gap_window=2)
     return path, extract_clip(path, PreprocessConfig(frames=7, face=face))
 
 
@@ -42,7 +42,7 @@ def test_the_track_holds_every_frame_and_the_crops_are_among_them(clip):
     np.testing.assert_allclose(clip.track.times, times - times[0], atol=1e-9)
     states = [FRAME_STATES[state] for state in clip.track.states]
     assert states[:16] == ["detected"] * 16
-    assert states[16:] == ["held"] * 4 + ["none"] * 10
+    assert states[16:] == ["none"] * 14
     picks = [clip.track.at(second) for second in clip.timestamps]
     np.testing.assert_array_equal(clip.track.states[picks], clip.detected)
     np.testing.assert_array_equal(clip.track.landmarks[picks], clip.landmarks)

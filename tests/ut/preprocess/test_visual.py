@@ -29,22 +29,21 @@ def test_boxes_crops_and_landmarks_of_a_walk(extract, margin, align, walk):
 
 
 def test_gaps_are_filled_and_smoothed_with_the_settings_given(extract, walk):
-    """Frames 4 to 6 lie within the gap window, 11 to 15 do not, and 16 on are held for two."""
+    """Frames 4 to 6 lie within the gap window, 11 to 15 do not, and after 17 there is nothing."""
     faces = walk.faces([0, 1, 2, 3, 7, 8, 9, 10, 16, 17])
-    got, _ = extract(faces, detector="dlib", smoothing=0, gap_window=3, hold_window=2, margin=0.1)
-    states = "DDDDIIIDDDDHHNHHDDHH"
+    got, _ = extract(faces, detector="dlib", smoothing=0, gap_window=3, margin=0.1)
+    states = "DDDDIIIDDDDNNNNNDDNN"
     assert [FRAME_STATES[s][0].upper() for s in got.states] == list(states)
-    assert got.found_share == pytest.approx(10 / 20)
+    assert got.found_share == pytest.approx(10 / 20) and got.followed_share == 0
     here = {k: walk.marks(*face) for k, face in faces.items()}
-    expected = {**here, 5: (here[3] + here[7]) / 2, 4: (3 * here[3] + here[7]) / 4, 11: here[10], 12: here[10],
-                14: here[16], 15: here[16], 18: here[17], 19: here[17]}
-    for k, marks in expected.items():
+    for k, marks in {**here, 5: (here[3] + here[7]) / 2, 4: (3 * here[3] + here[7]) / 4}.items():
         np.testing.assert_allclose(got.landmarks[k], marks, atol=1e-3)
         np.testing.assert_allclose(got.boxes[k], face_boxes(marks, 0.1), atol=1e-3)
         assert np.median(got.frames[k]) == pytest.approx(walk.shade(k), abs=2)
-    for array in (got.landmarks, got.boxes, got.frames):
-        assert not array[13].any()
-    calm, _ = extract(faces, detector="dlib", smoothing=1.0, gap_window=3, hold_window=2, margin=0.1)
+    for k, shown in {11: 10, 12: 10, 13: 10, 14: 16, 15: 16, 18: 17, 19: 17}.items():
+        np.testing.assert_array_equal(got.frames[k], got.frames[shown])
+        assert not got.landmarks[k].any() and not got.boxes[k].any()
+    calm, _ = extract(faces, detector="dlib", smoothing=1.0, gap_window=3, margin=0.1)
     weights = np.exp(-0.5 * np.arange(4.0) ** 2)
     first = sum(w * here[k] for k, w in enumerate(weights)) / weights.sum()
     np.testing.assert_allclose(calm.landmarks[0], first, atol=1e-3)

@@ -37,7 +37,7 @@ class Middle:
 
 
 FACE = FaceConfig(detector="middle-of-bright-pictures", mode="every-frame", size=32, smoothing=0.0, gap_window=0,
-                  hold_window=0, min_share=0.25)
+                  min_share=0.25)
 
 
 def flat(*levels):
@@ -82,8 +82,11 @@ def test_a_face_counts_from_the_least_share_on(tmp_path, write_streams, lit, sha
     if not note:
         found[list(lit)] = True
     assert [FRAME_STATES[s] for s in clip.detected] == ["detected" if f else "none" for f in found]
-    for values in (clip.frames, clip.boxes, clip.landmarks):
+    for values in (clip.boxes, clip.landmarks):
         np.testing.assert_array_equal(values.reshape(16, -1).any(axis=1), found)
+    assert clip.frames.any() == found.any()
+    for k in range(16 if found.any() else 0):  # where there is no face the nearest one is shown again
+        np.testing.assert_array_equal(clip.frames[k], clip.frames[min(lit, key=lambda j: (abs(j - k), j))])  # noqa
     assert clip.detector == ("none" if note else "middle-of-bright-pictures")
     assert (clip.width, clip.height, clip.fps) == (96, 96, pytest.approx(20))
     np.testing.assert_allclose(clip.timestamps, np.arange(16) / 20, atol=1e-6)

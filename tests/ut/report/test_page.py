@@ -101,7 +101,7 @@ def test_a_timeline_has_a_chart_an_emotion_and_gaps(make_prediction, make_clip):
     values[1] = np.nan
     prediction = make_prediction(make_clip(6), segments=[[0, 1], [1, 2], [2, 3]], values=values, window=2.0, hop=1.0)
     outline = check(render_page(prediction))
-    assert "Windows of 2 s every 1 s" in outline.text
+    assert "Windows of 2 s begin every 1 s" in outline.text
     sliders = [a for t, a in outline.tags if a.get("role") == "slider"]
     assert [a["aria-valuemax"] for a in sliders] == ["2"]
     lines = [a["points"] for t, a in outline.tags if t == "polyline" and a.get("class") == "line"]
