@@ -16,8 +16,8 @@ SPLITS = ("train", "val", "test")
 SPLIT_ALIASES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "devel": "val", "dev": "val",
                  "test": "test"}
 
-# How a sampled frame's face was obtained; stored as the index into this tuple. "none": its crop repeats the nearest one.
-# Records of version 0.1 have "held" too: the nearest frame's geometry, whatever was to be seen there.
+# How a sampled frame's face was obtained; stored as the index into this tuple. "none" repeats the nearest crop; "held",
+# in records of version 0.1 only, is the nearest frame's geometry, whatever was to be seen there.
 FRAME_STATES = ("none", "held", "interpolated", "detected")
 
 # ImageNet statistics of RGB in [0, 1], which the stem's weights were trained with (paper section 3.2).

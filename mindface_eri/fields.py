@@ -39,7 +39,10 @@ def to_dict(config: Any) -> dict:
 
 
 def from_dict(cls: type, tree: Mapping, where: str = "") -> Any:
-    """Builds the dataclass `cls` from nested mappings; the reverse of `to_dict`. Keys in `cls.RETIRED` are passed over."""
+    """Builds the dataclass `cls` from nested mappings; the reverse of `to_dict`.
+
+    Keys that `cls.RETIRED` names are passed over.
+    """
     if not isinstance(tree, Mapping):
         raise ConfigError(f"{where or 'the recipe'}: expected a mapping of keys, got {tree!r}")
     hints = typing.get_type_hints(cls)

@@ -90,7 +90,7 @@ def follow_face(pictures: Iterable[Tuple[int, float, Picture]], config: FaceConf
 
 def _track(tracker: Tracker, config: FaceConfig, detector: str, total: int, size: Tuple[int, int]) -> FaceTrack:
     landmarks = np.zeros((total, 68, 2), np.float32)
-    found, missed, seen = np.zeros((3, total), bool)
+    found, missed, seen = np.zeros(total, bool), np.zeros(total, bool), np.zeros(total, bool)
     missed[tracker.examined] = True
     chains = join_people(tracker.people, tracker.cuts)
     chosen = choose_person(chains, config.follow, size) if chains else None

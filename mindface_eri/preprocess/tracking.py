@@ -7,8 +7,8 @@ confirms every face, the fits stand; if it misses or moves one, finds a new one 
 implausible on the way or looked like another face, all examined frames of the block are searched by the detector. So
 doubt costs time, never frames.
 
-A cut ends a block and all tracks. Where a face looks another than the moment before, or slowly becomes another while the
-scene does, its track ends and a new one begins. Whose faces the tracks are is decided when all are there (`people`).
+A cut ends a block and all tracks. Where a face looks another than the moment before, or slowly becomes another while
+the scene does, its track ends and a new one begins. Whose they are is decided when all are there (`people`).
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ class Person:
         self.seen: Set[int] = set()  # frame numbers in which the detector saw the face; elsewhere it was followed
         self.look: Optional[np.ndarray] = None  # of the newest landmarks, see `cuts.face_of`
         self.mark: Tuple[int, np.ndarray] = (-1, np.zeros(0))  # frame number and look of about a second ago
-        self.before: Optional[Tuple[Person, int]] = None  # what went over into this track, if that is the same face:
-        # the frames from that number on are known to be neither's
+        self.before: Optional[Tuple[Person, int]] = None  # the track it was split from, see `split`
         self.portraits: Dict[int, Any] = {}  # frame number -> `identity.Portrait`
         self._offset = np.zeros(2)
         self._ratio = 1.0

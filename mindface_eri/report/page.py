@@ -16,8 +16,8 @@ from mindface_eri.report.charts import over_time, ribbon, wave
 from mindface_eri.report.html import clock, heat, jpeg, page
 
 _MOST_FACES = 160  # crops on a page: 0.7 MB
-_WORDS = {"none": "no face (the nearest crop stands in)", "held": "held (a longer gap)", "interpolated": "interpolated (a short gap)",
-          "detected": "detected"}
+_WORDS = {"none": "no face (the nearest crop stands in)", "held": "held (a longer gap)",
+          "interpolated": "interpolated (a short gap)", "detected": "detected"}
 
 
 def write_page(path: os.PathLike, prediction: Prediction, provenance: Optional[Mapping[str, object]] = None, *,
@@ -46,7 +46,8 @@ def render_page(prediction: Prediction, provenance: Optional[Mapping[str, object
         faces=[_face(prediction, i, shown, largest) for i, shown in zip(samples, data["samples"])],
         largest=largest * prediction.spatial[0].size if largest else 0.0,
         legend=[(name, int(count), _WORDS[name]) for name, count in zip(FRAME_STATES, counts) if count][::-1],
-        windows=_window_words(prediction, span), over_time=over_time(prediction, span) if prediction.is_timeline else [], ribbon=ribbon(clip, span),
+        windows=_window_words(prediction, span),
+        over_time=over_time(prediction, span) if prediction.is_timeline else [], ribbon=ribbon(clip, span),
         wave=wave(prediction, span),
         facts={"file": prediction.path.name if prediction.path else prediction.name, "detector": clip.detector,
                **(provenance or {})})

@@ -38,7 +38,8 @@ NUMBERS = {  # default, lowest, highest
     "runtime.seed": (0, 0, INF), "runtime.threads": (0, 0, INF)}
 WORDS = {  # the first is the default
     "preprocess.storage": ("jpeg", "raw"), "preprocess.face.mode": ("track", "every-frame"),
-    "data.fold_as": ("test", "val"), "train.schedule": ("plateau", "cosine"), "runtime.device": ("auto", "CPU", "GPU", "Ascend"),
+    "data.fold_as": ("test", "val"), "train.schedule": ("plateau", "cosine"),
+    "runtime.device": ("auto", "CPU", "GPU", "Ascend"),
     "runtime.mode": ("graph", "pynative"), "runtime.amp_level": ("O0", "O2", "O3"),
     "runtime.loss_scale": ("none", "fixed", "dynamic")}
 OTHERS = {

@@ -92,6 +92,8 @@ def made(film, monkeypatch, tmp_path):
     monkeypatch.setattr(MtcnnDetector, "find", _find(lambda number: _faces(number)[-2:]))
     monkeypatch.setattr(DlibDetector, "find", _find(_faces))
     return SimpleNamespace(path=film.path, bases=film.bases, folder=tmp_path,
+                           calm=lambda: monkeypatch.setattr(
+                               DlibDetector, "find", _find(lambda number: [(132, 28 + 0.3 * number, 26)])),
                            blind=lambda: monkeypatch.setattr(DlibDetector, "find", _find(lambda number: [])))
 
 
@@ -104,6 +106,11 @@ def seen(config, made):
 
 def seen_where_dlib_is_blind(config, made):
     made.blind()
+    return seen(config, made)
+
+
+def seen_of_a_calm_face(config, made):
+    made.calm()
     return seen(config, made)
 
 
@@ -136,7 +143,7 @@ _FACE = {
     "min_share": [Case(seen, [0.9], {"preprocess.face.detector": "dlib"}),
                   Case(seen, [0.9])],  # then MTCNN has its turn
     "smoothing": [Case(seen, [0.0, 0.5])],
-    "redetect_every": [Case(seen, [3])],
+    "redetect_every": [Case(seen_of_a_calm_face, [5])],
     "track_stride": [Case(seen, [1, 5])],
     "detect_height": [Case(seen, [60])]}
 _AUDIO = {

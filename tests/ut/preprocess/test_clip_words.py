@@ -60,8 +60,8 @@ def test_the_hash_knows_each_array(name):
 def test_the_hash_knows_nothing_but_arrays():
     clip = clip_of()
     assert len(clip.content_hash()) == 64
-    words = {"detector": "dlib", "found_share": 0.1, "followed_share": 0.05, "others": 4, "duration": 9.0, "fps": 5.0, "width": 1, "height": 2,
-             "note": "else"}
+    words = {"detector": "dlib", "found_share": 0.1, "followed_share": 0.05, "others": 4, "duration": 9.0, "fps": 5.0,
+             "width": 1, "height": 2, "note": "else"}
     words["envelope"] = Envelope(np.zeros(3, np.float32), np.ones(3, np.float32), 9.0)  # drawn, not stored
     words["track"] = Track.empty(np.arange(5))
     words["media"] = MediaInfo(9.0, True, False)

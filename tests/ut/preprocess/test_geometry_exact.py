@@ -28,7 +28,8 @@ def looked(states):
     # f found, m missed, . not looked at
     ("fmmmf", 3, (), "DIIID"), ("fmmmf", 2, (), "DNNND"), ("fmmmf", 0, (), "DNNND"), ("fmmmmf", 3, (), "DNNNND"),
     ("f.....f", 0, (), "DIIIIID"), ("f.m.f", 3, (), "DIIID"), ("f.m.f", 2, (), "DNNND"), ("f...mf", 3, (), "DNNNND"),
-    ("fm...f", 4, (), "DIIIID"), ("fm...f", 3, (), "DNNNND"), ("mm.fmm", 9, (), "NNNDNN"), ("..mf...", 9, (), "NNNDNNN"),
+    ("fm...f", 4, (), "DIIIID"), ("fm...f", 3, (), "DNNNND"), ("mm.fmm", 9, (), "NNNDNN"),
+    ("..mf...", 9, (), "NNNDNNN"),
     ("f.f.mmmmf.m", 2, (), "DIDNNNNNDNN"), ("ff.m.", 9, (), "DDNNN"), ("m", 9, (), "N"), ("f", 0, (), "D"),
     # a barrier lies before its frame: nothing is filled from one side of it to the other
     ("f.....f", 9, (3,), "DNNNNND"), ("f.....f", 9, (1,), "DNNNNND"), ("f.....f", 9, (6,), "DNNNNND"),

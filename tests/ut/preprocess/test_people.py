@@ -103,10 +103,11 @@ def test_a_person_is_known_again_by_any_earlier_track(still):
 
 def test_more_faces_are_looked_at_only_where_the_first_do_not_decide(walk):
     frames = {0: NEAR, 1: NEAR}, {5: FAR, 6: FAR}
-    for first, more, joined, asked in ((0.44, 9, True, 0), (0.66, 0, False, 0), (0.6, 0.4, True, 1), (0.5, 0.7, False, 1)):
+    for first, more, joined, asked in ((0.44, 9, True, False), (0.66, 0, False, False), (0.6, 0.4, True, True),
+                                       (0.5, 0.7, False, True)):
         one, other = walk(frames[0], Face(0)), walk(frames[1], Face(first), Face(more), Face(more))
         assert len(join_people([one, other], ())) == (1 if joined else 2)
-        assert bool(other.portraits[1].asked) is bool(asked)
+        assert bool(other.portraits[1].asked) is asked
 
 
 def test_a_face_nobody_has_seen_belongs_to_nobody(walk):

@@ -75,7 +75,8 @@ def test_without_attention_a_page_begins_with_its_middle(make_prediction, make_c
 def test_the_header_says_what_was_found(prediction, clip, make_prediction, make_clip):
     body, _ = render(prediction, note="Trained on <toys>.")
     assert ('<h1>clip</h1><ul class="chips"><li class="">3.50 s</li><li class="">640 × 360, 30 frames a second</li>'
-            '<li class="">face seen in 63% of frames (dlib)</li><li class="">2 other people</li><li class="">sound</li></ul>'
+            '<li class="">face seen in 63% of frames (dlib)</li><li class="">2 other people</li><li class="">sound</li>'
+            '</ul>'
             '<p class="soft note">Trained on &lt;toys&gt;.</p></header>') in body
     alone = make_clip(face=False, sound=False, note="nobody <there>")
     lacks = '<li class="lacks">no face</li><li class="lacks">no sound</li>'
@@ -110,7 +111,8 @@ def test_faces_have_their_crops_heat_and_labels(prediction, clip):
     assert '<dt>attention</dt><dd><span id="weight"></span></dd>' in body
     assert '<div class="faces" role="group" aria-label="Sampled frames; arrow keys move">' in body
     assert ('<ul class="legend"><li class="detected"><i></i>2 detected</li><li class="interpolated"><i></i>1 '
-            'interpolated (a short gap)</li><li class="none"><i></i>1 no face (the nearest crop stands in)</li></ul>') in body
+            'interpolated (a short gap)</li><li class="none"><i></i>1 no face (the nearest crop stands in)</li>'
+            '</ul>') in body
 
 
 def test_nearly_even_attention_says_its_largest(prediction):
@@ -214,8 +216,8 @@ def test_a_timeline_shows_its_segments_and_a_face_of_each(make_prediction, make_
         "samples": [{"time": 10.0, "label": "0:10", "state": "detected", "attention": "20.0%"},
                     {"time": 20.0, "label": "0:20", "state": "detected", "attention": "10.0%"},
                     {"time": 70.0, "label": "1:10", "state": "detected", "attention": "30.0%"}]}
-    assert ('<p class="soft">Windows of 30 s begin every 30 s, the last one ends with the video; each stretch shows the '
-            'mean of the windows that hold its middle. Each chart goes from 0 to 1. Click, drag or use the arrow keys.'
+    assert ('<p class="soft">Windows of 30 s begin every 30 s, the last one ends with the video; each stretch shows '
+            'the mean of the windows that hold its middle. Each chart goes from 0 to 1. Click, drag or use the arrow keys.'
             '</p>') in body
     assert 'id="when" aria-live="polite">mean over 1:30</span>' in body
     assert '<button type="button" class="plain" id="whole" hidden>Show the mean of the whole video</button>' in body
