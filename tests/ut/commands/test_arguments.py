@@ -65,9 +65,10 @@ def test_flags_of_preprocessing_stand_above_the_recipe(stand_in, status, tmp_pat
     face = calls[0]["config"].face
     assert (face.detector, face.mode, face.follow, calls[0]["config"].jpeg_quality) == ("dlib", "every-frame", "center",
                                                                                         80)
-    assert status(*words, "--detector", "mtcnn", "--mode", "track", "--face", "longest")[0] == 0
-    face = calls[1]["config"].face
-    assert (face.detector, face.mode, face.follow) == ("mtcnn", "track", "longest")
+    for called, option in enumerate(("--person", "--face"), start=1):  # --face was its name in version 0.1
+        assert status(*words, "--detector", "mtcnn", "--mode", "track", option, "longest")[0] == 0
+        face = calls[called]["config"].face
+        assert (face.detector, face.mode, face.follow) == ("mtcnn", "track", "longest")
 
 
 DEVICES = ("auto", "CPU", "GPU", "Ascend")
@@ -86,7 +87,6 @@ SPLITS = ("train", "val", "test")
     ("evaluate r", "--format", "format", ("table", "csv", "json")),
     ("predict c --model m", "--format", "format", ("table", "csv", "json")),
     ("preprocess d o", "--mode", "mode", ("track", "every-frame")),
-    ("preprocess d o", "--face", "face", ("largest", "center", "longest")),
     ("submission --labels l", "--missing", "missing", ("fail", "mean", "zero")),
     ("add-features f r", "--unit", "unit", ("auto", "s", "ms")),
     ("add-features f r", "--method", "method", ("linear", "nearest")),

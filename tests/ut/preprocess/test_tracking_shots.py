@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tracks in films that are cut, and where another face, or none, stands where a face was: detector, fits and identity are
-scripted, what is to be seen is painted."""
+"""Tracks in films that are cut, and where another face, or none, stands where a face was: detector, fits and identity
+are scripted, what is to be seen is painted."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,8 @@ def follow(film, script, replace_dlib):
         replace_dlib(detector.find, script.landmarks, Portrait)
         config = FaceConfig(**face)
         track = follow_face(film(*words), config, "dlib", 25, lambda seconds: round(seconds * 25) in sampled)
-        states = fill_gaps(track.landmarks, track.found, track.missed, config.gap_window, (*track.cuts, *track.taken))[1]
+        barriers = (*track.cuts, *track.taken)
+        _, states = fill_gaps(track.landmarks, track.found, track.missed, config.gap_window, barriers)
         return track, "".join({DETECTED: "D", INTERPOLATED: "I", NONE: "."}[s] for s in states), detector.looks
     return run
 

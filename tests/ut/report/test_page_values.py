@@ -217,8 +217,8 @@ def test_a_timeline_shows_its_segments_and_a_face_of_each(make_prediction, make_
                     {"time": 20.0, "label": "0:20", "state": "detected", "attention": "10.0%"},
                     {"time": 70.0, "label": "1:10", "state": "detected", "attention": "30.0%"}]}
     assert ('<p class="soft">Windows of 30 s begin every 30 s, the last one ends with the video; each stretch shows '
-            'the mean of the windows that hold its middle. Each chart goes from 0 to 1. Click, drag or use the arrow keys.'
-            '</p>') in body
+            'the mean of the windows that hold its middle. Each chart goes from 0 to 1. Click, drag or use the arrow '
+            'keys.</p>') in body
     assert 'id="when" aria-live="polite">mean over 1:30</span>' in body
     assert '<button type="button" class="plain" id="whole" hidden>Show the mean of the whole video</button>' in body
     assert '<dd><span id="weight"></span> of its window</dd>' in body
@@ -228,6 +228,24 @@ def test_a_timeline_shows_its_segments_and_a_face_of_each(make_prediction, make_
     assert re.findall('<svg class="(.*?)"', part) == ["small", "small", "ribbon", "tall"]
     assert re.findall('aria-valuemax="(.*?)"', part) == ["2"]
     assert part.index("aria-valuemax") < part.index(">Joy<")  # one slider a page: the first chart
+
+
+@pytest.mark.parametrize("window, hop, segments, words", [
+    (12.0, 6.0, [[0, 6.2], [6.2, 12.4], [12.4, 20]], "Windows of 12 s begin every 6.2 s, the last one ends with"),
+    (12.0, 6.0, [[0, 20]], "Windows of 12 s begin every 6 s, the last one ends with"),
+    (30.0, 6.0, [[0, 10], [10, 20]], "One window over all 20 s. Each chart"),
+    (20.0, 6.0, [[0, 20]], "One window over all 20 s. Each chart")])
+def test_what_is_said_of_windows_is_how_they_lie(make_prediction, make_clip, window, hop, segments, words):
+    body, _ = render(make_prediction(make_clip(6, seconds=20.0), emotions=("E",), segments=segments,
+                                     values=[[0.5]] * len(segments), window=window, hop=hop))
+    assert f'<p class="soft">{words}' in body
+
+
+def test_one_other_person_is_no_people(make_prediction, make_clip):
+    for others, said in ((1, "1 other person"), (2, "2 other people")):
+        clip = dataclasses.replace(make_clip(2), others=others, followed_share=0.5, found_share=0.75)
+        body, _ = render(make_prediction(clip))
+        assert f'<li class="">face seen in 25% of frames, followed in 50% (dlib)</li><li class="">{said}</li>' in body
 
 
 def test_a_timeline_without_a_picture_steps_through_its_segments(make_prediction, make_clip):
