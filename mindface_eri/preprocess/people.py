@@ -62,7 +62,7 @@ def choose_person(chains: List[List[Person]], follow: str, size: Tuple[int, int]
         return int(lengths.argmax())
     serious = np.flatnonzero(lengths >= _SERIOUS * lengths.max())
     if follow == "first":
-        return int(min(serious, key=lambda k: min(chains[k][0].landmarks)))
+        return int(min(serious, key=lambda k: (min(chains[k][0].landmarks), -lengths[k])))
     boxes = [np.array([p.box(marks) for p in chains[k] for marks in p.landmarks.values()]) for k in serious]  # (n, 4)
     if follow == "largest":
         return int(serious[np.argmax([np.median(box[:, 2] - box[:, 0]) for box in boxes])])
