@@ -11,6 +11,7 @@ from mindface_eri.preprocess.identity import CHOICES, SAME, SAME_PLACE, apart, a
 from mindface_eri.preprocess.tracking import Person, distance
 
 _NEAR = 1.5  # distance (see `tracking.distance`) up to which a face is found about where it was lost
+_REMEMBERED = 8  # tracks at either end of a person's
 _SERIOUS = 0.2  # share of the longest track's frames from which a track may be the person to follow
 
 
@@ -26,7 +27,7 @@ def join_people(people: Sequence[Person], cuts: Sequence[int]) -> List[List[Pers
     chains: List[List[Person]] = []
     for person in sorted(people, key=lambda p: min(p.landmarks)):
         earlier = [chain for chain in chains if chain[-1].last < min(person.landmarks)]
-        unlike = [min(apart(track, person) for track in chain) - _limit(chain[-1], person, cuts)
+        unlike = [min(apart(track, person) for track in _known(chain)) - _limit(chain[-1], person, cuts)
                   for chain in earlier]
         if unlike and min(unlike) <= 0:
             earlier[int(np.argmin(unlike))].append(person)
@@ -37,6 +38,11 @@ def join_people(people: Sequence[Person], cuts: Sequence[int]) -> List[List[Pers
             if track not in chain:  # one became the other, so nobody knows when
                 track.end_at(since)
     return chains
+
+
+def _known(chain: List[Person]) -> List[Person]:
+    """The tracks by which a person is known again: all, or of very many the first and the newest."""
+    return chain if len(chain) <= 2 * _REMEMBERED else chain[:_REMEMBERED] + chain[-_REMEMBERED:]
 
 
 def _limit(before: Person, after: Person, cuts: Sequence[int]) -> float:

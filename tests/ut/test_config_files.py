@@ -52,6 +52,14 @@ def test_a_section_is_merged_key_by_key_at_any_depth(write):
         0.4, True, "center", 0.5, 50)
 
 
+def test_recipes_of_version_0_1_are_read(write):
+    path = write("old.yaml", "preprocess: {face: {hold_window: 30, follow: largest, gap_window: 5}}")
+    face = load_config(path, ["preprocess.face.hold_window=7"]).preprocess.face
+    assert (face.follow, face.gap_window) == ("largest", 5) and not hasattr(face, "hold_window")
+    with pytest.raises(ConfigError, match="unknown key 'preprocess.hold_window'"):
+        load_config(write("wrong.yaml", "preprocess: {hold_window: 30}"))
+
+
 def test_an_empty_recipe_is_the_papers(write):
     assert load_config(write("empty.yaml", "")) == load_config(write("base.yaml", "base: []")) == Config()
 

@@ -42,7 +42,8 @@ HANDED = {
                 "draws": ["evaluation.compare.compare"]},
     "figures": {name: ["report.run_figures.write_run_figures"] for name in ("split", "labels", "formats", "out")},
     "submission": {"missing": ["evaluation.submission.write_submission"]},
-    "predict": {**{name: [PREDICT] for name in ("window", "hop", "whole", "batch_size", "workers", "features")},
+    "predict": {**{name: [PREDICT] for name in ("window", "hop", "whole", "batch_size", "workers", "features",
+                                           "person")},
                 "device": ["prediction.predictor.load_predictor"]},
     "export": {"formats": [EXPORT], "out": [f"{EXPORT} out_dir"], "device": [EXPORT]},
     "convert-weights": {},
@@ -54,7 +55,7 @@ HANDED = {
 }
 # The command's own: what it reads, prints and writes, its recipe, and what of the recipe it overrides.
 OWN = {"config", "overrides", "json", "verbose", "format", "out", "report", "overlay", "figure", "predictions", "check",
-       "checkpoint", "paths", "what", "detector", "mode", "face", "visual_run", "acoustic_run", "features_runs",
+       "checkpoint", "paths", "what", "detector", "mode", "person", "visual_run", "acoustic_run", "features_runs",
        "recipes", "clips"}
 # Said otherwise on the command line: "dynamic" is Python's None, three seeds are 0, 1 and 2.
 SPELT = {("export", "batch"): ("dynamic", f"{EXPORT} batch", None),

@@ -56,13 +56,14 @@ def test_without_options_one_clip_at_a_time_in_one_process(job, status):
     assert job.found == [{"paths": ["a.mp4", "b.mp4"]}]
     assert job.loaded == [{"path": Path("m"), "which": "best", "device": "auto", "threads": 0}]
     assert job.calls == [{"clips": job.jobs, "window": 0.0, "hop": 0.0, "whole": False, "batch_size": 1, "workers": 1,
-                          "attention": False, "moving": False, "features": {}}]
+                          "attention": False, "moving": False, "features": {}, "person": None}]
 
 
 def test_options_reach_the_prediction(job, status):
-    assert status(*WORDS, "--window", "4.5", "--hop", "0.5", "--batch-size", "8", "--workers", "2")[0] == 0
-    told = {name: job.calls[0][name] for name in ("window", "hop", "whole", "batch_size", "workers")}
-    assert told == {"window": 4.5, "hop": 0.5, "whole": False, "batch_size": 8, "workers": 2}
+    assert status(*WORDS, "--window", "4.5", "--hop", "0.5", "--batch-size", "8", "--workers", "2", "--person",
+                  "her.jpg")[0] == 0
+    told = {name: job.calls[0][name] for name in ("window", "hop", "whole", "batch_size", "workers", "person")}
+    assert told == {"window": 4.5, "hop": 0.5, "whole": False, "batch_size": 8, "workers": 2, "person": "her.jpg"}
     status(*WORDS, "--whole", "--workers", "1000")
     assert job.calls[1]["whole"] is True and job.calls[1]["workers"] == 4 * cores()  # more would only fill the memory
 

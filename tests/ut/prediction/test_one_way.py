@@ -15,6 +15,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
+from mindface_eri import prediction
 from mindface_eri.cli import main
 from mindface_eri.config import AudioConfig, FaceConfig, ModelConfig, PreprocessConfig
 from mindface_eri.errors import ConfigError
@@ -151,6 +152,18 @@ def test_values_move_within_a_clip_that_is_answered_whole(predictor, tmp_path):
     assert len(moving.moving) == len(moving.moments) == 8
     assert np.isnan(moving.moving[0]).all()  # no face, and silence: nothing to say
     assert np.isfinite(moving.moving[-1]).all()
+
+
+def test_whom_to_follow_may_be_said_for_a_call(predictor, clips, monkeypatch):
+    asked = []
+    monkeypatch.setattr(prediction.predictor, "take_all_apart",
+                        lambda jobs, settings, windows, workers: asked.append(settings) or (one for one in ()))
+    for person in (None, "first", "largest"):
+        list(predictor.predict(clips, person=person))
+    assert [settings.face.follow for settings in asked] == ["longest", "first", "largest"]
+    assert predictor.preprocess is CONFIG and asked[1].face.size == 32
+    with pytest.raises(ConfigError, match="--person.* nobody.jpg: no such file"):
+        predictor.predict(clips, person="nobody.jpg")
 
 
 def test_window_and_whole_contradict(predictor, clips):

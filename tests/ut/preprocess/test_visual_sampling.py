@@ -11,7 +11,7 @@ from mindface_eri.config import PreprocessConfig
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.preprocess import visual
 from mindface_eri.preprocess.video import scan, write_video
-from mindface_eri.preprocess.visual import Visual, extract_faces, sample
+from mindface_eri.preprocess.visual import Visual, extract_faces, repeat_nearest, sample
 
 COUNT, WIDTH, HEIGHT = 20, 96, 64  # of the numbered clip
 
@@ -113,6 +113,27 @@ def test_nothing_is_all_zeros():
     np.testing.assert_array_equal(empty.timestamps, [0.0, 0.5, 1.5])
     held = replace(empty, states=np.array([0, FRAME_STATES.index("held"), 0], np.uint8))
     assert held.present
+
+
+def test_instants_without_a_face_repeat_the_nearest_crop_in_time():
+    crops = np.arange(1, 8, dtype=np.uint8)[:, None, None, None] * np.ones((7, 2, 2, 3), np.uint8)
+    times = np.array([0.0, 1.0, 1.9, 3.0, 4.0, 9.0, 9.5])  # uneven: the third is nearer to the fourth in number alone
+    repeat_nearest(crops, np.array([0, 3, 0, 0, 2, 0, 0], np.uint8), times, 7)
+    assert crops[:, 0, 0, 0].tolist() == [2, 2, 2, 5, 5, 5, 5]
+    assert (crops == crops[:, :1, :1, :1]).all()
+
+
+@pytest.mark.parametrize("states, shown", [
+    ([3, 3, 0, 3, 0], [1, 2, 1, 4, 1]),  # the third and the fifth belong to the coarse ones, which know the first alone
+    ([0, 3, 0, 0, 0], [0, 2, 0, 2, 0]), ([0, 0, 3, 0, 0], [3, 3, 3, 3, 3]), ([0, 0, 0, 0, 0], [0, 0, 0, 0, 0])])
+def test_coarse_instants_repeat_each_other_as_when_they_are_alone(states, shown):
+    states, times = np.array(states), np.arange(5)
+    crops = (np.arange(1, 6) * (states > 0))[:, None]
+    alone = crops[::2].copy()
+    repeat_nearest(crops, states, times, 3)
+    assert crops[:, 0].tolist() == shown
+    repeat_nearest(alone, states[::2], times[::2], 3)
+    np.testing.assert_array_equal(alone, crops[::2])
 
 
 def test_sampling_takes_the_nearest_frame_and_of_two_the_earlier():
