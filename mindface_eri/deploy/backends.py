@@ -4,12 +4,16 @@ backend works where MindSpore is not installed."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import List, Optional, Sequence, Tuple, Union
+from pathlib import Path
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from mindface_eri.config import ModelConfig
+from mindface_eri.deploy.check_mindir import check_mindir
+from mindface_eri.deploy.check_onnx import check_onnx
 from mindface_eri.errors import CheckpointError, ConfigError, MissingDependencyError
 
 
@@ -23,39 +27,53 @@ def input_shapes(model: ModelConfig, batch: Optional[int]) -> List[Tuple[tuple, 
     return [shapes[name] for name in model.inputs]
 
 
-class CellBackend:
-    """A network of this process, compiled as a graph whatever the process's mode is."""
+@contextlib.contextmanager
+def _computing(name: str, *errors: type) -> Iterator[None]:
+    """Says in a sentence what a library raises while it computes."""
+    try:
+        yield
+    except errors as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{name}: could not be computed ({said[:300]}); where memory is short, ask for fewer "
+                              "clips at once (--batch-size), else export or train again") from None
 
-    def __init__(self, network) -> None:
+
+class CellBackend:
+    """A network of this process, compiled as a graph whatever the process's mode is; `name` is for messages."""
+
+    def __init__(self, network, name: str = "the network") -> None:
         import mindspore as ms
         from mindspore import nn
 
         from mindface_eri.models.explain import Reader
 
-        self._tensor = ms.Tensor
+        self._tensor, self._name = ms.Tensor, name
         # A graph that was read back is one already: only calling it works, in either mode.
         self._compute = network if isinstance(network, nn.GraphCell) else network.compile_and_run
         self._reader = Reader(network) if hasattr(network, "explain") else None
 
     def run(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """Intensities (B, E) for arrays whose first axis is the batch."""
-        return self._compute(*(self._tensor(array) for array in inputs)).asnumpy()
+        with _computing(self._name, RuntimeError, ValueError, TypeError):
+            return self._compute(*(self._tensor(array) for array in inputs)).asnumpy()
 
     def attention(self, inputs: Sequence[np.ndarray]) -> Optional[tuple]:
         """Intensities with the weights behind them, temporal and spatial (None without a visual branch)."""
         if self._reader is None:
             return None
-        found = self._reader.compile_and_run(*(self._tensor(array) for array in inputs))
-        return (*(part.asnumpy() for part in found), *[None] * (3 - len(found)))
+        with _computing(self._name, RuntimeError, ValueError, TypeError):
+            found = self._reader.compile_and_run(*(self._tensor(array) for array in inputs))
+            return (*(part.asnumpy() for part in found), *[None] * (3 - len(found)))
 
 
 class MindIRBackend(CellBackend):
-    """A graph read back from a MindIR file."""
+    """A graph read back from a MindIR file, once `check_mindir` has passed over it."""
 
     def __init__(self, path: os.PathLike, device: str = "auto") -> None:
         from mindface_eri.device.context import use_device
 
         use_device(device)
+        check_mindir(path)
         import mindspore as ms
         from mindspore import nn
 
@@ -64,11 +82,11 @@ class MindIRBackend(CellBackend):
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(f"{path}: cannot be read as MindIR ({str(error).splitlines()[0]}); "
                                   "export the checkpoint again") from None
-        super().__init__(nn.GraphCell(graph))
+        super().__init__(nn.GraphCell(graph), str(path))
 
 
 class OnnxBackend:
-    """A session of onnxruntime on the CPU."""
+    """A session of onnxruntime on the CPU; the very bytes that `check_onnx` has passed over are what it loads."""
 
     def __init__(self, path: os.PathLike, threads: int = 0) -> None:
         try:
@@ -77,8 +95,15 @@ class OnnxBackend:
             raise MissingDependencyError("an .onnx model needs onnxruntime: pip install 'mindface_eri[onnx]'") from None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.load_model_format", "ONNX")  # not what the bytes claim to be
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read as ONNX ({error.strerror})") from None
+        check_onnx(path, content)
+        self._name = str(path)
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class
             raise CheckpointError(f"{path}: cannot be read as ONNX ({str(error).splitlines()[0]}); "
                                   "export the checkpoint again") from None
@@ -86,7 +111,8 @@ class OnnxBackend:
 
     def run(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """Intensities (B, E) for arrays whose first axis is the batch."""
-        return self._session.run(None, dict(zip(self._names, inputs)))[0]
+        with _computing(self._name, Exception):  # onnxruntime's errors share no base class
+            return self._session.run(None, dict(zip(self._names, inputs)))[0]
 
     def attention(self, inputs: Sequence[np.ndarray]) -> None:
         """An exported graph gives no more than intensities."""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """PyTorch weights to MindSpore checkpoints: the stem the paper starts from, or a whole network of ours.
 
-Files are read as tensors only (`weights_only`, or safetensors): nothing in them is executed.
+Files are read as tensors only: safetensors best, or PyTorch's own files by `weights_only`, whose reader has kept that
+promise since PyTorch 2.6 (CVE-2025-32434). Nothing in them is executed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from mindface_eri.config import ModelConfig
 from mindface_eri.errors import CheckpointError, MissingDependencyError
 
+_SAFE_TORCH = (2, 6)  # the first version whose `weights_only` runs nothing that a file brings
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 # DAN keeps torchvision's ResNet-18 as nn.Sequential(*children): conv1, bn1, relu, maxpool, layer1 ... layer4.
 _DAN = {"features.0.": "conv1.", "features.1.": "bn1.", "features.4.": "layer1.", "features.5.": "layer2.",
@@ -61,7 +63,7 @@ def convert_weights(source: Union[str, os.PathLike], target: Union[str, os.PathL
     Raises:
         CheckpointError: the source cannot be read, holds no network that is known, or lacks a tensor that is needed,
             or has one more than its network.
-        MissingDependencyError: PyTorch or safetensors is not installed.
+        MissingDependencyError: safetensors, or a PyTorch of version 2.6 at least, is not installed.
     """
     from mindface_eri.runner.checkpoint import save_checkpoint
     from mindface_eri.runner.run_folder import note_of
@@ -118,6 +120,9 @@ def _read_torch(path: Path) -> Dict[str, np.ndarray]:
                                      "'mindface_eri[convert]', or save the weights as .safetensors") from None
     import pickle
 
+    if tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) < _SAFE_TORCH:
+        raise MissingDependencyError(f"{path}: PyTorch {torch.__version__} can be made to run code that such a file "
+                                     "brings; pip install 'torch>=2.6', or save the weights as .safetensors")
     try:
         content: Any = torch.load(str(path), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:

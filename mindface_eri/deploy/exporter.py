@@ -160,6 +160,9 @@ def _write(trained: TrainedModel, file: Path, kind: str, batch: Optional[int]) -
     except (RuntimeError, ValueError, TypeError) as error:
         raise ExportError(f"{file.name}: MindSpore {ms.__version__} could not export it: "
                           f"{str(error).strip().splitlines()[0]}") from None
+    if not file.is_file():  # MindSpore puts weights beyond a limit (2 GiB) into a folder beside the graph
+        raise ExportError(f"{file.name}: the weights are too large for one file, and only whole files are read back; "
+                          "export a smaller network")
     if kind == "onnx":
         polish(file, dynamic=None if batch else traced, output="intensities",
                notes={"emotions": ",".join(model.emotions), "model": model.name})

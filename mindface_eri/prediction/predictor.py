@@ -71,7 +71,11 @@ class Predictor:
             DataError: an array that the network needs is missing or has another shape or type.
         """
         arrays = self._inputs({"frames": frames, "mfcc": mfcc, "present": present, **features})
-        return run_batches(self._backend, arrays, self._batch)
+        found = run_batches(self._backend, arrays, self._batch)
+        if found.shape != (len(arrays[0]), len(self.emotions)):
+            raise CheckpointError(f"the network's answer has shape {found.shape}, its description promises "
+                                  f"{(len(arrays[0]), len(self.emotions))}; export again")
+        return found
 
     def attention(self, frames: Optional[np.ndarray] = None, mfcc: Optional[np.ndarray] = None,
                   present: Optional[np.ndarray] = None, **features: np.ndarray) -> Optional[Tuple[np.ndarray, ...]]:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from mindface_eri.config import AudioConfig, Config, FaceConfig, ModelConfig, PreprocessConfig, save_config
+from mindface_eri.deploy import check_mindir, check_onnx
+from mindface_eri.deploy.accepted import OWN_OPERATORS, OWN_PRIMITIVES
 from mindface_eri.deploy.exporter import compare, export
 from mindface_eri.deploy.verify import check_inputs
 from mindface_eri.errors import CheckpointError, ConfigError, DataError, ExportError
@@ -76,6 +78,17 @@ def test_predictors_agree(index, report, answer):
     assert np.ptp(answer, axis=0).min() > 1e-4  # clips do get different answers
     pair = {name: array[2:4] for name, array in INPUTS.items()}
     np.testing.assert_allclose(predictor.predict_arrays(**pair), answer[2:4], rtol=0, atol=1e-5)
+
+
+def test_the_lists_are_what_exports_hold(report, monkeypatch):
+    """No more and no less; `test_accepted` exports the other networks."""
+    mindir, onnx = (file.path for file in report.files)
+    held = {}
+    for module in (check_mindir, check_onnx):
+        monkeypatch.setattr(module, "check_operators", lambda path, names, kind: held.setdefault(kind, set(names)))
+    check_mindir.check_mindir(mindir)
+    check_onnx.check_onnx(onnx, onnx.read_bytes())
+    assert held == {"primitive": OWN_PRIMITIVES, "operator": OWN_OPERATORS}
 
 
 def test_fixed_batch_fills_up(run, answer, tmp_path):

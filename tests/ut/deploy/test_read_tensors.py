@@ -54,7 +54,7 @@ class StandIn:
 def saved(tmp_path, monkeypatch):
     """Reads a .pth file of what is given, by a stand-in for PyTorch that loads as tensors only, or raises."""
 
-    def read(content):
+    def read(content, version="2.6.0+cpu"):
         def load(path, *, map_location, weights_only):
             assert (path, map_location, weights_only) == (str(tmp_path / "in.pth"), "cpu", True)
             if isinstance(content, Exception):
@@ -62,7 +62,7 @@ def saved(tmp_path, monkeypatch):
             return content
 
         module = ModuleType("torch")
-        vars(module).update(vars(SimpleNamespace(load=load, Tensor=StandIn, float32="float32")))
+        vars(module).update(vars(SimpleNamespace(load=load, Tensor=StandIn, float32="float32", __version__=version)))
         monkeypatch.setitem(sys.modules, "torch", module)
         (tmp_path / "in.pth").touch()
         return read_tensors(tmp_path / "in.pth")
@@ -88,3 +88,14 @@ def test_what_is_no_table_of_tensors(saved):
     for error in (RuntimeError("broken zip\nmore"), EOFError("broken zip"), ValueError("broken zip")):
         with pytest.raises(CheckpointError, match=r"weights \(broken zip\); save .* they could run any code"):
             saved(error)
+
+
+@pytest.mark.parametrize("version, safe", [("2.5.1", False), ("1.13.1+cu117", False), ("2.6.0", True),
+                                           ("2.10.0a0", True), ("3.0.0", True)])
+def test_only_a_pytorch_that_runs_nothing_of_the_file(version, safe, saved):
+    table = {"a": StandIn([0.5], "float64")}
+    if safe:
+        assert saved(table, version)["a"].tolist() == [0.5]
+    else:
+        with pytest.raises(MissingDependencyError, match=f"PyTorch {version.split('+')[0]}.*torch>=2.6.*safetensors"):
+            saved(table, version)
