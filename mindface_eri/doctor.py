@@ -11,13 +11,13 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Callable, List, Optional
 
 import psutil
 
+from mindface_eri import children
 from mindface_eri.device.hardware import Requirement, obstacle
 from mindface_eri.threads import cores
 
@@ -30,7 +30,6 @@ _REQUIRED = ("mindspore", "numpy", "scipy", "PyYAML", "av", "librosa", "soundfil
 _OPTIONAL = {"onnxruntime": ("onnx", "predict from ONNX files"), "torch": ("convert", "convert PyTorch weights"),
              "safetensors": ("convert", "convert safetensors weights")}
 
-_DEVICE_PROBE = "from mindface_eri.doctor import print_devices; print_devices()"
 _FOUND = "FOUND "  # begins the probe's line; MindSpore may print others
 
 
@@ -105,8 +104,8 @@ def print_devices() -> None:
 
 def _devices(wanted: str) -> List[Finding]:
     # In a process of its own: MindSpore keeps what it found at its first import.
-    run = subprocess.run([sys.executable, "-c", _DEVICE_PROBE], capture_output=True, text=True, timeout=300,
-                         check=False)
+    run = subprocess.run(children.python("mindface_eri.doctor"), capture_output=True, text=True, timeout=300,
+                         check=False, env=children.environment())
     lines = [line for line in run.stdout.splitlines() if line.startswith(_FOUND)]
     if not lines:
         reason = (run.stderr.strip().splitlines() or ["no output"])[-1]
@@ -197,3 +196,7 @@ def verdict(findings: List[Finding]) -> Optional[str]:
     """What to do next, or None when all is well."""
     broken = [f.subject for f in findings if f.fatal]
     return f"{len(broken)} missing: {', '.join(broken)}" if broken else None
+
+
+if __name__ == "__main__":
+    print_devices()

@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import Mapping, Optional
 
 import psutil
 
+from mindface_eri import children
 from mindface_eri.errors import ERIError
 
 _EVERY = 0.2  # seconds between two looks at the memory
@@ -36,12 +35,11 @@ def run_module(module: str, *words: object, environment: Optional[Mapping[str, s
     Raises:
         ERIError: it ended with another status than 0; the message carries its last lines.
     """
-    command = [sys.executable, "-m", module, *map(str, words)]
-    paths = os.pathsep.join(path for path in sys.path if path)
+    command = children.python(module, *words)
     with tempfile.TemporaryFile() as said:
         start, before, peak = time.perf_counter(), _processor_seconds(), 0
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                   env={**os.environ, "PYTHONPATH": paths, **(environment or {})})
+                                   env=children.environment(**(environment or {})))
         try:
             while process.poll() is None:
                 peak = max(peak, memory_of_tree(process.pid))
@@ -53,7 +51,7 @@ def run_module(module: str, *words: object, environment: Optional[Mapping[str, s
         said.seek(0)
         output = said.read().decode("utf-8", "replace")
     if process.returncode:
-        raise ERIError(f"{' '.join(command[1:])} ended with status {process.returncode}: {output.strip()[-600:]}")
+        raise ERIError(f"{' '.join(command[2:])} ended with status {process.returncode}: {output.strip()[-600:]}")
     return Finished(seconds, _processor_seconds() - before, peak, output)
 
 

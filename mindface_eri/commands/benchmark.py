@@ -2,7 +2,6 @@
 """mindface-eri benchmark"""
 
 import os
-import sys
 from pathlib import Path
 
 from mindface_eri.commands.common import add_config, read_config
@@ -85,10 +84,12 @@ def _run_all(words):
     """Every subject in a process of its own, so that none starts with another's threads and memory."""
     import subprocess
 
+    from mindface_eri import children
+
     failed = False
     for subject in (name for name in SUBJECTS if name != "growth"):
-        command = [sys.executable, "-m", "mindface_eri.cli", "benchmark", subject, *words]
-        failed |= bool(subprocess.run(command, check=False).returncode)
+        command = children.python("mindface_eri.cli", "benchmark", subject, *words)
+        failed |= bool(subprocess.run(command, env=children.environment(), check=False).returncode)
         print(flush=True)
     return int(failed)
 

@@ -14,13 +14,13 @@ import io
 import os
 import ssl
 import subprocess
-import sys
 import tarfile
 import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Dict, List, Optional, Union
 
+from mindface_eri import children
 from mindface_eri.errors import DataError
 from mindface_eri.files import write_bytes
 
@@ -164,8 +164,8 @@ class _Links(html.parser.HTMLParser):
 def _pip_settings() -> Dict[str, str]:
     """pip's own configuration, the environment's last; {} where pip is not installed."""
     try:
-        listing = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True,
-                                 timeout=60, check=False).stdout
+        listing = subprocess.run(children.python("pip", "config", "list"), capture_output=True, text=True, timeout=60,
+                                 check=False, env=children.environment()).stdout
     except (OSError, subprocess.SubprocessError):
         return {}
     settings: Dict[str, str] = {}

@@ -17,6 +17,7 @@ from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from mindface_eri import children
 from mindface_eri.config import ModelConfig
 from mindface_eri.deploy.backends import open_backend, run_batches
 from mindface_eri.errors import ExportError
@@ -37,9 +38,8 @@ def run_in_fresh_process(file: os.PathLike, inputs: Sequence[np.ndarray], batch:
     with tempfile.TemporaryDirectory() as folder:
         given, answer = Path(folder) / "in.npz", Path(folder) / "out.npy"
         np.savez(given, *inputs)
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, "-m", "mindface_eri.deploy.verify", file, batch or 0, device, given, answer]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, check=False)
+        command = children.python("mindface_eri.deploy.verify", file, batch or 0, device, given, answer)
+        done = subprocess.run(command, capture_output=True, text=True, env=children.environment(), check=False)
         if done.returncode or not answer.is_file():
             said = " / ".join(done.stderr.strip().splitlines()[-3:])
             raise ExportError(f"{file}: a fresh process could not run it: {said[-600:]}")

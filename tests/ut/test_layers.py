@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "mindface_eri"
 # From the ground to the roof; a room imports itself and what lies on floors below. Rooms of one floor know nothing of
 # each other.
 FLOORS = (
-    {"constants", "errors", "threads", "progress", "version"}, {"files", "plugins", "fields"}, {"config"},
+    {"children", "constants", "errors", "threads", "progress", "version"}, {"files", "plugins", "fields"}, {"config"},
     {"device", "preprocess", "models", "loss", "metrics"}, {"datasets"}, {"datasets.build"}, {"runner", "synthetic"},
     {"evaluation"}, {"deploy"}, {"prediction"}, {"report"}, {"benchmark", "reproduce"}, {"doctor", "demo"},
     {"commands"}, {"cli"})

@@ -24,6 +24,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, Deque, Iterable, Iterator, List, Optional, Tuple
 
+from mindface_eri import children
 from mindface_eri.threads import environment
 
 # (state, stage, reason or result): "done", "failed" for a clip that cannot be used, "fatal" where no clip could.
@@ -44,7 +45,7 @@ class Worker:
     """
 
     def __init__(self, target: str, settings: Any, limit: float) -> None:
-        self._hello = {"sys_path": sys.path, "target": target, "settings": settings}
+        self._hello = {"sys_path": children.import_path(), "target": target, "settings": settings}
         self._limit = limit
         self._process: Optional[subprocess.Popen] = None
         self._chatter: Optional[BinaryIO] = None
@@ -99,11 +100,9 @@ class Worker:
     def _start(self) -> None:
         """One thread a library: results must not depend on how sums are split, and N workers fill N cores."""
         self._chatter = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        paths = os.pathsep.join(path for path in sys.path if path)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mindface_eri.datasets.build.workers"], stderr=self._chatter,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env={**os.environ, **environment(1), "PYTHONPATH": paths})
+            children.python("mindface_eri.datasets.build.workers"), stderr=self._chatter,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=children.environment(**environment(1)))
         self._starting = True  # until it says that it is ready
 
     def _bury(self) -> str:

@@ -181,7 +181,7 @@ def test_a_process_has_its_surroundings_and_no_input(tmp_path, monkeypatch):
     monkeypatch.setenv("KEPT", "yes")
     monkeypatch.setenv("OURS", "no")
     assert run_module("told", 0, environment={"OURS": "set"}).output == "set yes ''\n"
-    with pytest.raises(ERIError, match=r"^-m told 3 ended with status 3: no yes ''$"):
+    with pytest.raises(ERIError, match=r"^told 3 ended with status 3: no yes ''$"):
         run_module("told", 3)
 
 

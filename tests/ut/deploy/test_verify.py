@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from mindface_eri.children import _ROOT
 from mindface_eri.deploy.verify import check_inputs, main, run_in_fresh_process
 from mindface_eri.errors import ExportError
 
@@ -95,7 +96,8 @@ def test_the_process_imports_what_this_one_does_and_its_answer_is_numbers(given,
     monkeypatch.setenv("OURS", "kept")
     with pytest.raises(ValueError, match="allow_pickle=False"):
         run_in_fresh_process(tmp_path / "toy.onnx", given[0], None)
-    assert environments[0]["PYTHONPATH"] == os.pathsep.join(["/one", "/two"]) and environments[0]["OURS"] == "kept"
+    assert environments[0]["PYTHONPATH"] == os.pathsep.join(["/one", "/two", _ROOT])
+    assert environments[0]["OURS"] == "kept"
 
 
 @pytest.mark.parametrize("batch, name", [(0, "eri_dual_branch"), (2, "eri_visual")])
