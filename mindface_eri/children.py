@@ -23,7 +23,8 @@ def python(module: str, *words: object) -> List[str]:
 
 def environment(**more: str) -> Dict[str, str]:
     """This process's environment for such a command, `more` of it changed."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(import_path()), _SAFE: "1", **more}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(import_path()), _SAFE: "1", "PYTHONIOENCODING": "utf-8",
+            **more}
 
 
 def import_path() -> List[str]:

@@ -8,8 +8,10 @@ Only the chosen command's module is imported, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import codecs
 import errno
 import importlib
+import json
 import os
 import signal
 import sys
@@ -55,6 +57,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     arguments, run = _parse(argv)
     _quieten(arguments.verbose)
+    _take_any_surroundings()
     received = _stop_on_signals()
     _prepare_device(arguments)
     try:
@@ -116,6 +119,15 @@ def _quieten(verbose: bool) -> None:
     os.environ.setdefault("GLOG_v", "3")  # MindSpore: errors only
     warnings.filterwarnings("ignore")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for worker processes
+
+
+def _take_any_surroundings() -> None:
+    """Whatever a notebook's or another program's environment says, figures are drawn into files, and answers that the
+    terminal's encoding cannot hold are spelt out, as JSON spells them, instead of being lost."""
+    os.environ["MPLBACKEND"] = "agg"
+    codecs.register_error("spell out", lambda error: (json.dumps(error.object[error.start:error.end])[1:-1], error.end))
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="spell out")
 
 
 def _prepare_device(arguments: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import importlib.metadata
 import importlib.util
 import json
@@ -19,6 +20,7 @@ import psutil
 
 from mindface_eri import children
 from mindface_eri.device.hardware import Requirement, obstacle
+from mindface_eri.preprocess.compiled import CURE
 from mindface_eri.threads import cores
 
 _OK, _NOTE, _BAD = "ok", "note", "missing"
@@ -30,6 +32,7 @@ _REQUIRED = ("mindspore", "numpy", "scipy", "PyYAML", "av", "librosa", "soundfil
 _OPTIONAL = {"onnxruntime": ("onnx", "predict from ONNX files"), "torch": ("convert", "convert PyTorch weights"),
              "safetensors": ("convert", "convert safetensors weights")}
 
+_NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC)
 _FOUND = "FOUND "  # begins the probe's line; MindSpore may print others
 
 
@@ -104,8 +107,8 @@ def print_devices() -> None:
 
 def _devices(wanted: str) -> List[Finding]:
     # In a process of its own: MindSpore keeps what it found at its first import.
-    run = subprocess.run(children.python("mindface_eri.doctor"), capture_output=True, text=True, timeout=300,
-                         check=False, env=children.environment())
+    run = subprocess.run(children.python("mindface_eri.doctor"), capture_output=True, encoding="utf-8",
+                         errors="replace", timeout=300, check=False, env=children.environment())
     lines = [line for line in run.stdout.splitlines() if line.startswith(_FOUND)]
     if not lines:
         reason = (run.stderr.strip().splitlines() or ["no output"])[-1]
@@ -149,6 +152,9 @@ def _check(subject: str, probe: Callable[[], str], cure: str) -> Finding:
     try:
         return Finding(subject, _OK, probe())
     except Exception as error:  # whatever is broken, the diagnosis goes on and says it
+        no_place = isinstance(error, OSError) and error.errno in _NO_PLACE
+        if no_place or str(error).endswith(CURE) or "temporary directory" in str(error):  # as Python's tempfile says
+            cure = CURE
         return Finding(subject, _BAD, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
                        cure)
 

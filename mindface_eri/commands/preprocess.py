@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """mindface-eri preprocess"""
 
-import os
+import sys
 from pathlib import Path
 
 from mindface_eri.commands.common import add_config, add_person, read_config
@@ -20,10 +20,10 @@ def add_arguments(parser):
     add_person(parser)
     parser.add_argument("--workers", type=int, default=cores(), help="processes")
     parser.add_argument("--resume", action="store_true", help="go on in a folder that an earlier run began")
-    parser.add_argument("--num-shards", type=int, default=int(os.environ.get("MS_WORKER_NUM", 1)),
-                        help="machines that share the data set; under msrun, its worker count")
-    parser.add_argument("--shard-index", type=int, default=int(os.environ.get("RANK_ID", 0)),
-                        help="which of them this is, from 0; under msrun, its rank")
+    parser.add_argument("--num-shards", type=int,
+                        help="machines that share the data set (default: 1, under msrun its worker count)")
+    parser.add_argument("--shard-index", type=int,
+                        help="which of them this is, from 0 (default: 0, under msrun its rank)")
     parser.add_argument("--preview", type=int, default=0, metavar="K",
                         help="write a contact sheet (PNG) for each of the first K clips")
     parser.add_argument("--clip-limit", type=float, default=3600.0, metavar="SECONDS",
@@ -36,12 +36,31 @@ def run(arguments):
 
     config = read_config(arguments, preprocess__face__detector=arguments.detector,
                          preprocess__face__mode=arguments.mode, preprocess__face__follow=arguments.person)
+    num_shards, shard_index = _share(arguments)
     summary = preprocess_dataset(
         arguments.data, arguments.out, config.preprocess, workers=arguments.workers, resume=arguments.resume,
-        num_shards=arguments.num_shards, shard_index=arguments.shard_index, preview=arguments.preview,
+        num_shards=num_shards, shard_index=shard_index, preview=arguments.preview,
         clip_limit=arguments.clip_limit)
     print(f"{summary.done} clips in {arguments.out} ({summary.reused} were there), {summary.failed} failed, "
           f"{summary.seconds:.1f} s")
     if summary.failed:
         print(f"reasons: {arguments.out / 'failures.csv'}")
     return int(summary.failed > 0)
+
+
+def _share(arguments):
+    """How many runs share the data set and which one this is: as the options say, or else msrun."""
+    from mindface_eri.device.context import launched, stray_ranks
+    from mindface_eri.errors import ConfigError
+
+    rank, processes = launched()
+    num_shards = processes if arguments.num_shards is None else arguments.num_shards
+    if arguments.shard_index is not None:
+        return num_shards, arguments.shard_index
+    if rank is None and num_shards > 1:
+        raise ConfigError("msrun started several processes, but not with ranks that are known from the start; give "
+                          "each machine its --node_rank, or this command its --shard-index")
+    if num_shards == 1 and stray_ranks():
+        print(f"mindface-eri preprocess: {stray_ranks()} was not set by msrun: this run takes all clips (--num-shards "
+              "and --shard-index share them)", file=sys.stderr)
+    return num_shards, rank or 0

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """mindface-eri reproduce"""
 
-import os
 from pathlib import Path
 
 from mindface_eri.commands.common import add_device, add_overrides
@@ -57,11 +56,12 @@ def _records(arguments, preprocess):
     """The records, made first where a data set is given."""
     from mindface_eri.datasets.build.preprocessing import preprocess_dataset
     from mindface_eri.datasets.records import open_records
+    from mindface_eri.device.context import launched
     from mindface_eri.errors import ConfigError
 
     if any((arguments.data / name).is_file() for name in ("dataset.json", "plan.json")):
         return open_records(arguments.data)
-    if int(os.environ.get("MS_WORKER_NUM", 1)) > 1:
+    if launched()[1] > 1:
         raise ConfigError(f"{arguments.data}: under a launcher `reproduce` takes records; make them first with "
                           "`mindface-eri preprocess`")
     folder = arguments.out / "records"

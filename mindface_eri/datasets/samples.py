@@ -164,8 +164,8 @@ class _Links(html.parser.HTMLParser):
 def _pip_settings() -> Dict[str, str]:
     """pip's own configuration, the environment's last; {} where pip is not installed."""
     try:
-        listing = subprocess.run(children.python("pip", "config", "list"), capture_output=True, text=True, timeout=60,
-                                 check=False, env=children.environment()).stdout
+        listing = subprocess.run(children.python("pip", "config", "list"), capture_output=True, encoding="utf-8",
+                                 errors="replace", timeout=60, check=False, env=children.environment()).stdout
     except (OSError, subprocess.SubprocessError):
         return {}
     settings: Dict[str, str] = {}

@@ -39,7 +39,8 @@ def run_in_fresh_process(file: os.PathLike, inputs: Sequence[np.ndarray], batch:
         given, answer = Path(folder) / "in.npz", Path(folder) / "out.npy"
         np.savez(given, *inputs)
         command = children.python("mindface_eri.deploy.verify", file, batch or 0, device, given, answer)
-        done = subprocess.run(command, capture_output=True, text=True, env=children.environment(), check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace",
+                              env=children.environment(), check=False)
         if done.returncode or not answer.is_file():
             said = " / ".join(done.stderr.strip().splitlines()[-3:])
             raise ExportError(f"{file}: a fresh process could not run it: {said[-600:]}")

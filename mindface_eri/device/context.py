@@ -183,13 +183,34 @@ def _set_device(device: str) -> None:
                           "process for another device")
 
 
+def launched() -> Tuple[Optional[int], int]:
+    """Rank and number of the processes that `msrun` started, as its environment says; (0, 1) without it.
+
+    The rank is None where MindSpore gives it out only when the processes meet (several machines without `--node_rank`).
+    Variables alone that other launchers set, and that stay behind in a shell, mean nothing: `stray_ranks` names them.
+    """
+    size = os.environ.get("MS_WORKER_NUM", "")
+    if os.environ.get("MS_ROLE") != "MS_WORKER" or not size.isdecimal() or int(size) < 2:
+        return 0, 1
+    rank = os.environ.get("RANK_ID", "")
+    return (int(rank) if rank.isdecimal() and int(rank) < int(size) else None), int(size)
+
+
+def stray_ranks() -> str:
+    """Variables, such as RANK_ID=3, that speak of several processes where none were started; "" without any."""
+    if launched()[1] > 1:
+        return ""
+    alone = {"RANK_ID": ("", "0"), "RANK_SIZE": ("", "1"), "MS_WORKER_NUM": ("", "1")}
+    return ", ".join(f"{name}={os.environ[name]}" for name, values in alone.items()
+                     if os.environ.get(name, "") not in values)
+
+
 def _launched_ranks() -> int:
-    """How many processes the launcher's environment names; 1 without a launcher."""
-    for name in ("MS_WORKER_NUM", "RANK_SIZE"):
-        value = os.environ.get(name, "")
-        if value.isdigit():
-            return int(value)
-    return 1
+    """How many processes `msrun` started; 1 without it."""
+    if stray_ranks():
+        logging.getLogger("mindface_eri").warning("%s: not set by msrun, so that this process computes alone",
+                                                  stray_ranks())
+    return launched()[1]
 
 
 def _join() -> Tuple[int, int]:

@@ -14,7 +14,7 @@ from typing import Any, Iterable, Iterator, Optional, Tuple, Union
 import numpy as np
 
 from mindface_eri.config import AudioConfig
-from mindface_eri.errors import MissingDependencyError
+from mindface_eri.preprocess.compiled import import_librosa
 
 _CHUNK = 128  # MFCC frames computed at a time: what they need stays in the processor's cache
 _BLOCK = 1 << 16  # samples taken at a time from a longer piece
@@ -71,7 +71,7 @@ def _cepstra(waveform: Sound, config: AudioConfig, lead: int, samples: int, want
         lead: samples of silence before the waveform.
         samples: of all, the silence before and after it included.
     """
-    librosa = _librosa()
+    librosa = import_librosa()
     loudest, mel = 0.0, np.empty((max(128, config.coefficients), len(wanted)), np.float32)
     for first, powers in _mel_powers(waveform, config, lead, _count(samples, config)):  # (mels, chunk)
         loudest = max(loudest, float(powers.max(initial=0.0)))
@@ -132,14 +132,6 @@ def _spectral_tables(sample_rate: int, n_fft: int, n_mels: int) -> Tuple[np.ndar
     """The window (n_fft,) and the sparse mel filters (n_mels, n_fft / 2 + 1), which librosa would compute each time."""
     from scipy.sparse import csr_matrix
 
-    librosa = _librosa()
+    librosa = import_librosa()
     return (librosa.filters.get_window("hann", n_fft, fftbins=True).astype(np.float32),
             csr_matrix(librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels)))
-
-
-def _librosa():
-    try:
-        import librosa
-    except ImportError:
-        raise MissingDependencyError("MFCC needs librosa: pip install librosa") from None
-    return librosa

@@ -2,6 +2,8 @@
 """How a command ends: errors, signals, and what is said of them."""
 
 import errno
+import io
+import json
 import os
 import signal
 import subprocess
@@ -143,3 +145,15 @@ def test_mindspore_is_quiet_unless_asked_or_set(monkeypatch, words, level, warne
         monkeypatch.setenv("GLOG_v", "0")
         cli.main(words)
     assert [row["GLOG_v"] for row in seen] == [level, "0"] and seen[0]["PYTHONWARNINGS"] == warned
+
+
+@pytest.mark.parametrize("encoding", ["latin1", "ascii", "utf-8"])
+def test_no_answer_is_lost_for_letters_that_the_terminal_lacks(encoding, monkeypatch):
+    """They are spelt as JSON spells them, so that JSON stays JSON."""
+    name, written = "\u4e2d \U0001f600 \udcff \xe9", io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    monkeypatch.setenv("MPLBACKEND", "module://nothing.of.the.kind")
+    ending(monkeypatch, lambda: print(json.dumps([name], ensure_ascii=False)))
+    assert cli.main(["summary"]) == 0 and os.environ["MPLBACKEND"] == "agg"
+    sys.stdout.flush()
+    assert json.loads(written.getvalue().decode(encoding)) == [name]

@@ -50,11 +50,31 @@ def test_options_reach_their_function(words, target, answer, expected, stand_in,
 
 
 def test_under_a_launcher_preprocessing_shares_the_data_set(stand_in, status, monkeypatch):
-    monkeypatch.setenv("MS_WORKER_NUM", "3")
-    monkeypatch.setenv("RANK_ID", "2")
+    for name, value in (("MS_WORKER_NUM", "3"), ("MS_ROLE", "MS_WORKER"), ("RANK_ID", "2")):
+        monkeypatch.setenv(name, value)
     calls = stand_in(PREPROCESS, DONE)
     assert status("preprocess", "d", "o")[0] == 0
-    assert (calls[0]["num_shards"], calls[0]["shard_index"]) == (3, 2)
+    assert status("preprocess", "d", "o", "--shard-index", "1")[0] == 0
+    assert [(call["num_shards"], call["shard_index"]) for call in calls] == [(3, 2), (3, 1)]
+    monkeypatch.delenv("RANK_ID")  # on several machines without --node_rank
+    code, _, said = status("preprocess", "d", "o")
+    assert code == 2 and "--node_rank" in said and "--shard-index" in said
+
+
+@pytest.mark.parametrize("variables, words, share, told", [
+    ({"RANK_ID": "3", "RANK_SIZE": "8"}, (), (1, 0), "RANK_ID=3, RANK_SIZE=8 was not set by msrun: this run takes all"),
+    ({"RANK_ID": "junk"}, (), (1, 0), "RANK_ID=junk"), ({"MS_WORKER_NUM": "x"}, (), (1, 0), "MS_WORKER_NUM=x"),
+    ({"RANK_ID": "3"}, ("--num-shards", "4", "--shard-index", "1"), (4, 1), ""),
+    ({"RANK_ID": "0", "RANK_SIZE": "1"}, (), (1, 0), "")])
+def test_what_another_launcher_left_behind_drops_no_clip(variables, words, share, told, stand_in, status, monkeypatch):
+    for name in ("MS_WORKER_NUM", "MS_ROLE", "RANK_ID", "RANK_SIZE", "RANK_TABLE_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    calls = stand_in(PREPROCESS, DONE)
+    code, _, said = status("preprocess", "d", "o", *words)
+    assert code == 0 and (calls[0]["num_shards"], calls[0]["shard_index"]) == share
+    assert told in said and bool(told) == ("was not set by msrun" in said)
 
 
 def test_flags_of_preprocessing_stand_above_the_recipe(stand_in, status, tmp_path):

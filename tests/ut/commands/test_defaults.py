@@ -23,8 +23,7 @@ HANDED = {
     "demo": {name: ["demo.run_demo"] for name in ("recipes", "clips", "seed")},
     "synthesize": {name: ["synthetic.corpus.synthesize"] for name in ("clips", "seed", "duration", "fps", "workers")},
     "samples": {"archive": ["datasets.samples.fetch_samples"]},
-    "preprocess": {name: [PREPROCESS] for name in ("workers", "resume", "num_shards", "shard_index", "preview",
-                                                   "clip_limit")},
+    "preprocess": {name: [PREPROCESS] for name in ("workers", "resume", "preview", "clip_limit")},
     "add-features": {name: ["datasets.feature_import.add_features"] for name in ("name", "columns", "unit", "method")},
     "train": {name: ["runner.trainer.train"] for name in ("resume", "profile_data")},
     "extract-features": {"split": ["runner.features.extract_features splits"],
@@ -59,6 +58,8 @@ OWN = {"config", "overrides", "json", "verbose", "format", "out", "report", "ove
        "recipes", "clips"}
 # Said otherwise on the command line: "dynamic" is Python's None, three seeds are 0, 1 and 2.
 SPELT = {("export", "batch"): ("dynamic", f"{EXPORT} batch", None),
+         ("preprocess", "num_shards"): (None, f"{PREPROCESS} num_shards", 1),  # None: as msrun says, or these
+         ("preprocess", "shard_index"): (None, f"{PREPROCESS} shard_index", 0),
          ("reproduce", "seeds"): (3, "reproduce.protocol.Protocol seeds", (0, 1, 2))}
 
 

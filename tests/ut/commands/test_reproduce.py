@@ -88,6 +88,7 @@ def test_a_data_set_is_preprocessed_with_the_recipe_of_fusion(job, status, stand
     assert out.startswith(f"2 of 9 clips could not be used; reasons: {folder / 'failures.csv'}\n")
     (tmp_path / "d" / "dataset.json").rename(tmp_path / "d" / "plan.json")  # unfinished records say so when opened
     assert status(*job.words)[0] == 0 and job.opened[-1] == {"path": tmp_path / "d"}
+    monkeypatch.setenv("MS_ROLE", "MS_WORKER")
     monkeypatch.setenv("MS_WORKER_NUM", "1")  # a launcher with one process shares nothing
     assert status(*words)[0] == 0
     monkeypatch.setenv("MS_WORKER_NUM", "2")

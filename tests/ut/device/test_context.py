@@ -21,7 +21,8 @@ from mindface_eri.errors import ConfigError
 
 MISSING = [Requirement("driver", "not found", "install it")]
 LOG = "GLOG_v"
-VARIABLES = ("ONEDNN_MAX_CPU_ISA", LOG, "OMP_NUM_THREADS", "MS_WORKER_NUM", "RANK_SIZE")
+VARIABLES = ("ONEDNN_MAX_CPU_ISA", LOG, "OMP_NUM_THREADS", "MS_WORKER_NUM", "MS_ROLE",
+             "RANK_ID", "RANK_SIZE", "RANK_TABLE_FILE")
 
 
 @pytest.fixture(autouse=True)
@@ -217,9 +218,11 @@ def launched(anew, monkeypatch):
 
 
 @pytest.mark.parametrize("variables, joins", [
-    ({}, False), ({"MS_WORKER_NUM": "4"}, True), ({"RANK_SIZE": "4"}, True), ({"MS_WORKER_NUM": "1"}, False),
-    ({"MS_WORKER_NUM": "1", "RANK_SIZE": "4"}, False), ({"MS_WORKER_NUM": "many", "RANK_SIZE": "2"}, True),
-    ({"RANK_SIZE": "-2"}, False)])
+    ({}, False), ({"MS_WORKER_NUM": "4", "MS_ROLE": "MS_WORKER"}, True), ({"MS_WORKER_NUM": "4"}, False),
+    ({"RANK_SIZE": "4"}, False), ({"RANK_SIZE": "4", "RANK_ID": "3"}, False),
+    ({"RANK_SIZE": "4", "RANK_TABLE_FILE": "t.json"}, False), ({"MS_WORKER_NUM": "1", "MS_ROLE": "MS_WORKER"}, False),
+    ({"MS_WORKER_NUM": "many", "MS_ROLE": "MS_WORKER"}, False), ({"MS_WORKER_NUM": "4", "MS_ROLE": "MS_SCHED"}, False),
+    ({"MS_WORKER_NUM": "-4", "MS_ROLE": "MS_WORKER"}, False)])
 def test_a_process_joins_the_others_where_a_launcher_started_several(launched, monkeypatch, variables, joins):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -231,3 +234,16 @@ def test_a_process_joins_the_others_where_a_launcher_started_several(launched, m
     assert ms.get_seed() == (12 if joins else 10)
     assert launched.setup(RuntimeConfig(device="CPU")) == made
     assert len(launched.calls) == 2 * joins  # once a process
+
+
+@pytest.mark.parametrize("variables, found, strays", [
+    ({}, (0, 1), ""), ({"RANK_ID": "0", "RANK_SIZE": "1"}, (0, 1), ""), ({"RANK_ID": "3"}, (0, 1), "RANK_ID=3"),
+    ({"RANK_SIZE": "8", "RANK_ID": "x"}, (0, 1), "RANK_ID=x, RANK_SIZE=8"),
+    ({"MS_WORKER_NUM": "4", "RANK_ID": "2"}, (0, 1), "RANK_ID=2, MS_WORKER_NUM=4"),
+    ({"MS_WORKER_NUM": "4", "RANK_ID": "2", "MS_ROLE": "MS_WORKER"}, (2, 4), ""),
+    ({"MS_WORKER_NUM": "4", "MS_ROLE": "MS_WORKER"}, (None, 4), ""),
+    ({"MS_WORKER_NUM": "4", "RANK_ID": "4", "MS_ROLE": "MS_WORKER"}, (None, 4), "")])
+def test_only_the_whole_set_of_a_launcher_counts(anew, monkeypatch, variables, found, strays):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert (anew.launched(), anew.stray_ranks()) == (found, strays)

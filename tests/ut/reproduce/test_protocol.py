@@ -175,6 +175,7 @@ def test_a_data_set_is_preprocessed_first_records_are_not(tiny, tmp_path, monkey
     arguments.data = tmp_path / "corpus"
     assert command._records(arguments, tiny.config().preprocess).path == tmp_path / "out" / "records"
     assert made == [(tmp_path / "corpus", tmp_path / "out" / "records", 4)]
+    monkeypatch.setenv("MS_ROLE", "MS_WORKER")
     monkeypatch.setenv("MS_WORKER_NUM", "8")
     with pytest.raises(ConfigError, match="make them first with `mindface-eri preprocess`"):
         command._records(arguments, tiny.config().preprocess)
