@@ -9,7 +9,7 @@ from typing import Any, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from mindface_eri.datasets.tables import Table, read_table
+from mindface_eri.datasets.tables import Table, number, read_table
 from mindface_eri.errors import DataError
 
 
@@ -72,8 +72,8 @@ def read_csv(path: Path, columns: Sequence[str], time_column: Optional[str]
                         f"{' ...' if len(lacking) > 3 else ''}, which the others have")
     taken = [place[column] for column in columns]
     try:
-        values = np.array([[float(row[i] or "nan") for i in taken] for _, row in table.rows])
-        times = None if time_column is None else np.array([float(row[place[time_column]]) for _, row in table.rows])
+        values = np.array([[number(row[i] or "nan") for i in taken] for _, row in table.rows])
+        times = None if time_column is None else np.array([number(row[place[time_column]]) for _, row in table.rows])
     except ValueError:
         raise _no_number(table, columns, time_column) from None
     if times is not None:
@@ -87,13 +87,13 @@ def read_csv(path: Path, columns: Sequence[str], time_column: Optional[str]
 
 
 def _no_number(table: Table, columns: Sequence[str], time_column: Optional[str]) -> DataError:
-    for number, row in table.rows:
+    for line, row in table.rows:
         for column, cell in zip(table.header, row):
             if column in columns or column == time_column:
                 try:
-                    float(cell or ("" if column == time_column else "nan"))
+                    number(cell or ("" if column == time_column else "nan"))
                 except ValueError:
-                    return DataError(f"{table.where(number, column)}: {cell!r} is not a number")
+                    return DataError(f"{table.where(line, column)}: {cell!r} is not a number")
     return DataError(f"{table.path}: holds a cell that is not a number")
 
 

@@ -18,7 +18,8 @@ from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Uni
 import numpy as np
 
 from mindface_eri.constants import EMOTIONS, SPLIT_ALIASES, SPLITS
-from mindface_eri.datasets.media import MediaIndex, clips_of_paths
+from mindface_eri.datasets import tables
+from mindface_eri.datasets.media import MediaIndex, clips_of_paths, one_name, without_suffix
 from mindface_eri.datasets.tables import Table, read_table
 from mindface_eri.errors import DataError
 
@@ -71,8 +72,8 @@ def bracketed(clip_id: str) -> str:
 
 
 def bare_id(text: str) -> str:
-    """The reverse of `bracketed`; an id without brackets is left as it is."""
-    text = text.strip()
+    """The reverse of `bracketed`; an id without brackets is left as it is, in Unicode's composed form."""
+    text = one_name(text.strip())
     return text[1:-1].strip() if text.startswith("[") and text.endswith("]") else text
 
 
@@ -156,10 +157,12 @@ def _muse(labels_path: Path, partition_path: Path) -> Tuple[Table, Dict[str, str
     partition, labels = read_table(partition_path), read_table(labels_path)
     column = _find(labels, ID_COLUMNS, "id", labels.header[0])
     splits: Dict[str, str] = {}
+    seen = set()
     for number, row in partition.rows:
         clip_id = _id(partition, number, partition.header[0], row[0])
-        if clip_id in splits:
+        if without_suffix(clip_id) in seen:
             raise DataError(f"{partition.where(number, partition.header[0])}: id {clip_id!r} stands there twice")
+        seen.add(without_suffix(clip_id))
         splits[clip_id] = _split(partition, number, partition.header[-1], row[-1])
     position = labels.header.index(column)
     known = set()
@@ -185,10 +188,11 @@ def _manifest(table: Table, media: MediaIndex, splits: Optional[Mapping[str, str
     clips: List[ClipEntry] = []
     for number, row in table.rows:
         clip_id = _id(table, number, id_column, row[place[id_column]])
-        if clip_id in seen:
-            raise DataError(f"{table.where(number, id_column)}: id {clip_id!r} stands already in row {seen[clip_id]}; "
-                            "each clip may appear once")
-        seen[clip_id] = number
+        same = without_suffix(clip_id)
+        if same in seen:
+            raise DataError(f"{table.where(number, id_column)}: id {clip_id!r} stands already in row {seen[same]}; "
+                            "each clip may appear once, with its file's ending or without it")
+        seen[same] = number
         split = splits[clip_id] if split_column is None else _split(table, number, split_column,
                                                                      row[place[split_column]])
         labels = _labels(table, number, emotions, [row[place[name]] for name in emotions])
@@ -253,7 +257,7 @@ def _labels(table: Table, number: int, emotions: Sequence[str], texts: Sequence[
         if empty:
             raise DataError(f"{where}: blank, while the row's other labels are given; fill it, or leave all blank")
         try:
-            value = float(text)
+            value = tables.number(text)
         except ValueError:
             raise DataError(f"{where}: label {text!r} is not a number between 0 and 1") from None
         if not 0.0 <= value <= 1.0:

@@ -3,18 +3,33 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import unicodedata
 from collections import Counter
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from mindface_eri.constants import SPLIT_ALIASES
 from mindface_eri.errors import DataError
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts", ".mts",
-                  ".3gp", ".ogv")
-AUDIO_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".aac", ".wma", ".aif", ".aiff")
+                  ".3gp", ".ogv", ".m2ts", ".vob", ".asf", ".3g2")
+AUDIO_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".aac", ".wma", ".aif", ".aiff",
+                  ".amr", ".caf", ".oga", ".mka", ".weba", ".m4b")
+LOGGER = logging.getLogger(__name__)
+
+
+def one_name(text: str) -> str:
+    """A name in Unicode's composed form (NFC): Macs write an accent as a sign of its own, tables mostly do not."""
+    return unicodedata.normalize("NFC", text)
+
+
+def without_suffix(clip_id: str) -> str:
+    """An id without the ending of a media file: `00001.mp4` and `00001` are one clip."""
+    stem, suffix = os.path.splitext(clip_id)
+    return stem if suffix.lower() in VIDEO_SUFFIXES + AUDIO_SUFFIXES else clip_id
 
 
 def _rank(path: Path) -> Tuple[int, int, str]:
@@ -23,13 +38,33 @@ def _rank(path: Path) -> Tuple[int, int, str]:
     return order.index(path.suffix.lower()), len(path.parts), str(path)
 
 
-def _media_below(folder: Path) -> Iterable[Path]:
-    for here, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
+def _media_below(folder: Path, visited: Optional[Set[Tuple[int, int]]] = None) -> Iterable[Path]:
+    for here, _, names in walk(folder, visited):
         for name in sorted(names):
             path = Path(here, name)
             if not name.startswith(".") and path.suffix.lower() in VIDEO_SUFFIXES + AUDIO_SUFFIXES:
                 yield path
+
+
+def walk(folder: Path, visited: Optional[Set[Tuple[int, int]]] = None) -> Iterator[Tuple[str, List[str], List[str]]]:
+    """`os.walk` through links too, in order, past hidden folders, and into each folder once: loops of links end.
+
+    Args:
+        visited: device and number of the folders that are not to be looked into again; those found are added.
+    """
+    visited = set() if visited is None else visited
+    for here, folders, names in os.walk(folder, followlinks=True, onerror=_tell):
+        found = os.stat(here)
+        if (found.st_dev, found.st_ino) in visited:
+            folders[:] = []
+            continue
+        visited.add((found.st_dev, found.st_ino))
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        yield here, folders, names
+
+
+def _tell(error: OSError) -> None:
+    LOGGER.warning("%s: cannot be looked into (%s); what lies there is left out", error.filename, error.strerror)
 
 
 class MediaIndex:
@@ -39,7 +74,7 @@ class MediaIndex:
         self._folder = Path(folder)
         self._files: Dict[str, List[Path]] = {}
         for path in _media_below(self._folder):
-            self._files.setdefault(path.stem, []).append(path)
+            self._files.setdefault(one_name(path.stem), []).append(path)
 
     def find(self, clip_id: str, split: str) -> Tuple[Optional[Path], Optional[Path]]:
         """Picture and sound file of a clip, each None where there is none.
@@ -47,14 +82,14 @@ class MediaIndex:
         Files may lie anywhere below the folder. Those in a folder named after the clip's split win, those in a folder
         of another split do not count; an id may carry its file's suffix.
         """
-        stem, suffix = os.path.splitext(clip_id)
-        paths = self._files.get(clip_id, [])
-        if not paths and suffix.lower() in VIDEO_SUFFIXES + AUDIO_SUFFIXES:
-            paths = self._files.get(stem, [])
+        clip_id = one_name(clip_id)
+        paths = self._files.get(clip_id) or self._files.get(without_suffix(clip_id), [])
         named = {path: self._split_of(path) for path in paths}
         paths = [p for p in paths if named[p] == split] or [p for p in paths if named[p] is None]
-        video = sorted((p for p in paths if p.suffix.lower() in VIDEO_SUFFIXES), key=_rank)
-        audio = sorted((p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES), key=_rank)
+        # An id with an ending means that file.
+        paths.sort(key=lambda path: (one_name(path.name) != clip_id, _rank(path)))
+        video = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
+        audio = [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
         return (video[0] if video else None), (audio[0] if audio else None)
 
     def _split_of(self, path: Path) -> Optional[str]:
@@ -75,12 +110,13 @@ def clips_of_paths(paths: Iterable[Path]) -> List[Tuple[str, Optional[Path], Opt
     """
     pairs: Dict[Tuple[Path, str], Dict[str, List[Path]]] = {}
     paths = [Path(path) for path in paths]
+    visited: Set[Tuple[int, int]] = set()
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder")
-        for file in _media_below(path) if path.is_dir() else [path]:
+        for file in _media_below(path, visited) if path.is_dir() else [path]:
             kind = "audio" if file.suffix.lower() in AUDIO_SUFFIXES else "video"
-            files = pairs.setdefault((file.parent, file.stem), {"video": [], "audio": []})[kind]
+            files = pairs.setdefault((file.parent, one_name(file.stem)), {"video": [], "audio": []})[kind]
             if file not in files:
                 files.append(file)
     if not pairs:
@@ -113,4 +149,4 @@ def _unique_ids(found: List[tuple]) -> List[str]:
 
 def _plain(name: str) -> str:
     # Surrogates stand for bytes of a name that is not UTF-8; neither tables nor records can hold them.
-    return re.sub(r"[\\/:\[\]\x00-\x1f\ud800-\udfff]", "_", name)
+    return re.sub(r"[\\/:\[\]\x00-\x1f\ud800-\udfff]", "_", one_name(name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
+from mindface_eri.datasets import tables
 from mindface_eri.datasets.labels import bare_id, bracketed
+from mindface_eri.datasets.media import without_suffix
 from mindface_eri.datasets.tables import read_table
 from mindface_eri.errors import DataError
 from mindface_eri.files import write_text
@@ -64,8 +67,8 @@ def read_predictions(path: os.PathLike, emotions: Sequence[str] = ()) -> Predict
         raise DataError(f"{path}: has no column {', '.join(missing)}; its columns are {', '.join(table.header)}")
     place = {name: number for number, name in enumerate(table.header)}
     ids = [bare_id(row[place["File_ID"]]) for _, row in table.rows]
-    if len(set(ids)) < len(ids):
-        doubled = [name for name, count in Counter(ids).items() if count > 1]
+    doubled = [name for name, count in Counter(map(without_suffix, ids)).items() if count > 1]
+    if doubled:
         raise DataError(f"{path}: names clip {doubled[0]} more than once ({len(doubled)} such clips)")
     columns = tuple(emotions) or tuple(name for name in table.header if name != "File_ID" and
                                        all(_is_number(row[place[name]]) for _, row in table.rows))
@@ -78,13 +81,12 @@ def read_predictions(path: os.PathLike, emotions: Sequence[str] = ()) -> Predict
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell or "nan")
+        return not math.isinf(tables.number(cell or "nan"))
     except ValueError:
         return False
-    return True
 
 
 def _number(cell: str, where: str) -> float:
     if not _is_number(cell):
         raise DataError(f"{where}: {cell!r} is not a number")
-    return float(cell or "nan")
+    return tables.number(cell or "nan")

@@ -23,6 +23,7 @@ import numpy as np
 
 from mindface_eri.config import PreprocessConfig, from_dict
 from mindface_eri.constants import SPLITS
+from mindface_eri.datasets.media import one_name
 from mindface_eri.datasets.parts import part_sizes, read_rows
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.preprocess.storage import decode_jpeg
@@ -148,7 +149,7 @@ def open_records(path: Union[str, os.PathLike]) -> Records:
         with np.load(path / "arrays.npz", allow_pickle=False) as arrays:
             labels, mean, std = arrays["labels"], arrays["mfcc_mean"], arrays["mfcc_std"]
         with open(path / "clips.csv", encoding="utf-8", newline="") as stream:
-            table = tuple(csv.DictReader(stream))
+            table = tuple({**row, "id": one_name(row["id"] or "")} for row in csv.DictReader(stream))
         config = from_dict(PreprocessConfig, head["preprocess"])
         files = tuple(_checked(path / "records", part) for part in head["parts"])
         records = Records(path, tuple(head["emotions"]), config, head["hash"], table, files, labels, mean, std,

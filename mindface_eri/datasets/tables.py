@@ -67,6 +67,17 @@ def read_table(path: Path) -> Table:
     return Table(Path(path), header, rows[1:])
 
 
+def number(text: str) -> float:
+    """A decimal number as tables write it, or nan.
+
+    Raises:
+        ValueError: it is none; `0_1` and digits of other scripts, which Python reads too, are slips of the pen here.
+    """
+    if "_" in text or not text.isascii():
+        raise ValueError(f"{text!r} is not a number")
+    return float(text)
+
+
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Writes a CSV file whole or not at all."""
     stream = io.StringIO(newline="")

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,8 @@ from mindface_eri.metrics import ccc, pearson
 from mindface_eri.runner.batches import RecordBatches
 from mindface_eri.runner.inference import RecordsLike, check_records, predict_split, resolve_records
 from mindface_eri.runner.run_folder import load_trained, run_config
+
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ def evaluate(run: Union[str, os.PathLike], records: Optional[RecordsLike] = None
         batch_size: clips at a time; None takes the recipe's.
         device: overrides the recipe's.
         which: `best` or `last` checkpoint of a run folder.
-        out: table to write; None puts predictions_<split>.csv into the run folder (nowhere for a lone `.ckpt`).
+        out: table to write; None puts predictions_<split>.csv into the run folder (nowhere for a lone `.ckpt`, or where
+            that folder cannot be written to).
 
     Raises:
         CheckpointError: the run cannot be read.
@@ -88,6 +93,12 @@ def evaluate(run: Union[str, os.PathLike], records: Optional[RecordsLike] = None
     predictions = predict_split(trained.build(), batches, split, batch_size or config.train.batch_size, context)
     path = Path(out) if out is not None else trained.run.predictions(split) if trained.run else None
     if path is not None and context.is_main:
-        write_predictions(path, batches.ids[split], trained.model.emotions, predictions)
+        try:
+            write_predictions(path, batches.ids[split], trained.model.emotions, predictions)
+        except OSError as error:
+            if out is not None or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            LOGGER.warning("%s: %s; the scores are made all the same, without that table", path, error.strerror)
+            path = None
     return EvaluationResult(split=split, emotions=trained.model.emotions, ids=tuple(batches.ids[split]),
                             predictions=predictions, labels=batches.labels(split), path=path, records=records)

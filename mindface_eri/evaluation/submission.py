@@ -10,6 +10,7 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from mindface_eri.datasets import tables
 from mindface_eri.datasets.labels import bare_id
 from mindface_eri.datasets.predictions import PredictionTable, write_predictions
 from mindface_eri.errors import DataError
@@ -127,7 +128,7 @@ def _check_row(line: int, row: List[str], width: int, seen: dict, values: List[L
     numbers = []
     for cell in row[1:]:
         try:
-            number = float(cell)
+            number = tables.number(cell)
         except ValueError:
             return [*problems, f"line {line}: {cell!r} is not a number"]
         if not np.isfinite(number) or not 0.0 <= number <= 1.0:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -81,7 +82,8 @@ def prepare(model: ModelConfig, layouts: Mapping[str, Any], job: Job, clip: Clip
 
 def features_file(folder: os.PathLike, clip_id: str) -> Optional[Path]:
     """The CSV file of a clip's features in a set's folder, if there is one."""
-    paths = (Path(folder) / name for name in (f"{clip_id}.csv", f"[{clip_id}].csv"))
+    names = (unicodedata.normalize(form, clip_id) for form in ("NFC", "NFD"))  # as Macs write it, too
+    paths = (Path(folder) / file for name in names for file in (f"{name}.csv", f"[{name}].csv"))
     return next((path for path in paths if path.is_file()), None)
 
 

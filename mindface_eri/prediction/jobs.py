@@ -7,9 +7,9 @@ import csv
 import glob
 import os
 from pathlib import Path
-from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
-from mindface_eri.datasets.media import clips_of_paths
+from mindface_eri.datasets.media import clips_of_paths, one_name, walk
 from mindface_eri.errors import DataError
 from mindface_eri.preprocess.clip import Clip
 
@@ -57,7 +57,7 @@ def as_jobs(clips: Iterable[ClipLike]) -> List[Job]:
         else:
             video, audio = clip if isinstance(clip, tuple) else (clip, None)
             names = [None if path is None else Path(path) for path in (video, audio)]
-            jobs.append(Job((names[0] or names[1]).stem, *names))
+            jobs.append(Job(one_name((names[0] or names[1]).stem), *names))
     return jobs
 
 
@@ -70,7 +70,7 @@ def find_jobs(paths: Sequence[_Path]) -> List[Job]:
     files: List[Path] = []
     for path in map(str, paths):
         if not os.path.exists(path) and glob.has_magic(path):
-            found = sorted(glob.glob(path, recursive=True))
+            found = _matching(path)
             if not found:
                 raise DataError(f"{path}: matches no file")
             files += map(Path, found)
@@ -79,6 +79,20 @@ def find_jobs(paths: Sequence[_Path]) -> List[Job]:
         else:
             files.append(Path(path))
     return [Job(*clip) for clip in clips_of_paths(files)]
+
+
+def _matching(pattern: str) -> List[str]:
+    """What `glob` finds, in order; below `**` each folder is looked into once, where `glob` follows loops of links."""
+    parts = pattern.split(os.sep)
+    if "**" not in parts:
+        return sorted(glob.glob(pattern))
+    place = parts.index("**")
+    before = os.sep.join(parts[:place]) or (os.sep if pattern.startswith(os.sep) else os.curdir)
+    after = os.sep.join(parts[place + 1:])
+    visited: Set[Tuple[int, int]] = set()
+    folders = [here for top in glob.glob(before) for here, _, _ in walk(Path(top), visited)]
+    found = {path for here in folders for path in _matching(os.path.join(glob.escape(here), after or "*"))}
+    return sorted(path for path in found if after or not os.path.isdir(path))
 
 
 def _paths_in(table: Path) -> Iterator[Path]:

@@ -207,3 +207,25 @@ def test_the_fingerprint_changes_with_all_but_the_files(tmp_path):
     others = [of(id="3"), of(split="test"), of(labels=(0.25, 0.5)), of(labels=(math.nan, 0.5)), of(extra={"X": "y"}),
               of(emotions=("B", "A")), of(columns=("Y",)), of(extra={"Y": "x"})]
     assert same == of() and len({same, *others}) == len(others) + 1
+
+
+@pytest.mark.parametrize("ids", [("00001", "00001.mp4"), ("[00001.wav]", "00001"), ("a.mp4", "a.MKV"),
+                                 ("\u00e9", "e\u0301"), ("e\u0301.m2ts", "[\u00e9]")])
+def test_two_spellings_of_one_clip_are_a_double(tmp_path, ids):
+    with pytest.raises(DataError, match=r"row 3, column 'File_ID': id .* stands already in row 2"):
+        read(tmp_path, f"File_ID,Split,Joy\n{ids[0]},Train,1\n{ids[1]},Train,1\n")
+    folder = muse(tmp_path / "muse", f"key,Joy\n{ids[0]},1\n", f"key,part\n{ids[0]},train\n{ids[1]},train\n")
+    with pytest.raises(DataError, match=r"partition.csv, row 3.*stands there twice"):
+        read_labels(folder)
+
+
+@pytest.mark.parametrize("ids", [("00001", "00001.mp"), ("a.b", "a"), ("1", "01"), ("a", "A")])
+def test_and_what_only_looks_like_it_is_none(tmp_path, ids):
+    rows = "".join(f"{name},Train,1\n" for name in ids)
+    assert [clip.id for clip in read(tmp_path, f"File_ID,Split,Joy\n{rows}").clips] == list(ids)
+
+
+@pytest.mark.parametrize("label", ["0_1", "\uff11", "1e400", "inf", "0_0.5"])
+def test_labels_that_python_alone_would_read(tmp_path, label):
+    with pytest.raises(DataError, match="row 2, column 'Joy': label"):
+        read(tmp_path, f"File_ID,Split,Joy\n1,Train,{label}\n")

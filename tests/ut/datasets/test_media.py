@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which files belong to which clip: endings, pairs, splits, several of one name, and the order of all of it."""
 
+import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,9 @@ def clips(root, *paths):
 
 def test_the_known_endings():
     assert VIDEO_SUFFIXES == (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts",
-                              ".mts", ".3gp", ".ogv")
-    assert AUDIO_SUFFIXES == (".wav", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".aac", ".wma", ".aif", ".aiff")
+                              ".mts", ".3gp", ".ogv", ".m2ts", ".vob", ".asf", ".3g2")
+    assert AUDIO_SUFFIXES == (".wav", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".aac", ".wma", ".aif", ".aiff",
+                              ".amr", ".caf", ".oga", ".mka", ".weba", ".m4b")
 
 
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.title])
@@ -116,3 +119,53 @@ def test_nothing_there_is_said(tmp_path):
     (tmp_path / "sub").mkdir()
     with pytest.raises(DataError, match=rf"{tmp_path}, {tmp_path}/sub: no media file there; .*\.mp4 .* \.aiff"):
         clips_of_paths([tmp_path, Path(tmp_path, "sub")])
+
+
+@pytest.mark.parametrize("written, asked", [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_name_is_one_however_its_accents_are_written(tmp_path, written, asked):
+    name = "Zo\u00eb \u00e5"
+    touch(tmp_path, f"{unicodedata.normalize(written, name)}.mp4", f"{unicodedata.normalize(asked, name)}.wav")
+    pair = MediaIndex(tmp_path).find(unicodedata.normalize(asked, name), "train")
+    assert [path.suffix for path in pair] == [".mp4", ".wav"]
+    ((clip_id, video, audio),) = clips_of_paths([tmp_path])
+    assert clip_id == name and (video.suffix, audio.suffix) == (".mp4", ".wav")
+
+
+def test_an_id_with_an_ending_means_that_file(tmp_path):
+    touch(tmp_path, "a.mp4", "a.mkv", "a.wav", "a.flac")
+    assert found(tmp_path, "a.mkv") == ("a.mkv", "a.wav") and found(tmp_path, "a") == ("a.mp4", "a.wav")
+    assert found(tmp_path, "a.flac") == ("a.mp4", "a.flac")
+
+
+def test_loops_of_links_end(tmp_path):
+    """Two links in each of three folders: followed to their end, they are more paths than atoms."""
+    folders = [tmp_path / name for name in ("a", "a/b", "c")]
+    for folder in folders:
+        folder.mkdir()
+        touch(folder, f"{folder.name}.mp4")
+    for folder in folders:
+        (folder / "up").symlink_to(tmp_path, target_is_directory=True)
+        (folder / "across").symlink_to(folders[0], target_is_directory=True)
+    (tmp_path / "zz").symlink_to("zz")  # to itself
+    assert sorted(name for name, *_ in clips(tmp_path)) == ["a", "b", "c"]
+    assert [name for name in "abc" if MediaIndex(tmp_path).find(name, "train")[0] is not None] == ["a", "b", "c"]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path, caplog):
+    """Deeper than a path can say; nothing of it is passed over without a word."""
+    touch(tmp_path, "a.mp4")
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=here)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    assert clips(tmp_path) == [("a", "a.mp4", None)] and "cannot be looked into (File name too long)" in caplog.text
+
+
+def test_a_path_of_more_than_512_letters_is_a_clip(tmp_path):
+    folder = tmp_path.joinpath(*["e" * 200] * 4)
+    touch(folder, "long.mp4", "long.wav")
+    ((clip_id, video, audio),) = clips_of_paths([tmp_path])
+    assert clip_id == "long" and len(str(video)) > 800 and audio.is_file()

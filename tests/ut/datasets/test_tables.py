@@ -5,7 +5,7 @@ import csv
 
 import pytest
 
-from mindface_eri.datasets.tables import read_table, write_table
+from mindface_eri.datasets.tables import number, read_table, write_table
 from mindface_eri.errors import DataError
 
 
@@ -60,3 +60,14 @@ def test_what_is_written_letter_by_letter(tmp_path):
     write_table(tmp_path / "new" / "t.csv", ("a", "b"), [(1, "x,y"), ("", 'say "é"'), (0.5, None)])
     assert (tmp_path / "new" / "t.csv").read_bytes() == 'a,b\n1,"x,y"\n,"say ""é"""\n0.5,\n'.encode()
     assert read_table(tmp_path / "new" / "t.csv").rows == [(2, ["1", "x,y"]), (3, ["", 'say "é"']), (4, ["0.5", ""])]
+
+
+@pytest.mark.parametrize("text, value", [("0.25", 0.25), (" 1e-3 ", 0.001), ("-.5", -0.5), ("7", 7.0)])
+def test_numbers(text, value):
+    assert number(text) == value
+
+
+@pytest.mark.parametrize("text", ["0_1", "1_000", "\uff11", "\u0661", "0\uff0e5", "1,5", "0x1", "", "one", "1 2"])
+def test_slips_of_the_pen_are_no_numbers(text):
+    with pytest.raises(ValueError):
+        number(text)

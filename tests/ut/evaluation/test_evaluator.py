@@ -2,6 +2,7 @@
 """Evaluation: which checkpoint on which clips, what is written where, and the scores."""
 
 import dataclasses
+import errno
 from types import SimpleNamespace
 
 import mindspore as ms
@@ -120,3 +121,20 @@ def test_only_the_main_process_writes_the_table(run, monkeypatch, tmp_path):
     assert evaluate(run, out=tmp_path / "p.csv").path == tmp_path / "p.csv" and not (tmp_path / "p.csv").exists()
     with pytest.raises(CheckpointError, match="no such run folder"):
         evaluate(tmp_path / "gone")
+
+
+def test_a_run_that_cannot_be_written_to_is_scored_all_the_same(run, tmp_path, monkeypatch, caplog):
+    codes = [errno.EROFS, errno.EACCES, errno.EROFS, errno.ENOSPC]
+
+    def refuse(path, *_):
+        raise OSError(codes.pop(0), "Read-only file system", str(path))
+
+    monkeypatch.setattr(module, "write_predictions", refuse)
+    for _ in range(2):
+        result = evaluate(run)
+        assert result.path is None and len(result.predictions) == len(result.ids)
+        assert f"{run / 'predictions_val.csv'}: Read-only file system; the scores are made all the same" in caplog.text
+    with pytest.raises(OSError):
+        evaluate(run, out=tmp_path / "named.csv")  # asked for, so that it is no little thing
+    with pytest.raises(OSError):
+        evaluate(run)

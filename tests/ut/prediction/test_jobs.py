@@ -103,3 +103,17 @@ def test_tables_that_name_no_file(files, short_cells):
     table.write_text(f'path\n"{"x" * 1100}"\n')
     with pytest.raises(DataError, match=r"list\.csv: cannot be read as CSV \(field larger"):
         find_jobs([table])
+
+
+def test_globs_into_loops_of_links_end(files):
+    for folder in (files, files / "sub"):
+        (folder / "again").symlink_to(files, target_is_directory=True)
+        (folder / "and again").symlink_to(files / "sub", target_is_directory=True)
+    assert sorted(names(f"{files}/**/*.mp4")) == ["a", "b", "c", "d", "e"]
+    assert sorted(names(f"{files}/s*/**")) == ["a", "b", "c", "d", "e"] and names(f"{files}/**/e.*") == ["e"]
+    assert sorted(names(files)) == ["a", "b", "c", "d", "e"]
+
+
+def test_names_are_composed(tmp_path):
+    (tmp_path / "e\u0301.mp4").touch()
+    assert names(tmp_path) == [as_jobs([tmp_path / "e\u0301.mp4"])[0].name] == ["\u00e9"]
