@@ -61,7 +61,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     received = _stop_on_signals()
     _prepare_device(arguments)
     try:
-        return run(arguments) or 0
+        status = run(arguments) or 0
+        sys.stdout.flush()  # the end of an answer may still wait here
+        return status
     except (KeyboardInterrupt, Exception) as error:
         return _end(arguments, error, received)
 
@@ -76,9 +78,20 @@ def _end(arguments: argparse.Namespace, error: BaseException, received: Sequence
         return 1
     if isinstance(error, OSError):
         return _fail(arguments, _sentence(error), 1)
+    if isinstance(error, RuntimeError) and not arguments.verbose and _raised_by(error) in ("mindspore", "onnxruntime"):
+        said = (str(error).strip().splitlines() or ["no reason"])[0]
+        return _fail(arguments, f"{_raised_by(error)} failed: {said}; --verbose shows where", 1)
     if isinstance(error, ERIError):
         return _fail(arguments, error, 2 if isinstance(error, ConfigError) else 1)
     raise error
+
+
+def _raised_by(error: BaseException) -> str:
+    """The package whose code raised an error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] if trace is not None else ""
 
 
 def _parse(argv: Sequence[str]):
@@ -159,7 +172,7 @@ def _stop_on_signals() -> List[int]:
 
 
 def _sentence(error: OSError) -> object:
-    where = error.filename or "a file"
+    where = error.filename or "standard output"  # all files name themselves (files.py)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full ({where}): free some space and run the same command again; what is finished is kept"
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):

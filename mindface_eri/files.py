@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import logging
 import os
 import re
 from pathlib import Path
@@ -14,8 +15,38 @@ from typing import Any, Iterator
 
 from mindface_eri.errors import BusyError
 
+LOGGER = logging.getLogger(__name__)
 _LEFTOVER = re.compile(r"\..*\.\d+\.\d+\.tmp(\.\w+)?")
 _COUNT = itertools.count()
+
+
+# Read once, while there is one thread: the only way to ask for it is to change it.
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
+
+
+def usual_mode(path: os.PathLike) -> None:
+    """Gives a file the rights of any new one, 0666 less the umask, where a library was more, or less, careful."""
+    os.chmod(path, 0o666 & ~_UMASK)
+
+
+@contextlib.contextmanager
+def naming(path: os.PathLike) -> Iterator[None]:
+    """An `OSError` that does not say of which file it speaks, as those of a full disk, is of this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def tell_of_link(path: os.PathLike) -> None:
+    """Says so where something is about to be written through a link, out of the folder that it seems to lie in."""
+    if os.path.islink(path):
+        target = os.path.realpath(path)
+        if os.path.dirname(target) != os.path.realpath(os.path.dirname(os.path.abspath(path))):
+            LOGGER.warning("%s is a link: what is written there lies in %s", path, target)
 
 
 @contextlib.contextmanager
@@ -24,7 +55,8 @@ def replacing(path: os.PathLike, *, durable: bool = False) -> Iterator[Path]:
     `path` when the block ends well, and is removed otherwise.
 
     A reader, or a kill at any moment, sees the old file or the new one. A folder that is missing is made; a link keeps
-    pointing where it did; a device, such as /dev/stdout, is written to directly.
+    pointing where it did, and is told of where that is elsewhere; a device, such as /dev/stdout, is written to
+    directly.
 
     Args:
         durable: survive a power cut too.
@@ -36,6 +68,7 @@ def replacing(path: os.PathLike, *, durable: bool = False) -> Iterator[Path]:
     if target.exists() and not target.is_file():
         yield target
         return
+    tell_of_link(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     # Cut short: a name may have 255 bytes, and the target's may have them already.
     temporary = target.with_name(f".{target.stem[:40]}.{os.getpid()}.{next(_COUNT)}.tmp{target.suffix[:20]}")
@@ -46,7 +79,7 @@ def replacing(path: os.PathLike, *, durable: bool = False) -> Iterator[Path]:
                 os.fsync(stream.fileno())
         os.replace(temporary, target)
     except OSError as error:
-        if error.errno is not None and error.filename in (None, str(temporary)):
+        if error.errno is not None and error.filename in (None, "", str(temporary)):
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
     finally:

@@ -23,7 +23,7 @@ from mindface_eri.deploy.sidecar import preprocess_of, write_sidecar
 from mindface_eri.deploy.verify import check_inputs, run_in_fresh_process
 from mindface_eri.device.context import setup
 from mindface_eri.errors import ConfigError, ExportError
-from mindface_eri.files import file_hash, folder_lock
+from mindface_eri.files import file_hash, folder_lock, usual_mode
 from mindface_eri.runner.checkpoint import checkpoint_hash
 from mindface_eri.runner.run_folder import TrainedModel, load_trained
 
@@ -122,6 +122,7 @@ def _export_one(trained: TrainedModel, folder: Path, kind: str, batch: Optional[
         sidecar = write_sidecar(target, trained.model, preprocess_of(trained), batch=batch, difference=difference,
                                 tolerance=TOLERANCE, digest=file_hash(file), features=trained.note.get("features", {}),
                                 checkpoint={"weights": checkpoint_hash(trained.weights), "note": trained.note})
+        usual_mode(file)  # MindSpore lets only its owner read
         os.replace(file, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)

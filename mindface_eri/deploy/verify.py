@@ -21,6 +21,7 @@ from mindface_eri import children
 from mindface_eri.config import ModelConfig
 from mindface_eri.deploy.backends import open_backend, run_batches
 from mindface_eri.errors import ExportError
+from mindface_eri.files import naming
 
 Statistics = Tuple[np.ndarray, np.ndarray]  # mean and deviation
 
@@ -37,7 +38,8 @@ def run_in_fresh_process(file: os.PathLike, inputs: Sequence[np.ndarray], batch:
     """
     with tempfile.TemporaryDirectory() as folder:
         given, answer = Path(folder) / "in.npz", Path(folder) / "out.npy"
-        np.savez(given, *inputs)
+        with naming(given):
+            np.savez(given, *inputs)
         command = children.python("mindface_eri.deploy.verify", file, batch or 0, device, given, answer)
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace",
                               env=children.environment(), check=False)

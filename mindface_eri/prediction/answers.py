@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from typing import List, Mapping, Sequence
 
 from mindface_eri.evaluation.tables import format_table
@@ -58,4 +59,10 @@ def _guard(value: object) -> object:
         return ""
     if isinstance(value, float):
         return f"{value:.6f}"
-    return "'" + value if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return "'" + value if isinstance(value, str) and _formula(value) else value
+
+
+def _formula(text: str) -> bool:
+    """Whether a spreadsheet may compute it: behind blanks and signs without width, and in full width, too."""
+    seen = next((letter for letter in text if unicodedata.category(letter)[0] not in "ZC"), "")
+    return unicodedata.normalize("NFKC", seen)[:1] in ("=", "+", "-", "@") or text[:1] in ("\t", "\r", "\n")

@@ -18,7 +18,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindface_eri.errors import CheckpointError
-from mindface_eri.files import replacing
+from mindface_eri.files import replacing, usual_mode
 
 _NOTE = "mindface_eri"  # the key under which the JSON note lies
 _SHOWN = 4  # mismatches listed in a message
@@ -44,7 +44,7 @@ def save_checkpoint(path: os.PathLike, weights: Union[nn.Cell, Mapping[str, Unio
                                crc_check=True)
         finally:  # MindSpore's own temporary file, where the disk is full
             temporary.with_suffix(".tmp").unlink(missing_ok=True)
-        os.chmod(temporary, 0o644)  # MindSpore makes it read-only
+        usual_mode(temporary)  # MindSpore makes it read-only
 
 
 def read_checkpoint(path: os.PathLike) -> Tuple[Weights, dict]:

@@ -22,7 +22,7 @@ from mindspore import nn
 
 from mindface_eri.config import Config, ModelConfig, from_dict, load_config, to_dict
 from mindface_eri.errors import CheckpointError, ConfigError
-from mindface_eri.files import folder_lock, remove_leftovers
+from mindface_eri.files import folder_lock, remove_leftovers, tell_of_link
 from mindface_eri.models.registry import build_network
 from mindface_eri.runner.checkpoint import Weights, load_weights, read_checkpoint
 from mindface_eri.version import versions
@@ -72,6 +72,7 @@ class RunFolder:
     def make(self) -> RunFolder:
         """Creates the folders, without what a killed training left half-written."""
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        tell_of_link(self.path / "checkpoints")
         remove_leftovers(self.path)
         remove_leftovers(self.path / "checkpoints")
         return self

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a command ends: errors, signals, and what is said of them."""
 
+import contextlib
 import errno
 import io
 import json
@@ -32,7 +33,7 @@ def ending(monkeypatch, error):
 
 @pytest.mark.parametrize("error, said", [
     (OSError(errno.EDQUOT, "Quota exceeded", "x"), "the disk is full (x): free some space and run the same command"),
-    (OSError(errno.ENOSPC, "No space left"), "the disk is full (a file)"),
+    (OSError(errno.ENOSPC, "No space left"), "the disk is full (standard output)"),
     *((OSError(number, "Not allowed", "x"), "x: Not allowed; name another place, or ask for the right to use this one")
       for number in (errno.EROFS, errno.EACCES, errno.EPERM)),
     (OSError(errno.EIO, "Input/output error", "x"), "x: Input/output error"),
@@ -157,3 +158,35 @@ def test_no_answer_is_lost_for_letters_that_the_terminal_lacks(encoding, monkeyp
     assert cli.main(["summary"]) == 0 and os.environ["MPLBACKEND"] == "agg"
     sys.stdout.flush()
     assert json.loads(written.getvalue().decode(encoding)) == [name]
+
+
+def library(name):
+    """A function of a module of that name, which fails."""
+    module = {"__name__": name}
+    exec("def fail():\n    raise RuntimeError('For MatMul, out of memory\\n\\nC++ call stack')", module)
+    return module["fail"]
+
+
+@pytest.mark.parametrize("name", ["mindspore.common.api", "onnxruntime.capi"])
+def test_a_run_time_error_of_a_library_is_a_sentence(name, monkeypatch, capsys):
+    ending(monkeypatch, library(name))
+    assert cli.main(["summary"]) == 1
+    package = name.partition(".")[0]
+    assert capsys.readouterr().err == (f"mindface-eri summary: error: {package} failed: For MatMul, out of memory; "
+                                       "--verbose shows where\n")
+    with pytest.raises(RuntimeError):
+        cli.main(["summary", "--verbose"])
+    ending(monkeypatch, library("mindface_eri.models"))
+    with pytest.raises(RuntimeError):
+        cli.main(["summary"])
+
+
+def test_an_answer_that_cannot_be_printed_is_told(monkeypatch, capsys):
+    """It waits in a buffer until the end."""
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        ending(monkeypatch, lambda: print("the answer"))
+        assert cli.main(["summary"]) == 1
+        assert "the disk is full (standard output)" in capsys.readouterr().err
+        with contextlib.suppress(OSError):
+            full.close()

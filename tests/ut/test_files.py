@@ -8,9 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from mindface_eri import files
 from mindface_eri.errors import BusyError
 from mindface_eri.files import file_hash, folder_lock, remove_leftovers, replacing, write_bytes, write_json, write_text
 
@@ -211,3 +213,34 @@ def test_without_locks_of_any_kind_the_work_goes_on(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "fcntl", None)  # Windows
     with folder_lock(tmp_path / "work" / ".lock", "a run"):
         assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("umask, mode", [("022", "644"), ("002", "664"), ("077", "600")])
+def test_files_have_the_rights_of_any_new_one(tmp_path, umask, mode):
+    """Also those that a library made more careful, as MindSpore does."""
+    code = ("import os, sys; from mindface_eri.files import replacing, usual_mode, write_text\n"
+            "write_text('a', 'x')\n"
+            "with replacing('b') as path: path.touch(0o400); usual_mode(path)")
+    environment = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", f"import os; os.umask(0o{umask})\n{code}"], cwd=tmp_path, check=True,
+                   env=environment)
+    assert [f"{(tmp_path / name).stat().st_mode & 0o777:o}" for name in "ab"] == [mode, mode]
+
+
+def test_an_error_without_a_file_gets_its_name():
+    for given, told in ((None, "mine"), ("", "mine"), ("other", "other")):
+        with pytest.raises(OSError) as caught, files.naming("mine"):
+            raise OSError(errno.ENOSPC, "No space left on device", *([] if given is None else [given]))
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, told)
+
+
+def test_links_out_of_a_folder_are_told(tmp_path, caplog):
+    for name in ("out", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "out" / "a.csv").symlink_to(tmp_path / "elsewhere" / "b.csv")
+    (tmp_path / "out" / "c.csv").symlink_to("d.csv")
+    files.write_text(tmp_path / "out" / "c.csv", "x")
+    assert caplog.text == "" and (tmp_path / "out" / "d.csv").read_text() == "x"
+    files.write_text(tmp_path / "out" / "a.csv", "x")
+    assert f"a.csv is a link: what is written there lies in {tmp_path / 'elsewhere' / 'b.csv'}" in caplog.text
+    assert (tmp_path / "elsewhere" / "b.csv").read_text() == "x"

@@ -20,7 +20,7 @@ from mindface_eri.datasets.build.workers import LIMIT, WorkerPool
 from mindface_eri.datasets.labels import Manifest, load_manifest
 from mindface_eri.datasets.parts import Work, read_part, save_failure, write_part
 from mindface_eri.errors import DataError
-from mindface_eri.files import remove_leftovers
+from mindface_eri.files import remove_leftovers, tell_of_link
 from mindface_eri.preprocess.detectors import check_detector
 from mindface_eri.preprocess.identity import check_person
 from mindface_eri.progress import progress_bar
@@ -84,6 +84,8 @@ def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLik
         raise DataError(f"shard index {shard_index} is outside 0 to {num_shards - 1}")
     manifest = manifest if manifest is not None else load_manifest(root)
     plan = make_plan(out, manifest, config, resume=resume, num_shards=num_shards)
+    for name in ("records", "work", "preview"):
+        tell_of_link(out / name)
     with shard_lock(out, shard_index, num_shards):
         if num_shards == 1:  # else the others may be writing
             remove_leftovers(out)

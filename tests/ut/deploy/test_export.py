@@ -65,6 +65,7 @@ def test_report_and_sidecar(report, run):
         assert said["max_difference"] == file.max_difference
         assert [value["shape"] for value in said["inputs"]] == [["batch", 4, 32, 32, 3], ["batch", 4, 12], ["batch", 2]]
         assert said["emotions"] == ["Fear", "Surprise"] and said["checkpoint"]["note"]["epoch"] == 3
+    assert len({path.stat().st_mode for path in (run / "export").iterdir()}) == 1  # others may read all, or none
     assert sorted(path.name for path in (run / "export").iterdir()) == [
         "MODEL_CARD.md", "eri_dual_branch.mindir", "eri_dual_branch.mindir.json", "eri_dual_branch.onnx",
         "eri_dual_branch.onnx.json"]

@@ -37,11 +37,17 @@ def test_rows_keep_the_order_of_their_headers():
     assert '"ä"' in text
 
 
-@pytest.mark.parametrize("first", "=+-@\t\r")
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", " =", "\t +", "\u3000=", "\u200b@", "\ufeff-",
+                                   "\uff1d", "\uff0b", "\uff0d", "\uff20", "\ufe66", " \uff1d", "\xa0="])
 def test_no_cell_is_a_formula(first):
     text = format_rows([{"x": f"{first}1", "y": -1.5, "z": f"1{first}"}], ["x", "y", "z"], "csv")
     cells = text.split("\n", 1)[1].replace('"', "").split(",")
     assert cells == [f"'{first}1", "-1.500000", f"1{first}"]
+
+
+@pytest.mark.parametrize("text", ["a=1", " a", "1-2", "\u3000a", "", " ", "\xe9=", "a@b"])
+def test_and_what_is_none_stays(text):
+    assert format_rows([{"x": text}], ["x", "y"], "csv") == f"x,y\n{text},"
 
 
 def test_a_files_ending_chooses_the_form():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor
 
+from mindface_eri import files
 from mindface_eri.errors import CheckpointError
 from mindface_eri.runner.checkpoint import (
     assign_weights,
@@ -97,7 +98,7 @@ def test_parameters_tensors_and_arrays_are_saved_alike_for_others_to_read(tmp_pa
     weights, note = read_checkpoint(tmp_path / "a.ckpt")
     assert note == {} and {name: (value.tolist(), value.dtype.name) for name, value in weights.items()} == {
         "p": ([1.5, 2.5], "float32"), "t": ([[3]], "int32"), "n": ([4.0], "float16")}
-    assert stat.S_IMODE((tmp_path / "a.ckpt").stat().st_mode) == 0o644
+    assert stat.S_IMODE((tmp_path / "a.ckpt").stat().st_mode) == 0o666 & ~files._UMASK
     assert len(flushed) == 1  # a power cut leaves the old file or the new one
 
 
