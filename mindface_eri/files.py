@@ -30,17 +30,6 @@ def usual_mode(path: os.PathLike) -> None:
     os.chmod(path, 0o666 & ~_UMASK)
 
 
-@contextlib.contextmanager
-def naming(path: os.PathLike) -> Iterator[None]:
-    """An `OSError` that does not say of which file it speaks, as those of a full disk, is of this one."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None or error.filename:
-            raise
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-
-
 def tell_of_link(path: os.PathLike) -> None:
     """Says so where something is about to be written through a link, out of the folder that it seems to lie in."""
     if os.path.islink(path):

@@ -7,6 +7,7 @@ the deployer's program will.
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from mindface_eri import children
 from mindface_eri.config import ModelConfig
 from mindface_eri.deploy.backends import open_backend, run_batches
 from mindface_eri.errors import ExportError
-from mindface_eri.files import naming
+from mindface_eri.files import write_bytes
 
 Statistics = Tuple[np.ndarray, np.ndarray]  # mean and deviation
 
@@ -38,8 +39,9 @@ def run_in_fresh_process(file: os.PathLike, inputs: Sequence[np.ndarray], batch:
     """
     with tempfile.TemporaryDirectory() as folder:
         given, answer = Path(folder) / "in.npz", Path(folder) / "out.npy"
-        with naming(given):
-            np.savez(given, *inputs)
+        packed = io.BytesIO()  # on a full disk a ZIP file that is written to directly ends in two errors
+        np.savez(packed, *inputs)
+        write_bytes(given, packed.getvalue())
         command = children.python("mindface_eri.deploy.verify", file, batch or 0, device, given, answer)
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace",
                               env=children.environment(), check=False)

@@ -227,11 +227,11 @@ def test_files_have_the_rights_of_any_new_one(tmp_path, umask, mode):
     assert [f"{(tmp_path / name).stat().st_mode & 0o777:o}" for name in "ab"] == [mode, mode]
 
 
-def test_an_error_without_a_file_gets_its_name():
-    for given, told in ((None, "mine"), ("", "mine"), ("other", "other")):
-        with pytest.raises(OSError) as caught, files.naming("mine"):
-            raise OSError(errno.ENOSPC, "No space left on device", *([] if given is None else [given]))
-        assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, told)
+@pytest.mark.parametrize("name", [None, "", "other"])
+def test_an_error_without_a_file_gets_its_name(tmp_path, name):
+    with pytest.raises(OSError) as caught, replacing(tmp_path / "mine"):
+        raise OSError(errno.ENOSPC, "No space left on device", *([] if name is None else [name]))
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, name or str(tmp_path / "mine"))
 
 
 def test_links_out_of_a_folder_are_told(tmp_path, caplog):
