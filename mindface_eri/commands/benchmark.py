@@ -86,10 +86,11 @@ def _run_all(words):
 
     from mindface_eri import children
 
-    failed = False
+    failed, terminal = False, os.environ.get("PYTHONIOENCODING", "")  # they print where this process does
     for subject in (name for name in SUBJECTS if name != "growth"):
         command = children.python("mindface_eri.cli", "benchmark", subject, *words)
-        failed |= bool(subprocess.run(command, env=children.environment(), check=False).returncode)
+        failed |= bool(subprocess.run(command, env=children.environment(PYTHONIOENCODING=terminal),
+                                      check=False).returncode)
         print(flush=True)
     return int(failed)
 
