@@ -12,19 +12,25 @@ Run as `python -m mindface_eri.datasets.build.workers` this file is such a worke
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import faulthandler
 import importlib
 import os
 import pickle
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
+import traceback
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, Deque, Iterable, Iterator, List, Optional, Tuple
 
 from mindface_eri import children
+from mindface_eri.errors import ConfigError
 from mindface_eri.threads import environment
 
 # (state, stage, reason or result): "done", "failed" for a clip that cannot be used, "fatal" where no clip could.
@@ -32,7 +38,12 @@ Reply = Tuple[str, str, Any]
 
 LIMIT = 3600.0  # seconds after which a clip is given up
 READY = "ready"
+STARTS = 4  # how often a process is started that dies before it is ready
+DIED = ("crash", "killed")  # stages of a clip whose process ended by itself, or by a signal
 STOPPED: Reply = ("fatal", "stopped", "the run was stopped")
+_LONGEST = 1e9  # seconds that a clock of C holds
+_PR_SET_PDEATHSIG = 1  # of Linux: the signal that comes when the thread ends that started a process
+_GONE = (OSError, EOFError, pickle.UnpicklingError)  # the other end of a pipe
 
 
 class Worker:
@@ -41,24 +52,30 @@ class Worker:
     Args:
         target: `module:function`, called in the process as `function(settings, task)`; gives a `Reply`.
         settings: the same for all tasks; they, tasks and replies are pickled.
-        limit: seconds for a task.
+        limit: seconds for a task; the process ends itself then, so that the limit outlives whoever set it.
+
+    Raises:
+        ConfigError: the limit is not positive.
     """
 
     def __init__(self, target: str, settings: Any, limit: float) -> None:
-        self._hello = {"sys_path": children.import_path(), "target": target, "settings": settings}
+        if not limit > 0:
+            raise ConfigError(f"a limit of {limit:g} s leaves no clip any time: give more than 0")
+        self._hello = {"sys_path": children.import_path(), "target": target, "settings": settings, "limit": limit}
         self._limit = limit
         self._process: Optional[subprocess.Popen] = None
         self._chatter: Optional[BinaryIO] = None
         self._closed = False
-        self._starting = False
+        # Linux ends a process with the thread that started it, and those that ask for tasks come and go.
+        self._starter = ThreadPoolExecutor(1, "starter")
 
     def __call__(self, task: Any) -> Reply:
-        """Does a task; where the process dies, be it while it starts, it is tried a second time."""
+        """Does a task; where the process dies it is tried a second time."""
         reply = self._attempt(task)
-        if reply[1] not in ("crash", "start"):
+        if reply[1] not in DIED:
             return reply
         state, stage, reason = self._attempt(task)
-        return state, stage, f"{reason} (at both attempts)" if stage == "crash" else reason
+        return state, stage, f"{reason} (at both attempts)" if stage in DIED else reason
 
     def close(self) -> None:
         """Ends the process, also in the middle of a clip."""
@@ -68,34 +85,45 @@ class Worker:
             process.wait()
 
     def _attempt(self, task: Any) -> Reply:
-        if self._closed:
-            return STOPPED
-        if self._process is None:
-            self._start()
-        if self._closed:  # while it started, so that `close` saw no process
-            self._process.kill()
-            self._bury()
-            return STOPPED
-        process, late = self._process, threading.Event()
-        timer = threading.Timer(self._limit, lambda: (late.set(), process.kill()))
-        timer.daemon = True
+        trouble = self._begin()
+        if trouble or self._closed:
+            return STOPPED if self._closed else ("fatal", "start", trouble)
+        process, began = self._process, time.monotonic()
         try:
-            if self._starting:
-                _send(process.stdin, self._hello)
-                self._starting = pickle.load(process.stdout) != READY
-            timer.start()  # only now a clip's time begins to run
             _send(process.stdin, task)
             return pickle.load(process.stdout)
-        except (OSError, EOFError, pickle.UnpicklingError):
-            reason = self._bury()
+        except Exception as error:
+            late = time.monotonic() - began >= self._limit
+            if not isinstance(error, _GONE):  # it is there, but what it says cannot be read: no memory for it, perhaps
+                process.kill()
+            stage, reason = self._bury()
             if self._closed:
                 return STOPPED
-            if self._starting:
-                return "fatal", "start", reason
-            return ("failed", "timeout", f"was not done after {self._limit:g} s; --clip-limit gives more") \
-                if late.is_set() else ("failed", "crash", reason)
-        finally:
-            timer.cancel()
+            if late:
+                return "failed", "timeout", f"took longer than {self._limit:g} s; --clip-limit gives more"
+            return "failed", stage, reason if isinstance(error, _GONE) else f"{type(error).__name__}: {error}"
+
+    def _begin(self) -> str:
+        """Starts the process where there is none, again where it dies meanwhile; why there is none, else ""."""
+        reason = ""
+        for _ in range(STARTS if self._process is None else 0):
+            if self._closed:
+                break
+            try:
+                self._starter.submit(self._start).result()
+            except OSError as error:
+                return f"a worker process cannot be started ({error})"
+            if self._closed:  # `close` saw no process
+                self._process.kill()
+            try:
+                _send(self._process.stdin, self._hello)
+                if pickle.load(self._process.stdout) == READY:
+                    return ""
+                self._process.kill()
+            except _GONE:
+                pass
+            reason = self._bury()[1]
+        return reason
 
     def _start(self) -> None:
         """One thread a library: results must not depend on how sums are split, and N workers fill N cores."""
@@ -103,10 +131,9 @@ class Worker:
         self._process = subprocess.Popen(
             children.python("mindface_eri.datasets.build.workers"), stderr=self._chatter,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=children.environment(**environment(1)))
-        self._starting = True  # until it says that it is ready
 
-    def _bury(self) -> str:
-        """Clears a dead process away; how it died and the last thing it said."""
+    def _bury(self) -> Tuple[str, str]:
+        """Clears a dead process away; whether it crashed or was killed, and how, with the last thing it said."""
         process, self._process = self._process, None
         try:
             code = process.wait(5)
@@ -120,7 +147,8 @@ class Worker:
                 stream.close()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
         hint = " (out of memory?)" if code == -9 else ""
-        return f"the worker process {how}{hint}" + (f": {lines[-1].strip()}" if lines else "")
+        said = f": {lines[-1].strip()}" if lines else ""
+        return "killed" if code < 0 else "crash", f"the worker process {how}{hint}{said}"
 
 
 class WorkerPool:
@@ -170,23 +198,39 @@ def _send(stream: BinaryIO, value: Any) -> None:
 
 
 def main() -> None:
-    """The worker: reads tasks from standard input until it ends, answers on what was standard output."""
-    import signal
-
+    """The worker: takes tasks from standard input, answers on what was standard output, ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends its workers
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not mix with the answers
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     hello = pickle.load(sys.stdin.buffer)
     sys.path[:] = hello["sys_path"]
     module, _, name = hello["target"].partition(":")
     work = getattr(importlib.import_module(module), name)
     _send(answers, READY)
+    tasks: queue.SimpleQueue = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     while True:
-        try:
-            task = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        _send(answers, work(hello["settings"], task))
+        task = tasks.get()
+        # A thread of C: neither a library that hangs in its own code nor the end of the parent stops it.
+        faulthandler.dump_traceback_later(min(hello["limit"], _LONGEST), exit=True)
+        reply = work(hello["settings"], task)
+        faulthandler.cancel_dump_traceback_later()
+        _send(answers, reply)
+
+
+def _listen(tasks: queue.SimpleQueue) -> None:
+    """Passes tasks on; the end of the input is the end of the parent, and of this process in the middle of a clip."""
+    status = 1
+    try:
+        while True:
+            tasks.put(pickle.load(sys.stdin.buffer))
+    except EOFError:
+        status = 0
+    except Exception:
+        traceback.print_exc()
+    os._exit(status)
 
 
 if __name__ == "__main__":

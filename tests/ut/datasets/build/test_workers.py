@@ -10,15 +10,23 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from mindface_eri.datasets.build import workers
 from mindface_eri.datasets.build.workers import STOPPED, Worker, WorkerPool
+from mindface_eri.errors import ConfigError
 
 ODD = '''
-import os, pathlib, sys, threading
+import ctypes, os, pathlib, sys, threading
+
+class Odd:
+    def __reduce__(self):
+        return exec, ("import nowhere",)
 
 def work(settings, path):
+    if "answer" in path:
+        return "done", "", Odd()
     print("chatter")
     state = pathlib.Path(path + ".tries")
     tries = int(state.read_text()) + 1 if state.exists() else 1
@@ -32,6 +40,9 @@ def work(settings, path):
         os._exit(3)
     if "kill" in path:
         os.kill(os.getpid(), 9)
+    if "hold" in path:
+        pathlib.Path(path + ".pid").write_text(str(os.getpid()))
+        ctypes.PyDLL(None).sleep(60)  # keeps Python's lock: no other thread runs
     if "hang" in path:
         threading.Event().wait(60)
     if "late" in path:
@@ -85,11 +96,12 @@ def test_the_limit_is_of_one_clip_and_given_up_at_once(folder, monkeypatch):
     os.kill(int(first), signal.SIGINT)  # Ctrl-C is for the main process
     time.sleep(0.8)
     assert worker(f"{folder}/calm")[2] == f"try 2 in {first}", "the first clip's limit does not go on"
-    assert worker(f"{folder}/hang") == ("failed", "timeout", "was not done after 0.6 s; --clip-limit gives more")
+    assert worker(f"{folder}/hang") == ("failed", "timeout", "took longer than 0.6 s; --clip-limit gives more")
     assert (folder / "hang.tries").read_text() == "1"
+    assert worker(f"{folder}/hold")[1] == "timeout", "also where Python's lock is held"
     reply = worker(f"{folder}/kill")
-    assert reply == ("failed", "crash", "the worker process was killed by signal 9 (out of memory?): chatter "
-                                        "(at both attempts)")
+    assert reply == ("failed", "killed", "the worker process was killed by signal 9 (out of memory?): chatter "
+                                         "(at both attempts)")
     worker.close()
     assert worker(f"{folder}/kill") == STOPPED and (folder / "kill.tries").read_text() == "2"
 
@@ -111,14 +123,61 @@ def test_a_process_that_never_starts_is_told_as_such(monkeypatch):
     assert Worker("x:y", None, 9.0)({}) == ("fatal", "start", "the worker process ended with status 1")
 
 
-def test_a_process_that_dies_while_it_starts_is_tried_once_more(tmp_path, monkeypatch):
+def test_a_process_that_is_killed_while_it_starts_is_started_again(tmp_path, monkeypatch):
     starter = tmp_path / "python"
-    starter.write_text(f'#!/bin/sh\nmkdir "{tmp_path}/first" && kill -9 $$\nexec "{sys.executable}" "$@"\n')
+    kills = "".join(f'mkdir "{tmp_path}/{k}" 2>/dev/null && kill -9 $$\n' for k in range(3))
+    starter.write_text(f'#!/bin/sh\n{kills}exec "{sys.executable}" "$@"\n')
     starter.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(starter))
     worker = Worker("operator:concat", ("done", ""), 60.0)
     assert worker(("b",)) == ("done", "", "b")
     worker.close()
+
+
+def test_a_process_that_cannot_be_started_is_told_as_such(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert Worker("x:y", None, 9.0)({})[:2] == ("fatal", "start")
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan")])
+def test_a_limit_must_leave_some_time(limit):
+    with pytest.raises(ConfigError, match="give more than 0"):
+        Worker("x:y", None, limit)
+
+
+def test_an_answer_that_cannot_be_read_costs_its_clip_alone(pool, folder):
+    assert pool(f"{folder}/odd answer") == ("failed", "killed", "ModuleNotFoundError: No module named 'nowhere' "
+                                                 "(at both attempts)")
+    assert pool(f"{folder}/next")[0] == "done"
+
+
+PARENT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from mindface_eri.datasets.build.workers import WorkerPool
+WorkerPool(1, "odd_work:work", None, 60.0)(sys.argv[1] + "/hold of an orphan")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process that holds Python's lock lives on")
+def test_a_process_ends_with_its_parent_also_where_it_holds_pythons_lock(folder):
+    told = folder / "hold of an orphan.pid"
+    with subprocess.Popen([sys.executable, "-c", PARENT, folder]) as parent:
+        while not (told.exists() and told.read_text()):
+            assert parent.poll() is None
+            time.sleep(0.02)
+        parent.kill()
+    end = time.monotonic() + 3
+    while _runs(int(told.read_text())):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def _runs(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_workers_are_lent_to_one_caller_at_a_time(monkeypatch):
