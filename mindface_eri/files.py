@@ -93,7 +93,7 @@ def write_text(path: os.PathLike, text: str) -> Path:
 
 def write_json(path: os.PathLike, value: Any) -> Path:
     """Writes JSON whole or not at all; returns the path."""
-    return write_text(path, json.dumps(value, indent=2) + "\n")
+    return write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def file_hash(path: os.PathLike) -> str:

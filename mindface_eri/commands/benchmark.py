@@ -53,7 +53,7 @@ def run(arguments):
         import json
 
         print(json.dumps({"machine": machine, "subject": arguments.what, "rows": [row.as_dict() for row in rows]},
-                         indent=2))
+                         indent=2, allow_nan=False))
         return 0
     from mindface_eri.evaluation.tables import format_table
 

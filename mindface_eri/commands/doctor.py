@@ -18,7 +18,7 @@ def run(arguments):
     """Prints the findings; status 1 when the route cannot work."""
     findings = diagnose(arguments.device)
     if arguments.json:
-        print(json.dumps([dataclasses.asdict(f) for f in findings], indent=2))
+        print(json.dumps([dataclasses.asdict(f) for f in findings], indent=2, allow_nan=False))
     else:
         for f in findings:
             print(f"{f.status:>8}  {f.subject:<24} {f.detail}")

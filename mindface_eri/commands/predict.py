@@ -33,6 +33,8 @@ def add_arguments(parser):
     parser.add_argument("--batch-size", type=int, default=1,
                         help="clips or windows predicted together; more than one pays on GPU and Ascend only")
     parser.add_argument("--workers", type=int, default=1, help="processes that take clips apart")
+    parser.add_argument("--clip-limit", type=float, default=3600.0, metavar="SECONDS",
+                        help="give a clip up that takes longer to take apart")
     add_device(parser, "auto")
 
 
@@ -51,8 +53,9 @@ def run(arguments):
     rows, progress = [], _Progress(len(jobs))
     predictions = predictor.predict(
         jobs, window=arguments.window, hop=arguments.hop, whole=arguments.whole, batch_size=arguments.batch_size,
-        workers=min(arguments.workers, 4 * cores()), attention=writer is not None and writer.attention,
-        moving=writer is not None and writer.moving, features=folders, person=arguments.person)
+        workers=min(arguments.workers, 4 * cores()), clip_limit=arguments.clip_limit,
+        attention=writer is not None and writer.attention, moving=writer is not None and writer.moving,
+        features=folders, person=arguments.person)
     try:
         for prediction in predictions:
             rows += prediction.rows()

@@ -47,7 +47,7 @@ class Work:
 def save_clip(path: Path, arrays: Mapping[str, np.ndarray], row: Mapping[str, object]) -> None:
     """Writes a finished clip; the file appears whole or not at all."""
     with replacing(path) as temporary:
-        np.savez(temporary, row=np.frombuffer(json.dumps(row).encode(), np.uint8),
+        np.savez(temporary, row=np.frombuffer(json.dumps(row, allow_nan=False).encode(), np.uint8),
                  **{name: np.asarray(arrays[name], kind) for name, kind in ARRAYS.items()})
 
 

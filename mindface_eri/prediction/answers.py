@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import unicodedata
 from typing import List, Mapping, Sequence
 
@@ -28,15 +29,17 @@ def format_answers(rows: Sequence[Mapping], emotions: Sequence[str], form: str) 
 
 
 def format_rows(rows: Sequence[Mapping], headers: Sequence[str], form: str, *, digits: int = 4) -> str:
-    """Rows as text, the columns in the order of `headers`; what a row lacks is blank, or left out of JSON.
+    """Rows as text, the columns in the order of `headers`; what a row lacks, or where it has NaN, is blank,
+    or left out of JSON.
 
     Args:
         form: table, csv or json.
         digits: decimals in a table; the other two keep six, or all.
     """
+    rows = [{key: value for key, value in row.items() if not _is_no_number(value)} for row in rows]
     if form == "json":
         return json.dumps([{key: row[key] for key in headers if row.get(key) not in (None, "")} for row in rows],
-                          indent=2, ensure_ascii=False)
+                          indent=2, ensure_ascii=False, allow_nan=False)
     cells: List[list] = [[row.get(key) for key in headers] for row in rows]
     if form == "table":
         return format_table(headers, cells, digits=digits)
@@ -51,6 +54,10 @@ def form_of(path, chosen: str) -> str:
     """The form that a file's ending asks for, else the chosen one."""
     ending = path.suffix[1:].lower() if path is not None else ""
     return ending if ending in FORMATS else chosen
+
+
+def _is_no_number(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _guard(value: object) -> object:

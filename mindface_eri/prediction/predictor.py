@@ -14,13 +14,14 @@ import numpy as np
 
 from mindface_eri.config import ModelConfig, PreprocessConfig
 from mindface_eri.deploy.backends import CellBackend, OnnxBackend, input_shapes, open_backend, run_batches
+from mindface_eri.datasets.build.workers import LIMIT
 from mindface_eri.deploy.sidecar import preprocess_of, read_sidecar
-from mindface_eri.errors import CheckpointError, ConfigError, DataError, ERIError, MediaError
-from mindface_eri.prediction.extraction import Taken, take_all_apart
+from mindface_eri.errors import CheckpointError, ConfigError, DataError, MediaError
+from mindface_eri.prediction.extraction import Taken, reason_of, take_all_apart
 from mindface_eri.prediction.inputs import Prepared, check_folders, check_need, modalities_needed, prepare, stacked
 from mindface_eri.prediction.jobs import ClipLike, Job, as_jobs
 from mindface_eri.prediction.prediction import Prediction
-from mindface_eri.prediction.timeline import Answers, Inputs, through_windows
+from mindface_eri.prediction.timeline import Answers, Inputs, check_finite, through_windows
 from mindface_eri.prediction.windows import Grid, Windows, default_windows
 from mindface_eri.preprocess.clip import Clip
 from mindface_eri.preprocess.identity import check_person
@@ -97,12 +98,14 @@ class Predictor:
                 for name, (shape, kind) in zip(names, input_shapes(self.model, None))]
 
     def predict(self, clips: Iterable[ClipLike], *, window: float = 0.0, hop: float = 0.0, whole: bool = False,
-                batch_size: int = 1, workers: int = 1, attention: bool = False, moving: bool = False,
-                features: Mapping[str, Union[str, os.PathLike]] = MappingProxyType({}), person: Optional[str] = None,
+                batch_size: int = 1, workers: int = 0, clip_limit: float = LIMIT, attention: bool = False,
+                moving: bool = False, features: Mapping[str, Union[str, os.PathLike]] = MappingProxyType({}),
+                person: Optional[str] = None,
                 notify: Callable[[str], None] = lambda text: None) -> Iterator[Prediction]:
         """A `Prediction` for each clip, in their order, each as soon as it is there.
 
-        A clip that cannot be used gives a `Prediction` with `error`; the others are answered all the same.
+        Whatever goes wrong with a clip, in its file or in the network, gives a `Prediction` with `error`; the others
+        are answered all the same.
 
         Args:
             clips: media files, pairs of a video and a separate sound file, or `Clip`s, which are answered whole.
@@ -111,7 +114,9 @@ class Predictor:
             whole: never a timeline.
             batch_size: clips, or windows of one, that go through the network together; on a processor more than one
                 costs memory and saves nothing.
-            workers: processes that take clips apart; with one, this process does.
+            workers: processes that take clips apart; with none, this process does, and a file that crashes its decoder
+                or never ends does so here.
+            clip_limit: seconds after which a worker gives a file up.
             attention: whether to ask for the weights too, which takes a graph of its own; exported files have none.
             moving: values over time also of a file that is answered whole, for a drawing.
             features: by name of its feature set, a folder with a CSV for each clip, named after it.
@@ -120,11 +125,14 @@ class Predictor:
 
         Raises:
             ConfigError: person is neither a choice nor a photograph; window or hop cannot be used, or not for a `Clip`;
-                batch_size or workers is below 1.
+                batch_size is below 1, workers below 0; clip_limit is not positive, or set without workers.
             DataError: one clip instead of several; no folder, or one that is not there, for a feature set.
         """
-        if min(batch_size, workers) < 1:
-            raise ConfigError(f"batch_size {batch_size} and workers {workers}: both must be at least 1")
+        if batch_size < 1 or workers < 0:
+            raise ConfigError(f"batch_size {batch_size} and workers {workers}: must be at least 1 and 0")
+        if not clip_limit > 0 or clip_limit != LIMIT and not workers:
+            raise ConfigError(f"clip_limit {clip_limit:g}: must be more than 0, and holds in worker processes only; "
+                              "ask for workers=1")
         windows = Windows(window, hop, whole, moving)
         jobs = as_jobs(clips)
         if (window or hop) and any(job.clip is not None for job in jobs):
@@ -134,7 +142,7 @@ class Predictor:
         if person is not None:
             settings = replace(settings, face=replace(settings.face, follow=person))
         check_person(settings.face.follow)
-        taken = take_all_apart(jobs, settings, windows, workers)
+        taken = take_all_apart(jobs, settings, windows, workers, clip_limit)
         return self._answers(jobs, taken, _Asked(windows, batch_size, attention, features, notify))
 
     def _answers(self, jobs: List[Job], taken: Iterator[Taken], asked: _Asked) -> Iterator[Prediction]:
@@ -144,8 +152,8 @@ class Predictor:
             for job, one in zip(jobs, taken):
                 try:
                     found = self._found(job, one, asked)
-                except ERIError as error:
-                    found = self._prediction(job, error=str(error))
+                except Exception as error:
+                    found = self._prediction(job, error=reason_of(job, error))
                 waiting.append((job, found))
                 together = sum(isinstance(found, Prepared) for _, found in waiting)
                 if together == 0 or together >= asked.batch_size:
@@ -185,12 +193,28 @@ class Predictor:
             lambda text: asked.notify(f"{job.name}: {text}"))
 
     def _flush(self, waiting: List[Tuple[Job, Union[Prepared, Prediction]]], asked: _Asked) -> Iterator[Prediction]:
-        whole = [found for _, found in waiting if isinstance(found, Prepared)]
-        answers = _rows(self._ask(stacked(whole), asked.attention)) if whole else []
+        answers = iter(self._together([found for _, found in waiting if isinstance(found, Prepared)], asked))
         for job, found in waiting:
-            yield self._whole(job, found.clip, answers.pop(0)) if isinstance(found, Prepared) else found
+            if isinstance(found, Prediction):
+                yield found
+                continue
+            answer = next(answers)
+            try:
+                yield self._whole(job, found.clip, answer)
+            except Exception as error:
+                yield self._prediction(job, error=reason_of(job, error))
 
-    def _whole(self, job: Job, clip: Clip, answer: Answers) -> Prediction:
+    def _together(self, clips: List[Prepared], asked: _Asked) -> List[Union[Answers, Exception]]:
+        """What the network says of each; where it fails they go through it one by one, so that others are answered."""
+        try:
+            return _rows(self._ask(stacked(clips), asked.attention)) if clips else []
+        except Exception as error:
+            return [error] if len(clips) == 1 else [self._together([one], asked)[0] for one in clips]
+
+    def _whole(self, job: Job, clip: Clip, answer: Union[Answers, Exception]) -> Prediction:
+        if isinstance(answer, Exception):
+            raise answer
+        check_finite(answer)
         return self._prediction(job, clip=clip, intensities=answer.values, values=answer.values[None],
                                 segments=np.array([[0.0, float(clip.timestamps[-1])]]), temporal=answer.temporal,
                                 spatial=answer.spatial)

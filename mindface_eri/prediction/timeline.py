@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from mindface_eri.errors import ERIError
 from mindface_eri.prediction.windows import Grid
 from mindface_eri.preprocess.clip import Clip
 
@@ -28,6 +29,13 @@ class Answers(NamedTuple):
     spatial: Optional[np.ndarray]  # (B, T, h, w)
 
 
+def check_finite(answers: Answers) -> None:
+    """Refuses what is no number (an `ERIError`): NaN, which no table and no page can tell from an answer."""
+    if not all(part is None or np.isfinite(part).all() for part in answers):
+        raise ERIError("the network's answer holds NaN or infinity: its weights are broken, or what it was given lies "
+                       "far from all it was trained on")
+
+
 def through_windows(clip: Clip, grid: Grid, features: Dict[str, np.ndarray], there: Sequence[bool],
                     needed: List[int], silence: float, batch_size: int, ask: Callable[[Inputs], Answers],
                     notify: Callable[[str], None]) -> Dict[str, Any]:
@@ -41,6 +49,9 @@ def through_windows(clip: Clip, grid: Grid, features: Dict[str, np.ndarray], the
         batch_size: windows that go through the network together.
         ask: the network.
         notify: receives how far it is.
+
+    Raises:
+        ERIError: the network's answer for a window is no number.
     """
     starts, parts = grid.starts, []
     here = _present(clip, grid, silence, there)  # (W, modalities)
@@ -48,7 +59,10 @@ def through_windows(clip: Clip, grid: Grid, features: Dict[str, np.ndarray], the
         index = starts[first:first + batch_size, None] + np.arange(grid.frames)  # (B, T)
         some = here[first:first + batch_size]
         own = {name: values[index] for name, values in features.items()}
-        parts.append(ask(Inputs(clip.frames[index], clip.mfcc[index] * some[:, 1, None, None], some, own)))
+        answers = ask(Inputs(clip.frames[index], clip.mfcc[index] * some[:, 1, None, None], some, own))
+        there_is = some[:, needed].any(1)
+        check_finite(Answers(*(None if part is None else part[there_is] for part in answers)))
+        parts.append(answers)
         notify(f"{min(first + batch_size, len(starts))} of {len(starts)} windows")
     values, temporal, spatial = (None if piece[0] is None else np.concatenate(piece) for piece in zip(*parts))
     values = np.where(here[:, needed].any(1)[:, None], values, np.nan)

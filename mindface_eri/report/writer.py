@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 from mindface_eri.errors import ConfigError, ERIError
 from mindface_eri.prediction.prediction import Prediction
@@ -60,22 +60,31 @@ class Writer:
         if prediction.error:
             self.entries.append(Entry(prediction.name, error=prediction.error))
             return
-        if self.report is not None:
-            target = self._page(prediction.name)
-            self.pages.append(write_page(target, prediction, self.facts))
-            self.entries.append(entry_of(prediction, target.name))
-        if self.overlay is not None:
-            self._overlay(prediction)
-        if self.figure is not None:
-            self._figure(prediction)
+        for what, wanted, draw in (("page", self.report, self._write_page), ("overlay", self.overlay, self._overlay),
+                                   ("figure", self.figure, self._figure)):
+            if wanted is not None:
+                self._try(what, draw, prediction)
+
+    def _try(self, what: str, draw: Callable[[Prediction], None], prediction: Prediction) -> None:
+        """Whatever goes wrong in the drawing of one clip is said at the end; a disk that is full ends the command."""
+        try:
+            draw(prediction)
+        except OSError:
+            raise
+        except ERIError as error:
+            self.failures.append(f"no {what}: {error}")
+        except Exception as error:
+            self.failures.append(f"no {what} of {prediction.name}: {type(error).__name__}: {error}")
+
+    def _write_page(self, prediction: Prediction) -> None:
+        target = self._page(prediction.name)
+        self.pages.append(write_page(target, prediction, self.facts))
+        self.entries.append(entry_of(prediction, target.name))
 
     def _overlay(self, prediction: Prediction) -> None:
         from mindface_eri.report.overlay import write_overlay
 
-        try:
-            self.written.append(write_overlay(prediction, self._target(self.overlay, "overlay", prediction.name)))
-        except ERIError as error:
-            self.failures.append(f"no overlay: {error}")
+        self.written.append(write_overlay(prediction, self._target(self.overlay, "overlay", prediction.name)))
 
     def _figure(self, prediction: Prediction) -> None:
         from mindface_eri.report.clip_figure import prediction_figure

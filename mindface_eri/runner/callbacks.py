@@ -89,4 +89,4 @@ def metrics_row(epoch: int, loss: float, correlations: Sequence[float], emotions
 
 def write_metrics(run: RunFolder, history: Sequence[Dict]) -> None:
     """Writes metrics.jsonl: a line an epoch."""
-    write_text(run.metrics, "".join(json.dumps(row) + "\n" for row in history))
+    write_text(run.metrics, "".join(json.dumps(row, allow_nan=False) + "\n" for row in history))

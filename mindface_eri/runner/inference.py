@@ -28,6 +28,9 @@ def predict_split(network: nn.Cell, batches, split: str, batch_size: int, contex
     Args:
         network: takes a batch's inputs; is set to inference mode.
         notify: called with the number of clips done after each batch.
+
+    Raises:
+        DataError: what it gives is no number.
     """
     network.set_train(False)
     count = batches.count(split)
@@ -42,6 +45,10 @@ def predict_split(network: nn.Cell, batches, split: str, batch_size: int, contex
     width = batches.labels(split).shape[1]
     mine = np.concatenate(rows) if rows else np.zeros((0, width), np.float32)
     where = np.concatenate(positions) if positions else np.zeros(0, int)
+    broken = where[~np.isfinite(mine.reshape(len(mine), -1)).all(1)]
+    if len(broken):
+        raise DataError(f"the network gives NaN or infinity for {len(broken)} of {count} clips of {split}, first for "
+                        f"{batches.ids[split][broken[0]]}: its weights are broken, or these clips are")
     return gather_rows(where, mine, count, context)
 
 

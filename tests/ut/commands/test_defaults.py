@@ -41,8 +41,8 @@ HANDED = {
                 "draws": ["evaluation.compare.compare"]},
     "figures": {name: ["report.run_figures.write_run_figures"] for name in ("split", "labels", "formats", "out")},
     "submission": {"missing": ["evaluation.submission.write_submission"]},
-    "predict": {**{name: [PREDICT] for name in ("window", "hop", "whole", "batch_size", "workers", "features",
-                                           "person")},
+    "predict": {**{name: [PREDICT] for name in ("window", "hop", "whole", "batch_size", "clip_limit", "features",
+                                                "person")},
                 "device": ["prediction.predictor.load_predictor"]},
     "export": {"formats": [EXPORT], "out": [f"{EXPORT} out_dir"], "device": [EXPORT]},
     "convert-weights": {},
@@ -56,8 +56,10 @@ HANDED = {
 OWN = {"config", "overrides", "json", "verbose", "format", "out", "report", "overlay", "figure", "predictions", "check",
        "checkpoint", "paths", "what", "detector", "mode", "person", "visual_run", "acoustic_run", "features_runs",
        "recipes", "clips"}
-# Said otherwise on the command line: "dynamic" is Python's None, three seeds are 0, 1 and 2.
-SPELT = {("export", "batch"): ("dynamic", f"{EXPORT} batch", None),
+# Said otherwise on the command line: "dynamic" is Python's None, three seeds are 0, 1 and 2;
+# a command always has a process to lose.
+SPELT = {("predict", "workers"): (1, f"{PREDICT} workers", 0),
+         ("export", "batch"): ("dynamic", f"{EXPORT} batch", None),
          ("preprocess", "num_shards"): (None, f"{PREPROCESS} num_shards", 1),  # None: as msrun says, or these
          ("preprocess", "shard_index"): (None, f"{PREPROCESS} shard_index", 0),
          ("reproduce", "seeds"): (3, "reproduce.protocol.Protocol seeds", (0, 1, 2))}

@@ -50,20 +50,20 @@ def job(stand_in):
     return SimpleNamespace(jobs=jobs, net=net, found=stand_in(JOBS, jobs), loaded=stand_in(LOAD, net), calls=net.calls)
 
 
-def test_without_options_one_clip_at_a_time_in_one_process(job, status):
+def test_without_options_one_clip_at_a_time_in_one_worker(job, status):
     code, out, _ = status(*WORDS)
     assert code == 0 and out.splitlines()[0] == "| File_ID |  Fear |" and "| a       | 0.250 |" in out
     assert job.found == [{"paths": ["a.mp4", "b.mp4"]}]
     assert job.loaded == [{"path": Path("m"), "which": "best", "device": "auto", "threads": 0}]
     assert job.calls == [{"clips": job.jobs, "window": 0.0, "hop": 0.0, "whole": False, "batch_size": 1, "workers": 1,
-                          "attention": False, "moving": False, "features": {}, "person": None}]
+                          "clip_limit": 3600.0, "attention": False, "moving": False, "features": {}, "person": None}]
 
 
 def test_options_reach_the_prediction(job, status):
-    assert status(*WORDS, "--window", "4.5", "--hop", "0.5", "--batch-size", "8", "--workers", "2", "--person",
-                  "her.jpg")[0] == 0
-    told = {name: job.calls[0][name] for name in ("window", "hop", "whole", "batch_size", "workers", "person")}
-    assert told == {"window": 4.5, "hop": 0.5, "whole": False, "batch_size": 8, "workers": 2, "person": "her.jpg"}
+    given = {"window": 4.5, "hop": 0.5, "batch_size": 8, "workers": 2, "clip_limit": 7.5, "person": "her.jpg"}
+    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    assert status(*WORDS, *words)[0] == 0
+    assert {name: job.calls[0][name] for name in (*given, "whole")} == {**given, "whole": False}
     status(*WORDS, "--whole", "--workers", "1000")
     assert job.calls[1]["whole"] is True and job.calls[1]["workers"] == 4 * cores()  # more would only fill the memory
 

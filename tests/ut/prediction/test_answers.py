@@ -37,6 +37,13 @@ def test_rows_keep_the_order_of_their_headers():
     assert '"ä"' in text
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_is_no_json_and_blank_elsewhere(value):
+    rows = [{"a": value, "b": 0.5}]
+    assert json.loads(format_rows(rows, ["a", "b"], "json"), parse_constant=pytest.fail) == [{"b": 0.5}]
+    assert format_rows(rows, ["a", "b"], "csv") == "a,b\n,0.500000" and "nan" not in format_rows(rows, ["a"], "table")
+
+
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", " =", "\t +", "\u3000=", "\u200b@", "\ufeff-",
                                    "\uff1d", "\uff0b", "\uff0d", "\uff20", "\ufe66", " \uff1d", "\xa0="])
 def test_no_cell_is_a_formula(first):

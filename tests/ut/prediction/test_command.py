@@ -19,7 +19,7 @@ LOAD = "mindface_eri.prediction.predictor.load_predictor"
 
 
 @pytest.fixture()
-def loaded(monkeypatch, predictor):
+def loaded(monkeypatch, predictor, no_workers):
     """`load_predictor` gives the fake one."""
     monkeypatch.setattr(LOAD, lambda path, **_: predictor)
 
@@ -119,7 +119,7 @@ class Shares:
 
 
 @pytest.fixture()
-def multi(monkeypatch, predictor):
+def multi(monkeypatch, predictor, no_workers):
     """`load_predictor` gives one of a network with a branch of the feature set `fau`."""
     model = ModelConfig(name="eri_multi_branch", features=("fau",), feature_widths=(1,), frames=4, crop_size=32,
                         mfcc_features=16)

@@ -49,7 +49,8 @@ def test_a_clip_is_sampled_as_its_windows_want_it(media, predictor):
 
 @pytest.mark.parametrize("error, said", [
     (MediaError("a.mp4: broken"), "a.mp4: broken"), (MissingDependencyError("faces need dlib"), "faces need dlib"),
-    (ZeroDivisionError("by an odd file"), "a.mp4: ZeroDivisionError: by an odd file")])
+    (ZeroDivisionError("by an odd file"), "a.mp4: ZeroDivisionError: by an odd file"),
+    (MemoryError(), "a.mp4: takes more memory than there is")])
 def test_whatever_goes_wrong_is_a_reason(error, said, predictor, monkeypatch):
     def fail(*_, **__):
         raise error
@@ -64,6 +65,14 @@ def test_a_clip_taken_apart_already_is_taken_as_it_is(media, predictor, make_cli
     assert taken.clip is clip and taken.grid is None and asked == []
     other = take_apart(predictor.preprocess, Windows(), Job("0", clip=make_clip(5)))
     assert other.clip is None and "0: frames of (5, 32, 32, 3)" in other.error
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_clip_that_takes_too_long_is_given_up(acting, predictor, tmp_path, workers):
+    names = ("quick", "hang", "quick2")
+    found = list(predictor.predict([tmp_path / f"{name}.mp4" for name in names], workers=workers, clip_limit=0.5))
+    assert [one.error for one in found] == [
+        "taken", f"{tmp_path}/hang.mp4: took longer than 0.5 s; --clip-limit gives more", "taken"]
 
 
 @pytest.fixture()
@@ -105,25 +114,28 @@ def shades(taken):
 def test_workers_keep_the_order_and_are_no_more_than_the_clips(threads, clips, predictor):
     config = predictor.preprocess
     jobs = jobs_of("9", "8", "crash", "7", "6", "5", "4")
-    assert shades(take_all_apart(jobs, config, Windows(), 2)) == [9, 8, "it crashed", 7, 6, 5, 4]
+    assert shades(take_all_apart(jobs, config, Windows(), 2, 9.0)) == [9, 8, "crash.mp4: it crashed", 7, 6, 5, 4]
     assert threads.made == 2 and threads.closed >= 2
-    assert shades(take_all_apart(jobs[:2], config, Windows(), 8)) == [9, 8]
+    assert shades(take_all_apart(jobs[:2], config, Windows(), 8, 9.0)) == [9, 8]
     assert threads.made == 4
-    assert shades(take_all_apart(jobs[:1], config, Windows(), 8)) == [9]  # a lone clip needs no pool
-    assert shades(take_all_apart(jobs[:2], config, Windows(), 1)) == [9, 8]
-    assert threads.made == 4
+    assert shades(take_all_apart(jobs[:1], config, Windows(), 8, 9.0)) == [9]
+    assert threads.made == 5
+    assert shades(take_all_apart(jobs[:2], config, Windows(), 0, 9.0)) == [9, 8]
+    assert threads.made == 5, "this process is one too"
 
 
 def test_clips_that_are_given_are_not_sent_to_workers(threads, clips, predictor, make_clip):
     jobs = [Job("0", clip=make_clip()), *jobs_of("7"), Job("2", clip=make_clip())]
-    assert shades(take_all_apart(jobs, predictor.preprocess, Windows(), 4)) == [40, 7, 40]
-    assert threads.made == 0
+    assert shades(take_all_apart(jobs, predictor.preprocess, Windows(), 4, 9.0)) == [40, 7, 40]
+    assert threads.made == 1 and threads.begun == ["7"]
+    assert shades(take_all_apart(jobs[::2], predictor.preprocess, Windows(), 4, 9.0)) == [40, 40]
+    assert threads.made == 1
 
 
 def test_only_a_few_clips_wait_in_memory(threads, clips, predictor):
     """Two workers have at most four clips on their way, and one more for each that is taken; one alone has none."""
     jobs = jobs_of(*map(str, range(8)))
-    for taken, one in enumerate(take_all_apart(jobs, predictor.preprocess, Windows(), 2)):
+    for taken, one in enumerate(take_all_apart(jobs, predictor.preprocess, Windows(), 2, 9.0)):
         assert one.clip.frames[0, 0, 0, 0] == taken
         assert len(threads.begun) <= min(4 + taken, 8)
     assert sorted(threads.begun) == [str(k) for k in range(8)]
@@ -139,7 +151,7 @@ def test_each_clip_is_taken_apart_when_it_is_asked_for(media, predictor):
 
 
 def test_an_end_before_the_last_clip_closes_the_pool(threads, clips, predictor):
-    taken = take_all_apart(jobs_of("1", "2", "3", "4", "5", "6"), predictor.preprocess, Windows(), 2)
+    taken = take_all_apart(jobs_of("1", "2", "3", "4", "5", "6"), predictor.preprocess, Windows(), 2, 9.0)
     next(taken)
     taken.close()
     assert threads.closed >= 2 and len(threads.begun) <= 4

@@ -107,7 +107,7 @@ def test_each_is_there_as_soon_as_it_can_be(predictor, clips):
     assert next(answers).error == "missing.mp4: no such file"
 
 
-def test_files_are_read_twice_and_once_more_for_the_overlay(predictor, clips, tmp_path, monkeypatch):
+def test_files_are_read_twice_and_once_more_for_the_overlay(predictor, clips, tmp_path, monkeypatch, no_workers):
     """Opens, trackings and decodings of the sound of every clip, with every output asked for."""
     monkeypatch.setattr("mindface_eri.prediction.predictor.load_predictor", lambda *_, **__: predictor)
     seen, before = Counter(), av.open

@@ -141,8 +141,9 @@ def test_an_answer_waits_only_for_its_batch(counting):
 
 
 def test_what_is_asked_for_must_be_possible(counting, make_clip):
-    for more, said in (({"batch_size": 0}, "batch_size 0 and workers 1: both must be at least 1"),
-                       ({"workers": 0}, "batch_size 1 and workers 0: both"), ({"hop": -1.0}, "hop of -1 s"),
+    for more, said in (({"batch_size": 0}, "batch_size 0 and workers 0: must be at least 1 and 0"),
+                       ({"workers": -1}, "batch_size 1 and workers -1"), ({"clip_limit": 60.0}, "worker processes only"),
+                       ({"clip_limit": 0.0, "workers": 1}, "clip_limit 0: must be more than 0"), ({"hop": -1.0}, "hop of -1 s"),
                        ({"window": float("nan")}, "window of nan s")):
         with pytest.raises(ConfigError, match=said):
             counting.predict(files(51), **more)
@@ -163,18 +164,35 @@ def test_clips_taken_apart_already_are_answered_whole(counting, make_clip):
     assert counting._backend.sizes == [2]
 
 
-def test_an_error_of_the_network_ends_the_call(counting, monkeypatch):
-    """It is no clip's own: memory that is out, a device that is lost."""
-    def run(inputs):
-        raise RuntimeError("out of memory")
+@pytest.mark.parametrize("trouble, said", [
+    (RuntimeError("\n[E] out of luck\nmore"), "102.mp4: RuntimeError: [E] out of luck"),
+    (MemoryError(), "102.mp4: takes more memory than there is"), (np.nan, "holds NaN or infinity"),
+    (-np.inf, "holds NaN or infinity")])
+@pytest.mark.parametrize("more", [{}, {"batch_size": 3}, {"window": 12.0}, {"moving": True}])
+def test_an_error_of_the_network_costs_its_clip_alone(counting, monkeypatch, trouble, said, more):
+    right = [found.rows() for found in counting.predict(files(51, 153), **more)]
+    run = counting._backend.run
 
-    monkeypatch.setattr(counting._backend, "run", run)
-    for more in ({}, {"window": 12.0}, {"moving": True}):
-        answers = counting.predict(files("bad", 51, 102), **more)
-        assert next(answers).error == "bad.mp4: broken"
-        with pytest.raises(RuntimeError, match="out of memory"):
-            next(answers)
-        assert list(answers) == []
+    def fail(inputs):
+        values = run(inputs)
+        for row in np.flatnonzero(inputs[0][:, -1, 0, 0, 0] == 102):
+            if isinstance(trouble, Exception):
+                raise trouble
+            values[row, 3] = trouble
+        return values
+
+    monkeypatch.setattr(counting._backend, "run", fail)
+    one, two, three = counting.predict(files(51, 102, 153), **more)
+    assert said in two.error and two.rows() == [{"File_ID": "102", "error": two.error}]
+    assert [one.rows(), three.rows()] == right
+
+
+def test_a_window_that_shows_nothing_may_give_anything(counting, media, monkeypatch):
+    """Its answer is not used."""
+    media(60.0, states=[3, 3] + [0] * 40)
+    monkeypatch.setattr(counting._backend, "run", lambda inputs: np.where(inputs[2][:, :1] > 0, 0.5, np.full(7, np.nan)))
+    rows = next(counting.predict(["a.mp4"], window=10.0)).rows()
+    assert rows[0]["Fear"] == 0.5 and rows[-1]["error"] == "neither face nor sound here"
 
 
 @pytest.mark.parametrize("name", ["eri_features", "eri_multi_branch"])

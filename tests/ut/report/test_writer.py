@@ -138,3 +138,15 @@ def test_provenance_names_weights_versions_and_preprocessing(tmp_path, predictor
     assert provenance_of(tmp_path / "m.onnx", predictor)["weights"].startswith("m.onnx, sha256 9372c470eeadd5ec")
     monkeypatch.chdir(run)
     assert provenance_of(".", predictor)["model"] == "run"
+
+
+def test_a_drawing_that_fails_costs_itself_alone(tmp_path, make_prediction, predictor, overlays, monkeypatch):
+    def fail(prediction, **_):
+        raise ZeroDivisionError("by an odd clip") if prediction.name == "a b" else OSError(28, "No space left", "f")
+
+    monkeypatch.setattr(clip_figure, "prediction_figure", fail)
+    writer = Writer(NAMES, predictor, tmp_path, report=tmp_path / "r", figure=tmp_path / "f")
+    writer(make_prediction(name="a b"))
+    assert writer.failures == ["no figure of a b: ZeroDivisionError: by an odd clip"] and len(writer.pages) == 1
+    with pytest.raises(OSError, match="No space left"):  # all that follow would fail as well
+        writer(make_prediction(name="a_b"))

@@ -109,6 +109,18 @@ def test_predictions_lie_in_the_splits_order_without_filling():
     assert done == [3, 3, 1] and not network.training
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_what_is_no_number_is_refused_and_the_first_clip_named(value, monkeypatch):
+    numbers = Numbers(HERE)
+    numbers.ids = {"val": [f"clip {k}" for k in range(7)]}
+    numbers.order = numbers.order[::-1]
+    inputs = numbers.inputs
+    monkeypatch.setattr(numbers, "inputs", lambda split, size: (
+        Inference(rows, (np.where(np.isin(array, (2, 5)), value, array),)) for rows, (array,) in inputs(split, size)))
+    with pytest.raises(DataError, match="gives NaN or infinity for 2 of 7 clips of val, first for clip 5"):
+        predict_split(Doubled(), numbers, "val", 3, HERE)
+
+
 @pytest.mark.parametrize("asked, world, taken", [(3, 1, 3), (64, 1, 7), (64, 2, 4), (0, 1, 1)])
 def test_a_batch_holds_no_more_than_a_process_has(asked, world, taken, monkeypatch):
     context = Context("CPU", "pynative", 0, world)
