@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The console command `mindface-eri`: finds the command's module, parses, calls it, and turns errors into sentences.
 
-Exit status: 0 done, 1 the work (or some clips) failed, 2 wrong usage, 130 stopped from the keyboard.
+Exit status: 0 done, 1 the work (or some clips) failed, 2 wrong usage, 130 stopped by Ctrl-C or SIGTERM.
 Only the chosen command's module is imported, so that `--help` answers at once.
 """
 
@@ -13,12 +13,11 @@ import errno
 import importlib
 import json
 import os
-import signal
 import sys
-import threading
 import warnings
 from typing import List, NoReturn, Optional, Sequence
 
+from mindface_eri import signals
 from mindface_eri.errors import ConfigError, ERIError, readable
 from mindface_eri.version import __version__
 
@@ -53,26 +52,39 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Runs one command and returns the exit status."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    arguments, run = _parse(argv)
-    _quieten(arguments.verbose)
-    _take_any_surroundings()
-    received = _stop_on_signals()
-    _prepare_device(arguments)
+    """Runs one command and returns the exit status.
+
+    Args:
+        argv: the command and its arguments; None takes those of the process, which ends here where it is stopped.
+    """
+    with signals.stoppable():
+        status = _main(list(sys.argv[1:] if argv is None else argv))
+        if status == signals.STATUS and argv is None:
+            signals.end_process()
+    return status
+
+
+def _main(argv: List[str]) -> int:
+    arguments = None
     try:
+        arguments, run = _parse(argv)
+        _quieten(arguments.verbose)
+        _take_any_surroundings()
+        _prepare_device(arguments)
         status = run(arguments) or 0
         sys.stdout.flush()  # the end of an answer may still wait here
         return status
     except (KeyboardInterrupt, Exception) as error:
-        return _end(arguments, error, received)
+        return _end(arguments, error)
 
 
-def _end(arguments: argparse.Namespace, error: BaseException, received: Sequence[int]) -> int:
+def _end(arguments: Optional[argparse.Namespace], error: BaseException) -> int:
     """Says why the command ended, and with which status; an error that nobody foresaw goes on."""
-    if received or isinstance(error, KeyboardInterrupt):
-        print("\nstopped; what is finished is kept", file=sys.stderr)
-        return 130
+    if signals.stopped() or isinstance(error, KeyboardInterrupt):
+        signals.say_stopped()
+        return signals.STATUS
+    if arguments is None:
+        raise error
     if isinstance(error, BrokenPipeError):  # the reader, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -147,28 +159,6 @@ def _prepare_device(arguments: argparse.Namespace) -> None:
     from mindface_eri.device.context import prepare_device
 
     prepare_device(getattr(arguments, "device", None) or "auto")  # before the command imports MindSpore
-
-
-def _stop_on_signals() -> List[int]:
-    """A job manager's SIGTERM stops the work as Ctrl-C does: temporary files and worker processes go with it.
-
-    Returns:
-        the signals that came: libraries turn the KeyboardInterrupt into errors of their own.
-    """
-    received: List[int] = []
-
-    def stop(number: int, _) -> None:
-        received.append(number)
-        spec = getattr(sys.modules.get("mindspore"), "__spec__", None)
-        if not getattr(spec, "_initializing", False):
-            raise KeyboardInterrupt
-        # Half imported, MindSpore aborts the process at its end: ask again until it is there.
-        threading.Timer(0.1, signal.raise_signal, (number,)).start()
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
-    return received
 
 
 def _sentence(error: OSError) -> object:

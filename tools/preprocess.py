@@ -6,4 +6,5 @@ import sys
 from mindface_eri.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["preprocess", *sys.argv[1:]]))
+    sys.argv.insert(1, "preprocess")
+    sys.exit(main())

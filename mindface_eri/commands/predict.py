@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mindface_eri.commands.common import add_device, add_person
 from mindface_eri.prediction.answers import FORMATS, form_of, format_answers
+from mindface_eri.signals import stop_if_asked
 from mindface_eri.threads import cores
 
 
@@ -62,6 +63,7 @@ def run(arguments):
             if writer is not None:
                 writer(prediction)
             progress()
+            stop_if_asked()
     except KeyboardInterrupt:
         if rows:
             _answer(arguments, predictor, rows, writer)  # what is finished is kept

@@ -13,8 +13,8 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Named
 import numpy as np
 
 from mindface_eri.config import ModelConfig, PreprocessConfig
-from mindface_eri.deploy.backends import CellBackend, OnnxBackend, input_shapes, open_backend, run_batches
 from mindface_eri.datasets.build.workers import LIMIT
+from mindface_eri.deploy.backends import CellBackend, OnnxBackend, input_shapes, open_backend, run_batches
 from mindface_eri.deploy.sidecar import preprocess_of, read_sidecar
 from mindface_eri.errors import CheckpointError, ConfigError, DataError, MediaError
 from mindface_eri.prediction.extraction import Taken, reason_of, take_all_apart

@@ -17,6 +17,7 @@ from mindface_eri.device.context import Context
 from mindface_eri.device.distribute import gather_rows
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.runner.run_folder import TrainedModel
+from mindface_eri.signals import stop_if_asked
 
 RecordsLike = Union[Records, str, os.PathLike]
 
@@ -42,10 +43,11 @@ def predict_split(network: nn.Cell, batches, split: str, batch_size: int, contex
         rows.append(out[: len(batch.positions)].astype(np.float32))
         if notify is not None:
             notify(len(batch.positions))
+        stop_if_asked()
     width = batches.labels(split).shape[1]
     mine = np.concatenate(rows) if rows else np.zeros((0, width), np.float32)
     where = np.concatenate(positions) if positions else np.zeros(0, int)
-    broken = where[~np.isfinite(mine.reshape(len(mine), -1)).all(1)]
+    broken = where[~np.isfinite(mine).all(tuple(range(1, mine.ndim)))]
     if len(broken):
         raise DataError(f"the network gives NaN or infinity for {len(broken)} of {count} clips of {split}, first for "
                         f"{batches.ids[split][broken[0]]}: its weights are broken, or these clips are")

@@ -36,6 +36,7 @@ from mindface_eri.runner.profile import pipeline_rate
 from mindface_eri.runner.run_folder import RunFolder, config_of, describe_environment, differences, note_of
 from mindface_eri.runner.step import AveragedWeights, TrainStep
 from mindface_eri.runner.tasks import Task, complete, frozen_names, prepare_task
+from mindface_eri.signals import stop_if_asked
 
 _PREDICTIONS = "validation.predictions"  # where those of the state's epoch lie in the state
 
@@ -163,6 +164,7 @@ class Loop:
         for batch in self.task.batches.train(self.epoch):
             loss = meter.add(self.step(*(Tensor(x) for x in batch)))
             bar.step(self.plan.size * self.context.world_size, loss)
+            stop_if_asked()
         loss = meter.mean()
         if not math.isfinite(loss):
             raise ERIError(f"the loss of epoch {self.epoch + 1} is {loss}; lower train.lr, set train.clip_norm, or, "

@@ -12,11 +12,10 @@ import sys
 import threading
 import time
 import warnings
-from types import SimpleNamespace
 
 import pytest
 
-from mindface_eri import cli
+from mindface_eri import cli, signals
 from mindface_eri.device import context
 from mindface_eri.errors import ConfigError, ERIError
 
@@ -78,7 +77,7 @@ def test_a_reader_that_has_gone_is_no_traceback():
 
 
 @pytest.fixture
-def signals():
+def handlers():
     """The handlers as they were: commands set their own."""
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield kept
@@ -88,7 +87,7 @@ def signals():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("kind", [None, RuntimeError, OSError])
-def test_a_signal_ends_a_command_whatever_a_library_makes_of_it(signals, monkeypatch, capsys, number, kind):
+def test_a_signal_ends_a_command_whatever_a_library_makes_of_it(handlers, monkeypatch, capsys, number, kind):
     def work():
         try:
             signal.raise_signal(number)
@@ -99,32 +98,98 @@ def test_a_signal_ends_a_command_whatever_a_library_makes_of_it(signals, monkeyp
 
     ending(monkeypatch, work)
     assert cli.main(["summary"]) == 130
-    assert capsys.readouterr().err == "\nstopped; what is finished is kept\n"
+    assert capsys.readouterr().err == "stopped; what is finished is kept\n"
+    assert signals.stopped() is False, "the next command begins anew"
 
 
-def test_a_signal_waits_until_mindspore_is_imported(signals, monkeypatch):
-    """Stopped half imported, it aborts the process."""
-    spec, events = SimpleNamespace(_initializing=True), []
-    monkeypatch.setitem(sys.modules, "mindspore", SimpleNamespace(__spec__=spec))
+WITHIN = """
+def run(work):
+    return work()
+"""
+
+
+@pytest.fixture
+def within_mindspore():
+    """Calls a function as MindSpore calls what it was given."""
+    space = {"__name__": "mindspore.common.api"}
+    exec(WITHIN, space)
+    return space["run"]
+
+
+def test_nothing_is_raised_within_mindspore(handlers, monkeypatch, within_mindspore):
+    """It makes messages and files of its own of it; half imported, it aborts the process."""
+    events = []
+
+    def inner():
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        events.append("went on")
 
     def work():
-        signal.raise_signal(signal.SIGTERM)
-        events.append("still importing")
-        spec._initializing = False
-        for _ in range(500):
-            time.sleep(0.01)
+        within_mindspore(inner)
+        signals.stop_if_asked()
+        events.append("not stopped")
 
     ending(monkeypatch, work)
-    assert cli.main(["summary"]) == 130 and events == ["still importing"]
+    assert cli.main(["summary"]) == 130 and events == ["went on"]
+    signals.stop_if_asked()  # of another time
 
 
-def test_a_command_runs_in_a_thread_too(signals, monkeypatch):
+def test_a_second_signal_does_not_stop_the_clearing_up(handlers, monkeypatch):
+    events = []
+
+    def work():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            events.append("cleared")
+
+    ending(monkeypatch, work)
+    assert cli.main(["summary"]) == 130 and events == ["cleared"]
+
+
+HANG = """
+import ctypes, subprocess, sys, threading, time
+from mindface_eri import cli
+import mindface_eri.commands.summary as command
+
+def run(arguments):
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    print("at work", flush=True)
+    {hang}
+
+command.run = run
+sys.argv = ["mindface-eri", "summary"]
+sys.exit(cli.main())
+"""
+HANGS = {
+    "in C": "[lock(mutex) for lock, mutex in [(ctypes.CDLL(None).pthread_mutex_lock, bytes(64))] for _ in range(2)]",
+    "at its end": "threading.Thread(target=time.sleep, args=(60,)).start(); time.sleep(60)",
+    "in Python": "time.sleep(60)",
+}
+
+
+@pytest.mark.parametrize("place", HANGS)
+def test_a_signal_ends_the_process_within_three_seconds_whatever_it_is_at(place):
+    """And its children, with one line."""
+    run = subprocess.Popen([sys.executable, "-c", HANG.format(hang=HANGS[place])], stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, text=True)
+    run.stdout.readline()
+    time.sleep(0.1)
+    began = time.monotonic()
+    run.send_signal(signal.SIGTERM)
+    _, said = run.communicate(timeout=20)  # its child writes there too, as long as it lives
+    assert (run.returncode, said) == (130, "stopped; what is finished is kept\n") and time.monotonic() - began < 3
+
+
+def test_a_command_runs_in_a_thread_too(handlers, monkeypatch):
     ending(monkeypatch, lambda: 7)
     done = []
     thread = threading.Thread(target=lambda: done.append(cli.main(["summary"])))
     thread.start()
     thread.join()
-    assert done == [7] and signal.getsignal(signal.SIGTERM) == signals[signal.SIGTERM]
+    assert done == [7] and signal.getsignal(signal.SIGTERM) == handlers[signal.SIGTERM]
 
 
 @pytest.mark.parametrize("words, level, warned", [(["summary"], "3", "ignore"), (["summary", "--verbose"], "1", None)])

@@ -11,14 +11,15 @@ PACKAGE = Path(__file__).parents[2] / "mindface_eri"
 # From the ground to the roof; a room imports itself and what lies on floors below. Rooms of one floor know nothing of
 # each other.
 FLOORS = (
-    {"children", "constants", "errors", "threads", "progress", "version"}, {"files", "plugins", "fields"}, {"config"},
+    {"children", "constants", "errors", "threads", "signals", "progress", "version"}, {"files", "plugins", "fields"},
+    {"config"},
     {"device", "preprocess", "models", "loss", "metrics"}, {"datasets"}, {"datasets.build"}, {"runner", "synthetic"},
     {"evaluation"}, {"deploy"}, {"prediction"}, {"report"}, {"benchmark", "reproduce"}, {"doctor", "demo"},
     {"commands"}, {"cli"})
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 MEDIA, MEDIA_ROOMS = {"dlib", "cv2", "librosa", "av"}, {"preprocess", "synthetic", "report", "benchmark"}
-WITHOUT_MINDSPORE = {"preprocess", "config", "fields", "files", "errors", "threads", "plugins", "progress", "version",
-                     "constants", "report", "cli"}
+WITHOUT_MINDSPORE = {"preprocess", "config", "fields", "files", "errors", "threads", "plugins", "progress", "signals",
+                     "version", "constants", "report", "cli"}
 
 
 def modules():

@@ -24,6 +24,7 @@ from mindface_eri.files import remove_leftovers, tell_of_link
 from mindface_eri.preprocess.detectors import check_detector
 from mindface_eri.preprocess.identity import check_person
 from mindface_eri.progress import progress_bar
+from mindface_eri.signals import stop_if_asked
 from mindface_eri.threads import cores
 
 LOGGER = logging.getLogger(__name__)
@@ -172,6 +173,7 @@ def _extract(plan: Plan, blocks: List[int], pending: List[Tuple[int, int]], pool
                 failed += 1
                 bar.set_postfix_str(f"{failed} failed", refresh=False)
             bar.update()
+            stop_if_asked()
             block = plan.block_of(position)
             left[block] -= 1
             if left[block] == 0:

@@ -85,7 +85,7 @@ def test_a_line_of_metrics():
 
 def test_lines_of_metrics_are_json_each_and_replace_those_before(tmp_path):
     run = RunFolder(tmp_path)
-    write_metrics(run, [{"epoch": 1, "loss": float("nan")}, {"epoch": 2}])
+    write_metrics(run, [{"epoch": 1, "loss": 0.25}, {"epoch": 2}])
     write_metrics(run, [{"epoch": 1, "loss": 0.5}, {"epoch": 2}, {"epoch": 3}])
     text = (tmp_path / "metrics.jsonl").read_text()
     assert text.endswith("\n")
