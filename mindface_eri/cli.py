@@ -57,7 +57,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     Args:
         argv: the command and its arguments; None takes those of the process, which ends here where it is stopped.
     """
-    with signals.stoppable():
+    with signals.stoppable(whole_process=argv is None):
         status = _main(list(sys.argv[1:] if argv is None else argv))
         if status == signals.STATUS and argv is None:
             signals.end_process()

@@ -24,8 +24,10 @@ _received: List[int] = []
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(whole_process: bool = False) -> Iterator[None]:
     """Within the block either signal raises KeyboardInterrupt, and ends the process if it is still there after `GRACE`.
+
+    After it either does what it did before, or, where the process ends with the block, ends it at once.
 
     Nothing is raised within MindSpore, which makes errors, messages and files of its own of it: work in which it takes
     the time asks `stop_if_asked`. In other threads than the main one the block is as it was.
@@ -46,7 +48,7 @@ def stoppable() -> Iterator[None]:
         ended.set()
         signal.set_wakeup_fd(others)
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, _end if whole_process else handler)
         os.close(writer)  # the thread ends with it
         watcher.join(1)
         _received.clear()
@@ -79,13 +81,20 @@ def end_process() -> NoReturn:
 def say_stopped() -> None:
     """The one line."""
     with contextlib.suppress(OSError, ValueError):
-        print(("\n" if sys.stderr.isatty() else "") + "stopped; what is finished is kept", file=sys.stderr, flush=True)
+        bars = getattr(getattr(sys.modules.get("tqdm"), "tqdm", None), "_instances", ())  # in the middle of a line
+        new_line = "\n" if sys.stderr.isatty() or len(bars) else ""
+        print(f"{new_line}stopped; what is finished is kept", file=sys.stderr, flush=True)
 
 
 def _stop(number: int, frame: Optional[FrameType]) -> None:
     _received.append(number)
     if len(_received) == 1 and not _within_mindspore(frame):  # a second signal must not stop the clearing up
         raise KeyboardInterrupt
+
+
+def _end(number: int, frame: Optional[FrameType]) -> None:
+    say_stopped()
+    end_process()
 
 
 def _within_mindspore(frame: Optional[FrameType], function: str = "") -> bool:

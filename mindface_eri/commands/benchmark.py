@@ -4,6 +4,7 @@
 import os
 from pathlib import Path
 
+from mindface_eri import signals
 from mindface_eri.commands.common import add_config, read_config
 from mindface_eri.threads import cores, environment
 
@@ -82,17 +83,31 @@ def _check(arguments):
 
 def _run_all(words):
     """Every subject in a process of its own, so that none starts with another's threads and memory."""
-    import subprocess
-
     from mindface_eri import children
 
     failed, terminal = False, os.environ.get("PYTHONIOENCODING", "")  # they print where this process does
     for subject in (name for name in SUBJECTS if name != "growth"):
-        command = children.python("mindface_eri.cli", "benchmark", subject, *words)
-        failed |= bool(subprocess.run(command, env=children.environment(PYTHONIOENCODING=terminal),
-                                      check=False).returncode)
+        code = _wait(children.python("mindface_eri.cli", "benchmark", subject, *words),
+                     children.environment(PYTHONIOENCODING=terminal))
+        if code == signals.STATUS:  # it has said so
+            return code
+        failed |= bool(code)
         print(flush=True)
     return int(failed)
+
+
+def _wait(command, environment):
+    """The exit status of a command; where this one is stopped it stops too, with all that it has started."""
+    import subprocess
+
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            if process.wait() == signals.STATUS:
+                return signals.STATUS
+            raise
 
 
 def _measure(arguments, config):

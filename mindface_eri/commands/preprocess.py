@@ -28,6 +28,8 @@ def add_arguments(parser):
                         help="write a contact sheet (PNG) for each of the first K clips")
     parser.add_argument("--clip-limit", type=float, default=3600.0, metavar="SECONDS",
                         help="give a clip up that takes longer")
+    parser.add_argument("--verify", action="store_true",
+                        help="with --resume: find clips that have changed by their hash, not by size and time alone")
 
 
 def run(arguments):
@@ -40,7 +42,7 @@ def run(arguments):
     summary = preprocess_dataset(
         arguments.data, arguments.out, config.preprocess, workers=arguments.workers, resume=arguments.resume,
         num_shards=num_shards, shard_index=shard_index, preview=arguments.preview,
-        clip_limit=arguments.clip_limit)
+        clip_limit=arguments.clip_limit, verify=arguments.verify)
     print(f"{summary.done} clips in {arguments.out} ({summary.reused} were there), {summary.failed} failed, "
           f"{summary.seconds:.1f} s")
     if summary.failed:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
-from typing import Dict, Generator, List, Mapping, Optional, Sequence, Tuple
+from typing import Collection, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -43,6 +44,21 @@ class Work:
         """Whether the clip was dealt with."""
         return self.clip(position).exists() or self.failure(position).exists()
 
+    def told(self, position: int) -> Optional[dict]:
+        """What is known of a clip that was dealt with, None of others: its row, or why it failed."""
+        try:
+            if self.clip(position).exists():
+                with np.load(self.clip(position), allow_pickle=False) as stored:
+                    return json.loads(stored["row"].tobytes())
+            return json.loads(self.failure(position).read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            return None
+
+    def forget(self, position: int) -> None:
+        """Takes a clip's files away, so that it is dealt with again."""
+        self.clip(position).unlink(missing_ok=True)
+        self.failure(position).unlink(missing_ok=True)
+
 
 def save_clip(path: Path, arrays: Mapping[str, np.ndarray], row: Mapping[str, object]) -> None:
     """Writes a finished clip; the file appears whole or not at all."""
@@ -51,9 +67,9 @@ def save_clip(path: Path, arrays: Mapping[str, np.ndarray], row: Mapping[str, ob
                  **{name: np.asarray(arrays[name], kind) for name, kind in ARRAYS.items()})
 
 
-def save_failure(path: Path, stage: str, reason: str) -> None:
-    """Writes why a clip failed."""
-    write_json(path, {"stage": stage, "reason": reason})
+def save_failure(path: Path, stage: str, reason: str, **more: object) -> None:
+    """Writes why a clip failed, and what else is to be remembered of it."""
+    write_json(path, {"stage": stage, "reason": reason, **more})
 
 
 def part_name(block: int) -> str:
@@ -111,6 +127,32 @@ def write_part(out: Path, block: int, clips: Sequence[Tuple[int, str, str, Seque
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(work.folder, ignore_errors=True)
     return part
+
+
+def unpack_part(out: Path, block: int, positions: Mapping[str, int], again: Collection[int]) -> None:
+    """Makes a block's part into small files again, but for the clips at the positions `again`.
+
+    Of a part that cannot be read nothing is left: all its clips are dealt with again.
+
+    Args:
+        positions: of each clip's id.
+    """
+    part, work = read_part(out, block), Work(out, block)
+    work.folder.mkdir(parents=True, exist_ok=True)
+    file = Path(out) / "records" / part_name(block)
+    try:
+        rows = read_rows([str(file)], list(ARRAYS), range(len(part["rows"]))) if part["rows"] else []
+        for row, record in zip(part["rows"], rows):
+            position = positions[row["id"]]
+            if position not in again:
+                save_clip(work.clip(position), record, {k: v for k, v in row.items() if k not in ("id", "split")})
+    except DataError:
+        shutil.rmtree(work.folder)
+    for failure in part["failures"]:
+        position = positions[failure["id"]]
+        if position not in again:
+            save_failure(work.failure(position), **{k: v for k, v in failure.items() if k not in ("id", "split")})
+    (Path(out) / "records" / f"part-{block:05d}.json").unlink()
 
 
 def _write_mindrecord(path: Path, work: Work, clips: Sequence[Tuple[int, str, str, Sequence[float]]]) -> List[dict]:

@@ -193,6 +193,8 @@ class Loop:
 
     def _save(self, weights: Dict[str, np.ndarray], predictions: np.ndarray) -> None:
         """State first: whatever a kill leaves undone after it, `restore` does again from the state."""
+        if not self.run.config.is_file():
+            raise ERIError(f"{self.run.path}: was removed, or emptied, while the training ran; train anew")
         state = {name: p.asnumpy() for name, p in self.step.state().items()}
         lent = {f"saved.{name}": value for name, value in weights.items()
                 if name in state and not np.array_equal(value, state[name])}  # averaged weights, where EMA is on

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib
+import os
 from pathlib import Path
 from typing import Any, Callable, Dict, Tuple
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from mindface_eri.config import PreprocessConfig
 from mindface_eri.constants import MODALITIES
+from mindface_eri.datasets.build.sources import mark, same_stamps
 from mindface_eri.datasets.build.workers import Reply
 from mindface_eri.datasets.parts import save_clip
 from mindface_eri.errors import ConfigError, MediaError, MissingDependencyError
@@ -43,6 +46,8 @@ def extract_to_file(extractor: Callable[..., Any], config: PreprocessConfig, tas
         task: `video` and `audio` (path or None), `target` (file to write), `preview` (picture to draw, or None), `id`.
     """
     path = task["video"] or task["audio"]
+    files = {name: task[name] for name in ("video", "audio")}
+    marks = mark(files)
     try:
         clip = extractor(path, config, audio_path=task["audio"] if task["video"] else None)
         fault = _fault(clip, config)
@@ -56,8 +61,12 @@ def extract_to_file(extractor: Callable[..., Any], config: PreprocessConfig, tas
         return "fatal", "dependency", str(error)
     except Exception as error:  # one odd file must not stop the others
         return "failed", "extract", f"{type(error).__name__}: {error}"
+    if not same_stamps(marks, files):
+        return "failed", "changed", f"{path}: was written to while it was read; --resume reads it once more"
     try:
-        save_clip(Path(task["target"]), arrays, _row(clip))
+        if not os.path.isdir(os.path.dirname(task["target"])):  # which `save_clip` would make anew
+            raise FileNotFoundError(errno.ENOENT, "its folder has been removed")
+        save_clip(Path(task["target"]), arrays, {**_row(clip), "source": marks})
     except OSError as error:
         return "fatal", "storage", f"{task['target']}: cannot be written ({error.strerror})"
     return "done", "", _preview(clip, task)

@@ -8,13 +8,15 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Set, Tuple, Union
 
 import numpy as np
 
 from mindface_eri.config import PreprocessConfig
 from mindface_eri.datasets.build.extraction import DEFAULT_EXTRACTOR, run_task
 from mindface_eri.datasets.build.plan import Plan, make_plan, shard_lock
+from mindface_eri.datasets.build.resume import check_there, files_of, take_back
+from mindface_eri.datasets.build.sources import mark
 from mindface_eri.datasets.build.summary import finish, reopen
 from mindface_eri.datasets.build.workers import LIMIT, WorkerPool
 from mindface_eri.datasets.labels import Manifest, load_manifest
@@ -56,12 +58,12 @@ def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLik
                        config: Optional[PreprocessConfig] = None, *, workers: int = cores(), resume: bool = False,
                        num_shards: int = 1, shard_index: int = 0, progress: bool = True,
                        manifest: Optional[Manifest] = None, preview: int = 0, clip_limit: float = LIMIT,
-                       extractor: str = DEFAULT_EXTRACTOR) -> PreprocessResult:
+                       verify: bool = False, extractor: str = DEFAULT_EXTRACTOR) -> PreprocessResult:
     """Takes all clips of a data set apart and writes the record folder (`open_records` describes it).
 
     A clip that cannot be used goes to failures.csv and stops nothing. A run that was killed is taken up where it was:
-    clips in flight are repeated, nothing else; failures stay failures, so that a resumed run ends as an undisturbed one
-    (to try failed clips again after mending them, preprocess into a new folder).
+    clips in flight are repeated, and those whose files have changed since; failures stay failures, so that a resumed
+    run ends as an undisturbed one, but a clip whose worker was killed is tried once more.
 
     Args:
         root: label table, data set folder, or folder of unlabelled media (`load_manifest`); unused with `manifest`.
@@ -71,6 +73,7 @@ def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLik
         num_shards, shard_index: of how many runs that share the data set and `out` this is which one, from 0.
         preview: contact sheets to draw, into `out`/preview, for the first clips of the manifest.
         clip_limit: seconds after which a clip is given up.
+        verify: find changed clips by the hash of their files too, not by size and time alone.
         extractor: `module:function` called as `extract_clip`.
 
     Raises:
@@ -92,6 +95,7 @@ def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLik
             remove_leftovers(out)
             remove_leftovers(out / "records")
         blocks = plan.shard(num_shards, shard_index)
+        retried = take_back(plan, blocks, verify)
         states = {block: read_part(out, block) for block in blocks}
         open_blocks = [block for block, part in states.items() if part is None]
         if open_blocks:
@@ -100,7 +104,8 @@ def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLik
         pending = list(_pending(plan, open_blocks))
         with progress_bar(total, "preprocess", initial=total - len(pending), show=progress) as bar:
             pool = WorkerPool(workers, f"{run_task.__module__}:{run_task.__name__}", (extractor, config), clip_limit)
-            _extract(plan, open_blocks, pending, pool, workers, preview, bar)
+            _extract(plan, open_blocks, pending, _Stage(plan, pool, preview, retried), workers, bar)
+        check_there(plan)
         done, failed = _counts(plan, blocks)
         digest = finish(plan)
     reused, seconds = total - len(pending), time.monotonic() - began
@@ -120,9 +125,11 @@ def _pending(plan: Plan, blocks: List[int]) -> Iterator[Tuple[int, int]]:
 class _Stage:
     """The map function: a clip's position in, position and state out. It never raises, which would end the pipeline."""
 
-    def __init__(self, plan: Plan, pool: WorkerPool, preview: int) -> None:
-        self._plan, self._pool, self._preview = plan, pool, preview
-        self.trouble = ""
+    def __init__(self, plan: Plan, pool: WorkerPool, preview: int, retried: Set[int]) -> None:
+        self._plan, self._preview, self._retried = plan, preview, retried
+        self.pool, self.trouble = pool, ""
+        if preview:
+            (plan.out / "preview").mkdir(exist_ok=True)
 
     def __call__(self, position: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         try:
@@ -134,39 +141,39 @@ class _Stage:
     def _run(self, position: int) -> int:
         clip = self._plan.manifest.clips[position]
         work = Work(self._plan.out, self._plan.block_of(position))
+        check_there(self._plan)
         if clip.video is None and clip.audio is None:
-            save_failure(work.failure(position), "missing", "no media file of this id was found below the label table")
+            save_failure(work.failure(position), "missing", "no media file of this id was found below the label table",
+                         source={})
             return FAILED
         sheet = self._plan.out / "preview" / f"{position:05d}_{clip.id}.png" if position < self._preview else None
         paths = {"video": clip.video, "audio": clip.audio, "target": work.clip(position), "preview": sheet}
         task = {name: None if path is None else str(path) for name, path in paths.items()}
-        state, stage, reason = self._pool({**task, "id": clip.id})
+        state, stage, reason = self.pool({**task, "id": clip.id})
         if state == "done":
             if reason:
                 LOGGER.warning("%s", reason)
             return DONE
         if state == "failed":
-            save_failure(work.failure(position), stage, reason)
+            save_failure(work.failure(position), stage, reason, source=mark(files_of(clip)),
+                         again=position in self._retried)
             return FAILED
         self.trouble = self.trouble or reason
         return FATAL
 
 
-def _extract(plan: Plan, blocks: List[int], pending: List[Tuple[int, int]], pool: WorkerPool, workers: int,
-             preview: int, bar) -> None:
+def _extract(plan: Plan, blocks: List[int], pending: List[Tuple[int, int]], stage: _Stage, workers: int, bar) -> None:
     """Runs the pipeline; each block is packed as soon as its last clip is there."""
     left: Dict[int, int] = dict.fromkeys(blocks, 0)
     for block, _ in pending:
         left[block] += 1
     for block in [block for block, count in left.items() if count == 0]:
         _pack(plan, block)
-    stage = _Stage(plan, pool, preview)
-    if preview:
-        (plan.out / "preview").mkdir(exist_ok=True)
     failed = 0
     try:
         for position, state in _pipeline([position for _, position in pending], stage, workers):
             if state == FATAL:
+                check_there(plan)
                 raise DataError(f"{plan.out}: preprocessing stopped: {stage.trouble}; after mending that, go on with "
                                 "--resume")
             if state == FAILED:
@@ -179,7 +186,7 @@ def _extract(plan: Plan, blocks: List[int], pending: List[Tuple[int, int]], pool
             if left[block] == 0:
                 _pack(plan, block)
     finally:
-        pool.close()
+        stage.pool.close()
 
 
 def _pipeline(positions: List[int], stage: _Stage, workers: int) -> Iterator[Tuple[int, int]]:
@@ -200,6 +207,7 @@ def _pipeline(positions: List[int], stage: _Stage, workers: int) -> Iterator[Tup
 
 
 def _pack(plan: Plan, block: int) -> None:
+    check_there(plan)
     clips = [(position, clip.id, clip.split, clip.labels)
              for position, clip in ((p, plan.manifest.clips[p]) for p in plan.positions(block))]
     write_part(plan.out, block, clips)

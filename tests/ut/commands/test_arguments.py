@@ -35,10 +35,10 @@ DONE = SimpleNamespace(done=5, reused=2, failed=0, seconds=1.5)
      {"run": P("r"), "out": P("o"), "split": "test", "labels": P("l.csv"), "formats": ["pdf", "png"]}),
     ("preprocess d o", PREPROCESS, DONE,
      {"root": P("d"), "out": P("o"), "workers": cores(), "resume": False, "num_shards": 1, "shard_index": 0,
-      "preview": 0, "clip_limit": 3600.0}),
-    ("preprocess d o --workers 5 --resume --num-shards 4 --shard-index 3 --preview 6 --clip-limit 7.5", PREPROCESS,
-     DONE, {"root": P("d"), "out": P("o"), "workers": 5, "resume": True, "num_shards": 4, "shard_index": 3,
-            "preview": 6, "clip_limit": 7.5}),
+      "preview": 0, "clip_limit": 3600.0, "verify": False}),
+    ("preprocess d o --workers 5 --resume --num-shards 4 --shard-index 3 --preview 6 --clip-limit 7.5 --verify",
+     PREPROCESS, DONE, {"root": P("d"), "out": P("o"), "workers": 5, "resume": True, "num_shards": 4, "shard_index": 3,
+            "preview": 6, "clip_limit": 7.5, "verify": True}),
 ])
 def test_options_reach_their_function(words, target, answer, expected, stand_in, status, monkeypatch):
     for name in ("MS_WORKER_NUM", "RANK_ID"):

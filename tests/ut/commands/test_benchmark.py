@@ -3,13 +3,14 @@
 
 import json
 import os
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from mindface_eri.benchmark.harness import Row, Timing
 from mindface_eri.benchmark.route import SMALL
+from mindface_eri.commands import benchmark as command
 from mindface_eri.config import Config
 from mindface_eri.threads import VARIABLES, cores
 
@@ -115,6 +116,14 @@ def test_what_cannot_be_measured_is_wrong_usage(words, said, status, monkeypatch
 @pytest.mark.parametrize("returned, code", [([0] * 7, 0), ([0, 0, 3, 0, 0, 0, 0], 1)])
 def test_one_subject_that_fails_fails_the_whole_and_stops_no_other(returned, code, status, monkeypatch):
     codes = iter(returned)
-    monkeypatch.setattr("subprocess.run", lambda command, **_: SimpleNamespace(returncode=next(codes)))
+    monkeypatch.setattr(command, "_wait", lambda words: next(codes))
     assert status("benchmark", "--threads", "1")[0] == code
     assert not list(codes)
+
+
+def test_a_subject_that_is_stopped_stops_the_whole_and_has_said_so(status, monkeypatch):
+    monkeypatch.setattr(command, "_wait", lambda words: 130)
+    assert status("benchmark", "--threads", "1") == (130, "", "")
+    monkeypatch.undo()
+    with pytest.raises(KeyboardInterrupt):
+        command._wait([sys.executable, "-c", "import os, signal; os.kill(os.getppid(), signal.SIGINT); input()"])

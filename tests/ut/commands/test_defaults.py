@@ -23,7 +23,7 @@ HANDED = {
     "demo": {name: ["demo.run_demo"] for name in ("recipes", "clips", "seed")},
     "synthesize": {name: ["synthetic.corpus.synthesize"] for name in ("clips", "seed", "duration", "fps", "workers")},
     "samples": {"archive": ["datasets.samples.fetch_samples"]},
-    "preprocess": {name: [PREPROCESS] for name in ("workers", "resume", "preview", "clip_limit")},
+    "preprocess": {name: [PREPROCESS] for name in ("workers", "resume", "preview", "clip_limit", "verify")},
     "add-features": {name: ["datasets.feature_import.add_features"] for name in ("name", "columns", "unit", "method")},
     "train": {name: ["runner.trainer.train"] for name in ("resume", "profile_data")},
     "extract-features": {"split": ["runner.features.extract_features splits"],

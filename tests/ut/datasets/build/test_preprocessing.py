@@ -76,7 +76,7 @@ def test_failing_clips_stop_nothing_and_say_why(run, tmp_path, corpus_writer, ti
     assert (summary.done, summary.failed, summary.complete) == (2, 7, True)
     reasons = {row["id"]: (row["stage"], row["reason"]) for row in table(tmp_path / "out" / "failures.csv")}
     assert {clip: stage for clip, (stage, _) in reasons.items()} == {
-        "00001": "media", "00002": "extract", "00003": "crash", "00004": "crash", "00005": "missing",
+        "00001": "media", "00002": "extract", "00003": "killed", "00004": "crash", "00005": "missing",
         "00006": "extract", "00007": "timeout"}
     assert "no picture, no sound" in reasons["00001"][1]
     assert "ZeroDivisionError" in reasons["00002"][1]

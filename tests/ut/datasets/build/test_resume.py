@@ -6,8 +6,10 @@ import json
 import logging
 import multiprocessing
 import os
+import shutil
 import time
 
+import numpy as np
 import pytest
 
 from mindface_eri.config import PreprocessConfig
@@ -47,7 +49,7 @@ def run(tmp_path, tiny, extractor, monkeypatch):
 
     def preprocess(**options):
         Pool.last = None
-        summary = preprocess_dataset(tmp_path / "data", tmp_path / "out", tiny, extractor=extractor,
+        summary = preprocess_dataset(tmp_path / "data", options.pop("out", tmp_path / "out"), tiny, extractor=extractor,
                                      **{"progress": False, "workers": 1, "resume": True, **options})
         assert Pool.last.closed == (1 if summary else 0)
         return summary, [task["id"] for task in Pool.last.tasks]
@@ -73,16 +75,132 @@ def test_a_summary_counts_what_was_done(run, tmp_path, corpus_writer):
         ("00002", "train", "missing", "no media file of this id was found below the label table")]
 
 
-def test_failures_stay_failures_and_are_never_tried_again(run, tmp_path, corpus_writer):
+def test_failures_stay_failures_until_their_files_change(run, tmp_path, corpus_writer):
     corpus_writer(tmp_path / "data", ["media", 1, "odd", "dependency", 4])
     with pytest.raises(DataError, match="preprocessing stopped: faces need dlib.*; after mending that, go on with"):
         run()
     assert Pool.last.closed == 1 and not (tmp_path / "out/dataset.json").exists()
-    corpus_writer(tmp_path / "data", [0, 1, 2, 3, 4])  # mended meanwhile
+    corpus_writer(tmp_path / "data", ["media", 1, "odd", 3, 4])
+    os.utime(tmp_path / "data/train/mp4/00000.mp4", (1, 1))  # as a copy would
     summary, extracted = run()
     assert extracted in (["00003", "00004"], ["00003"]), "clips in flight are finished"
     assert (summary.done, summary.failed, summary.reused) == (3, 2, 5 - len(extracted))
     assert [row[0] for row in failures(tmp_path / "out")] == ["00000", "00002"]
+    corpus_writer(tmp_path / "data", ["media", 1, 2, 3, 4])  # mended meanwhile
+    summary, extracted = run()
+    assert extracted == ["00002"] and (summary.done, summary.failed) == (4, 1)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_clips_that_have_changed_are_read_again_and_nothing_else(run, tmp_path, corpus_writer, packed, caplog):
+    seeds = ["media", 11, None, 13, 14, 15, 16, 17]
+    corpus_writer(tmp_path / "data", seeds)
+    if packed:
+        run()
+    else:
+        corpus_writer(tmp_path / "data", [*seeds[:7], "dependency"])
+        with pytest.raises(DataError, match="stopped"):
+            run()
+    seeds[0], seeds[1], seeds[2], seeds[3], seeds[7] = 10, 21, 12, 130, 17
+    corpus_writer(tmp_path / "data", seeds)  # mended, another of the same size, come, another size
+    gone, heard = (next((tmp_path / "data").glob(f"*/mp4/{name}.mp4")) for name in ("00004", "00006"))
+    gone.unlink()
+    sound = heard.parents[1] / "wav/00006.wav"
+    sound.parent.mkdir(exist_ok=True)
+    sound.write_text("16")
+    with caplog.at_level(logging.WARNING):
+        summary, extracted = run()
+    assert set(extracted) - {"00007"} == {"00000", "00001", "00002", "00003", "00006"}
+    assert "5 clips have changed since they were read and are read again (first 00000)" in caplog.text
+    gone.write_text("14")
+    anew, _ = run(out=tmp_path / "anew")
+    assert summary.hash == anew.hash and (summary.done, summary.failed) == (8, 0)
+    for name in ("labels", "mfcc_mean", "mfcc_std"):
+        np.testing.assert_array_equal(*(np.load(tmp_path / out / "arrays.npz")[name] for out in ("out", "anew")))
+    records = [open_records(tmp_path / name) for name in ("out", "anew")]
+    for one, other in zip(*(found.read(found.ids()) for found in records)):
+        for key, value in one.items():
+            np.testing.assert_array_equal(value, other[key])
+
+
+def test_the_same_size_and_time_hide_a_change_from_all_but_verify(run, tmp_path, corpus_writer):
+    corpus_writer(tmp_path / "data", range(5))
+    path = tmp_path / "data/train/mp4/00001.mp4"
+    before = path.stat()
+    first, _ = run()
+    path.write_text("7")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert run()[1] == [] and run(verify=True)[1] == ["00001"] and run(verify=True)[1] == []
+    assert open_records(tmp_path / "out").hash != first.hash
+
+
+def test_records_of_before_marks_were_taken_stand(run, tmp_path, corpus_writer):
+    corpus_writer(tmp_path / "data", range(3))
+    run()
+    path = tmp_path / "out/records/part-00000.json"
+    part = json.loads(path.read_text())
+    for row in part["rows"]:
+        del row["source"]
+    path.write_text(json.dumps(part))
+    corpus_writer(tmp_path / "data", [5, 6, 7])
+    assert run()[1] == []
+
+
+def test_a_clip_that_is_written_to_while_it_is_read_is_read_once_more(run, tmp_path, corpus_writer, monkeypatch):
+    import fake_extractor
+
+    media = tmp_path / "data/train/mp4/00001.mp4"
+    extract = fake_extractor.extract
+
+    def slowly(path, *words, **more):
+        if path == str(media):
+            media.write_text("8" if media.read_text() == "1" else "9")
+        return extract(path, *words, **more)
+
+    corpus_writer(tmp_path / "data", range(3))
+    monkeypatch.setattr(fake_extractor, "extract", slowly)
+    assert run()[0].failed == 1
+    assert failures(tmp_path / "out")[0][2:] == (
+        "changed", f"{media}: was written to while it was read; --resume reads it once more")
+    monkeypatch.setattr(fake_extractor, "extract", extract)
+    summary, extracted = run()
+    assert extracted == ["00001"] and summary.failed == 0
+
+
+def test_a_clip_whose_worker_was_killed_has_one_more_chance(run, tmp_path, corpus_writer, monkeypatch, caplog):
+    corpus_writer(tmp_path / "data", range(4))
+    extract = Pool.__call__
+    replies = {"00000": ("failed", "killed", "by signal 9"), "00001": ("failed", "crash", "status 3"),
+               "00002": ("failed", "killed", "by signal 15")}
+
+    def without_files(self, task):
+        return replies[task["id"]] if task["id"] in replies else extract(self, task)
+
+    monkeypatch.setattr(Pool, "__call__", without_files)
+    assert run()[0].failed == 3
+    del replies["00002"]
+    with caplog.at_level(logging.WARNING):
+        summary, _ = run()
+    assert "2 clips failed by what was done to their process, and are tried once more (first 00000)" in caplog.text
+    assert [row[0] for row in failures(tmp_path / "out")] == ["00000", "00001"]
+    replies.clear()
+    again, extracted = run()
+    assert extracted == [] and again.hash == summary.hash, "it was its own fault, then"
+
+
+def test_a_folder_that_is_removed_meanwhile_is_not_made_anew(run, tmp_path, corpus_writer, monkeypatch):
+    corpus_writer(tmp_path / "data", range(5))
+    extract = Pool.__call__
+
+    def removing(self, task):
+        if task["id"] == "00002":
+            shutil.rmtree(tmp_path / "out")
+        return extract(self, task)
+
+    monkeypatch.setattr(Pool, "__call__", removing)
+    with pytest.raises(DataError, match="out: was removed, or emptied, while clips were read into it; begin anew"):
+        run()
+    assert not (tmp_path / "out").exists()
 
 
 def test_each_clip_is_asked_for_with_its_files_and_its_place(run, tmp_path, corpus_writer, tiny):
