@@ -92,7 +92,7 @@ def _stop(number: int, frame: Optional[FrameType]) -> None:
         raise KeyboardInterrupt
 
 
-def _end(number: int, frame: Optional[FrameType]) -> None:
+def _end(*_: object) -> None:
     say_stopped()
     end_process()
 
@@ -116,7 +116,8 @@ def _watch(reader: int, ended: threading.Event) -> None:
     if not told:
         return
     # A compiler keeps Python's lock for seconds at a time: they have passed, and the next would pass as well.
-    compiles = _within_mindspore(sys._current_frames().get(threading.main_thread().ident), "compile")
+    frames = sys._current_frames()  # pylint: disable=protected-access
+    compiles = _within_mindspore(frames.get(threading.main_thread().ident), "compile")
     if not compiles and ended.wait(GRACE):
         return
     say_stopped()

@@ -7,7 +7,7 @@ import contextlib
 from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
 
 from mindface_eri.config import PreprocessConfig
-from mindface_eri.datasets.build.workers import Reply, WorkerPool
+from mindface_eri.datasets.build.workers import STOPPED, Reply, WorkerPool
 from mindface_eri.errors import ERIError, readable
 from mindface_eri.prediction.inputs import check_given
 from mindface_eri.prediction.jobs import Job
@@ -75,7 +75,7 @@ def take_all_apart(jobs: Sequence[Job], config: PreprocessConfig, windows: Windo
                 if job.clip is not None:
                     yield take_apart(config, windows, job)
                     continue
-                state, _, result = next(replies)
+                state, _, result = next(replies, STOPPED)
                 yield result if state == "done" else Taken(None, error=f"{job.source}: {result}")
     finally:
         pool.close()

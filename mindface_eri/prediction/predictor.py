@@ -193,14 +193,13 @@ class Predictor:
             lambda text: asked.notify(f"{job.name}: {text}"))
 
     def _flush(self, waiting: List[Tuple[Job, Union[Prepared, Prediction]]], asked: _Asked) -> Iterator[Prediction]:
-        answers = iter(self._together([found for _, found in waiting if isinstance(found, Prepared)], asked))
+        answers = self._together([found for _, found in waiting if isinstance(found, Prepared)], asked)
         for job, found in waiting:
             if isinstance(found, Prediction):
                 yield found
                 continue
-            answer = next(answers)
             try:
-                yield self._whole(job, found.clip, answer)
+                yield self._whole(job, found.clip, answers.pop(0))
             except Exception as error:
                 yield self._prediction(job, error=reason_of(job, error))
 

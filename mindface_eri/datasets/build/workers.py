@@ -122,7 +122,7 @@ class Worker:
                 self._process.kill()
             except _GONE:
                 pass
-            reason = self._bury()[1]
+            reason = f"{self._bury()[1]} (at each of {STARTS} starts)"
         return reason
 
     def _start(self) -> None:

@@ -120,7 +120,8 @@ def test_a_pool_that_is_closed_in_the_middle_of_a_clip_is_stopped(folder, monkey
 
 def test_a_process_that_never_starts_is_told_as_such(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    assert Worker("x:y", None, 9.0)({}) == ("fatal", "start", "the worker process ended with status 1")
+    assert Worker("x:y", None, 9.0)({}) == (
+        "fatal", "start", "the worker process ended with status 1 (at each of 4 starts)")
 
 
 def test_a_process_that_is_killed_while_it_starts_is_started_again(tmp_path, monkeypatch):
