@@ -206,7 +206,7 @@ def read_rows(files: Sequence[str], columns: Sequence[str], rows: Sequence[int],
             for values in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True):
                 yield {name: value.view(np.uint8).reshape(-1) if value.dtype.kind == "S" else value
                        for name, value in zip(columns, values)}
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # the latter where a file is gone
         raise DataError(f"{Path(files[0]).parent}: the records cannot be read ({_first_line(error)}); copy them again "
                         "or preprocess again") from error
 

@@ -112,8 +112,14 @@ class RecordBatches:
         data = self.config.data
         dataset = create_dataset(self.records, split, batch_size=size, columns=columns, workers=data.workers,
                                  prefetch=data.prefetch, **options)
-        for row in dataset.create_dict_iterator(num_epochs=1, output_numpy=True):
-            yield tuple(row[name] for name in columns)
+        try:
+            for row in dataset.create_dict_iterator(num_epochs=1, output_numpy=True):
+                yield tuple(row[name] for name in columns)
+        except RuntimeError:  # MindData makes one of whatever goes wrong in it
+            if (self.records.path / "dataset.json").is_file():
+                raise
+            raise DataError(f"{self.records.path}: the records were removed while they were read; preprocess again, "
+                            "or name another folder") from None
 
 
 class FeatureBatches:

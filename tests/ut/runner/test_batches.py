@@ -55,6 +55,23 @@ def make(request, gaps):
     return build
 
 
+@pytest.mark.parametrize("there, error", [(True, RuntimeError), (False, DataError)])
+def test_records_that_are_removed_meanwhile_are_a_sentence(gaps, tmp_path, monkeypatch, there, error):
+    class Broken:
+        def create_dict_iterator(self, **_):
+            yield {"mfcc": np.zeros((2, 4, 8)), "present": np.ones((2, 2))}
+            raise RuntimeError("Exception thrown from user defined Python function in dataset.\n and a page more")
+
+    monkeypatch.setattr(module, "create_dataset", lambda *_, **__: Broken())
+    if there:
+        (tmp_path / "dataset.json").touch()
+    batches = RecordBatches(dataclasses.replace(gaps, path=tmp_path), ("mfcc", "present"), Config(), ONE)
+    found = batches.inputs("val", 2)
+    assert next(found).positions.tolist() == [0, 1]
+    with pytest.raises(error, match="in dataset" if there else f"{tmp_path}: the records were removed while they were"):
+        next(found)
+
+
 def test_inference_covers_a_split_in_batches_of_one_size(make, gaps):
     found = list(make().inputs("val", 2))
     assert [batch.positions.tolist() for batch in found] == [[0, 1], [2, 3], [4]]
