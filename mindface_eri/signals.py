@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Iterator, List, NoReturn, Optional
 
 STATUS = 130
-GRACE = 2.0  # seconds for the work to end by itself: rows are written, temporary files and processes go
+GRACE = 1.5  # seconds for the work to end by itself: rows are written, temporary files and processes go
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 _received: List[int] = []
 
