@@ -96,11 +96,11 @@ def _run_all(words):
     return int(failed)
 
 
-def _wait(command, environment):
+def _wait(command, variables=None):
     """The exit status of a command; where this one is stopped it stops too, with all that it has started."""
     import subprocess
 
-    with subprocess.Popen(command, env=environment) as process:
+    with subprocess.Popen(command, env=variables) as process:
         try:
             return process.wait()
         except KeyboardInterrupt:

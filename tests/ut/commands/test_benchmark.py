@@ -116,13 +116,13 @@ def test_what_cannot_be_measured_is_wrong_usage(words, said, status, monkeypatch
 @pytest.mark.parametrize("returned, code", [([0] * 7, 0), ([0, 0, 3, 0, 0, 0, 0], 1)])
 def test_one_subject_that_fails_fails_the_whole_and_stops_no_other(returned, code, status, monkeypatch):
     codes = iter(returned)
-    monkeypatch.setattr(command, "_wait", lambda words: next(codes))
+    monkeypatch.setattr(command, "_wait", lambda words, variables: next(codes))
     assert status("benchmark", "--threads", "1")[0] == code
     assert not list(codes)
 
 
 def test_a_subject_that_is_stopped_stops_the_whole_and_has_said_so(status, monkeypatch):
-    monkeypatch.setattr(command, "_wait", lambda words: 130)
+    monkeypatch.setattr(command, "_wait", lambda words, variables: 130)
     assert status("benchmark", "--threads", "1") == (130, "", "")
     monkeypatch.undo()
     with pytest.raises(KeyboardInterrupt):
