@@ -94,9 +94,12 @@ class ModelConfig:
     spatial_heads: int = number(4, 1)
     width: int = number(128, 4)  # d of the temporal part
     tcn_kernel: int = number(3, 1)
-    tcn_dilations: Tuple[int, ...] = (1, 2, 4, 8, 16)  # not in the paper
-    temporal_depth: int = number(4, 1)  # not in the paper
-    temporal_heads: int = number(4, 1)  # not in the paper
+    tcn_dilations: Tuple[int, ...] = (1, 2, 4, 8, 16)  # of the paper's reference 3
+    temporal: str = one_of("temma", "plain")  # the module that the paper adopts from its reference 3, or version 0.1's
+    temporal_depth: int = number(4, 1)  # of reference 3
+    temporal_heads: int = number(4, 1)  # of reference 3
+    temporal_ffn_ratio: Optional[float] = number(None, 0.25)  # None: 2.0 of reference 3, or for plain ffn_ratio
+    temporal_dropout: Optional[float] = number(None, 0.0, 0.95)  # None: 0.2 of reference 3, or for plain dropout
     ffn_ratio: float = number(4.0, 0.25)  # width of the feed-forward layers over d; not in the paper
     dropout: float = number(0.1, 0.0, 0.95)  # not in the paper
     p_both: float = number(0.9, 0.0, 1.0)  # p_m of eq. 7; of more than two branches, that all are kept
@@ -105,6 +108,13 @@ class ModelConfig:
     feature_widths: Tuple[int, ...] = listed(low=1, high=float("inf"))  # training takes them from the records
     # More than two branches: the chance of each of `modalities` to be the one left; (): p_visual and the others alike.
     p_alone: Tuple[float, ...] = listed(low=0.0, high=1.0)  # not in the paper
+
+    @property
+    def temporal_settings(self) -> Tuple[float, float]:
+        """Of the temporal part: width of the feed-forward layers over d, and dropout."""
+        ratio, dropout = (2.0, 0.2) if self.temporal == "temma" else (self.ffn_ratio, self.dropout)
+        return (ratio if self.temporal_ffn_ratio is None else self.temporal_ffn_ratio,
+                dropout if self.temporal_dropout is None else self.temporal_dropout)
 
     @property
     def modalities(self) -> Tuple[str, ...]:
@@ -135,6 +145,20 @@ def inputs_of(name: str) -> Tuple[str, ...]:
     if name not in NETWORK_INPUTS:
         raise unknown("model", name, NETWORK_INPUTS)
     return NETWORK_INPUTS[name]
+
+
+def model_of_file(tree: Any) -> ModelConfig:
+    """The network that a checkpoint's note or an exported file's description tells, of whichever version.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    return from_dict(ModelConfig, _named_temporal(tree) if isinstance(tree, Mapping) else tree, "model")
+
+
+def _named_temporal(model: Mapping) -> Mapping:
+    """Version 0.1 had one temporal module, and wrote no name for it."""
+    return {"temporal": "plain", **model}
 
 
 @dataclass(frozen=True)
@@ -196,6 +220,9 @@ class RuntimeConfig:
     threads: int = number(0, 0)  # 0: as many as there are cores
 
 
+# Options of the model that only a resolved recipe names all.
+_RESOLVED = ("name", "emotions", "stem_checkpoint", "recompute_stem", "tcn_kernel", "ffn_ratio", "p_both",
+             "feature_widths", "p_alone")
 # Sizes of the network, and where preprocessing makes them.
 _SIZES = {"frames": "frames", "crop_size": "face.size", "mfcc_features": "audio.features"}
 
@@ -239,7 +266,14 @@ def load_config(path: Optional[Union[str, os.PathLike]] = None, overrides: Seque
         for part in reversed(key.split(".")):
             value = {part: value}
         tree = _merge(tree, value)
-    return from_dict(Config, _with_sizes(tree))
+    return from_dict(Config, _with_sizes(_of_version(tree)))
+
+
+def _of_version(tree: dict) -> dict:
+    """A run's config.yaml of version 0.1 means what it meant then: it names every option of the model but this one."""
+    model = tree.get("model")
+    whole = isinstance(model, Mapping) and all(name in model for name in _RESOLVED)
+    return {**tree, "model": _named_temporal(model)} if whole else tree
 
 
 def _with_sizes(tree: dict) -> dict:

@@ -78,7 +78,7 @@ def export_all(model: ModelConfig, folder: Path, threads: int) -> Dict[str, obje
     from mindspore import nn
 
     from mindface_eri.deploy.exporter import export
-    from mindface_eri.deploy.fold import fold_batch_norm
+    from mindface_eri.deploy.fold import fold_normalisation
     from mindface_eri.models import build_network
     from mindface_eri.runner.checkpoint import save_checkpoint
     from mindface_eri.runner.run_folder import load_trained, note_of
@@ -93,7 +93,7 @@ def export_all(model: ModelConfig, folder: Path, threads: int) -> Dict[str, obje
 
         formats.append("onnx")
     files = {file.format: file.path for file in export(folder, formats=formats).files}
-    found = {"checkpoint": CellBackend(fold_batch_norm(load_trained(folder).build())),
+    found = {"checkpoint": CellBackend(fold_normalisation(load_trained(folder).build())),
              "mindir": CellBackend(nn.GraphCell(ms.load(str(files["mindir"]))))}
     if "onnx" in files:
         found["onnx"] = OnnxBackend(files["onnx"], threads)

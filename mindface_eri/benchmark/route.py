@@ -20,7 +20,8 @@ STAGES = ("preprocess", "visual", "acoustic", "fusion")
 # The demonstration's sizes, with the paper's loss and nothing beyond Adam, so that both sides do the same.
 SMALL = Config(
     preprocess=PreprocessConfig(frames=8, face=FaceConfig(size=48)),
-    model=ModelConfig(frames=8, crop_size=48, stem_width=16, spatial_depth=1, width=64, temporal_depth=1),
+    model=ModelConfig(temporal="plain", frames=8, crop_size=48, stem_width=16, spatial_depth=1, width=64,
+                      temporal_depth=1),
     train=TrainConfig(epochs=5, batch_size=8, lr=5e-4))
 
 

@@ -7,6 +7,7 @@ imports it, since it needs PyTorch (extra `bench`). Names are PyTorch's; `conver
 
 from __future__ import annotations
 
+import math
 from typing import Optional, Tuple
 
 import torch
@@ -51,10 +52,12 @@ class ResNetStem(nn.Module):
         return self.layer3(self.layer2(self.layer1(x)))
 
 
-def encoder(width: int, depth: int, heads: int, config: ModelConfig) -> nn.TransformerEncoder:
-    layer = nn.TransformerEncoderLayer(width, heads, max(1, round(width * config.ffn_ratio)), config.dropout,
-                                       batch_first=True)
-    return nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+def encoder(width: int, depth: int, heads: int, ffn_ratio: float, dropout: float, first: bool = False
+            ) -> nn.TransformerEncoder:
+    """`first`: normalisation before each part, and once more at the end."""
+    layer = nn.TransformerEncoderLayer(width, heads, max(1, round(width * ffn_ratio)), dropout, batch_first=True,
+                                       norm_first=first)
+    return nn.TransformerEncoder(layer, depth, nn.LayerNorm(width) if first else None, enable_nested_tensor=False)
 
 
 class AttentionPooling(nn.Module):
@@ -70,23 +73,72 @@ class SpatialEncoder(nn.Module):
     def __init__(self, channels: int, tokens: int, config: ModelConfig) -> None:
         super().__init__()
         self.position = nn.Parameter(torch.randn(1, tokens, channels) * 0.02)
-        self.encoder = encoder(channels, config.spatial_depth, config.spatial_heads, config)
+        self.encoder = encoder(channels, config.spatial_depth, config.spatial_heads, config.ffn_ratio,
+                               config.dropout)
         self.pooling = AttentionPooling(channels)
 
     def forward(self, maps: Tensor) -> Tensor:
         return self.pooling(self.encoder(maps.flatten(2).transpose(1, 2) + self.position))
 
 
+class Level(nn.Module):
+    """Two convolutions and a way around them, as the paper's reference 3 describes a level."""
+
+    def __init__(self, inputs: int, width: int, kernel: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        weight_norm = nn.utils.parametrizations.weight_norm
+        self.past = (kernel - 1) * dilation
+        self.conv1 = weight_norm(nn.Conv1d(inputs, width, kernel, dilation=dilation))
+        self.conv2 = weight_norm(nn.Conv1d(width, width, kernel, dilation=dilation))
+        self.shortcut = nn.Conv1d(inputs, width, 1) if inputs != width else None
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for conv in (self.conv1, self.conv2):
+            y = self.dropout(torch.relu(conv(nn.functional.pad(y, (self.past, 0)))))
+        return torch.relu(y + (x if self.shortcut is None else self.shortcut(x)))
+
+
+class TemmaEncoder(nn.Module):
+    def __init__(self, inputs: int, config: ModelConfig) -> None:
+        super().__init__()
+        width, (ffn_ratio, dropout) = config.width, config.temporal_settings
+        widths = (inputs, *[width] * len(config.tcn_dilations))
+        self.levels = nn.ModuleList(Level(widths[i], width, config.tcn_kernel, dilation, dropout)
+                                    for i, dilation in enumerate(config.tcn_dilations))
+        codes = torch.zeros(config.frames, width)
+        for place in range(config.frames):
+            for channel in range(width):
+                angle = place / 1000 ** ((channel - channel % 2) / width)
+                codes[place, channel] = math.cos(angle) if channel % 2 else math.sin(angle)
+        self.register_buffer("codes", codes, persistent=False)
+        self.scale = math.sqrt(width)
+        self.dropout = nn.Dropout(dropout)
+        self.encoder = encoder(width, config.temporal_depth, config.temporal_heads, ffn_ratio, dropout, first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.transpose(1, 2)  # (B, C, T)
+        for level in self.levels:
+            x = level(x)
+        return self.encoder(self.dropout(x.transpose(1, 2) * self.scale + self.codes))
+
+
+def temporal_encoder(inputs: int, config: ModelConfig) -> nn.Module:
+    return (TemmaEncoder if config.temporal == "temma" else TemporalEncoder)(inputs, config)
+
+
 class TemporalEncoder(nn.Module):
     def __init__(self, inputs: int, config: ModelConfig) -> None:
         super().__init__()
+        ffn_ratio, dropout = config.temporal_settings
         self.convs = nn.ModuleList()
         for dilation in config.tcn_dilations:
             self.convs.append(nn.Conv1d(inputs, config.width, config.tcn_kernel, dilation=dilation))
             inputs = config.width
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = nn.Dropout(dropout)
         self.position = nn.Parameter(torch.randn(1, config.frames, config.width) * 0.02)
-        self.encoder = encoder(config.width, config.temporal_depth, config.temporal_heads, config)
+        self.encoder = encoder(config.width, config.temporal_depth, config.temporal_heads, ffn_ratio, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.transpose(1, 2)  # (B, C, T)
@@ -114,7 +166,7 @@ class VisualBranch(nn.Module):
         self.stem = ResNetStem(config.stem_width)
         tokens = (-(-config.crop_size // 16)) ** 2
         self.spatial = SpatialEncoder(4 * config.stem_width, tokens, config)
-        self.temporal = TemporalEncoder(4 * config.stem_width, config)
+        self.temporal = temporal_encoder(4 * config.stem_width, config)
 
     def features(self, frames: Tensor) -> Tensor:
         clips, times = frames.shape[:2]
@@ -128,7 +180,7 @@ class AcousticBranch(nn.Module):
         super().__init__()
         self.register_buffer("mfcc_mean", torch.zeros(config.mfcc_features))
         self.register_buffer("mfcc_std", torch.ones(config.mfcc_features))
-        self.temporal = TemporalEncoder(config.mfcc_features, config)
+        self.temporal = temporal_encoder(config.mfcc_features, config)
 
     def features(self, mfcc: Tensor) -> Tensor:
         return self.temporal((mfcc - self.mfcc_mean) / self.mfcc_std)
@@ -139,7 +191,7 @@ class FeatureBranch(nn.Module):
         super().__init__()
         self.register_buffer("feature_mean", torch.zeros(width))
         self.register_buffer("feature_std", torch.ones(width))
-        self.temporal = TemporalEncoder(width, config)
+        self.temporal = temporal_encoder(width, config)
 
     def features(self, features: Tensor) -> Tensor:
         return self.temporal((features - self.feature_mean) / self.feature_std)

@@ -31,7 +31,10 @@ _RENAMED = ((re.compile(r"\.encoder\.layers\.(\d+)\."), r".encoder.blocks.\1."),
             (re.compile(r"\.self_attn\.in_proj_(weight|bias)$"), r".attention.qkv.\1"),
             (re.compile(r"\.self_attn\.out_proj\."), ".attention.out."),
             (re.compile(r"\btemporal\.convs\.(\d+)\.weight"), r"temporal.tcn.convolutions.\1.product.weight"),
-            (re.compile(r"\btemporal\.convs\.(\d+)\.bias"), r"temporal.tcn.convolutions.\1.bias"))
+            (re.compile(r"\btemporal\.convs\.(\d+)\.bias"), r"temporal.tcn.convolutions.\1.bias"),
+            (re.compile(r"\btemporal\.levels\."), "temporal.tcn.levels."),
+            (re.compile(r"\.parametrizations\.weight\.original0$"), ".magnitude"),
+            (re.compile(r"\.parametrizations\.weight\.original1$"), ".product.weight"))
 
 
 @dataclass(frozen=True)
@@ -168,9 +171,11 @@ def our_name(name: str) -> str:
 
 
 def _relayout(name: str, value: np.ndarray) -> np.ndarray:
-    """Causal convolutions keep their weight as (kernel * out, in); PyTorch as (out, in, kernel)."""
-    if name.endswith(".product.weight"):
+    """Causal convolutions keep their weight as (kernel * out, in); PyTorch as (out, in, kernel), also of one tap."""
+    if name.endswith((".product.weight", ".shortcut.weight")):
         value = value.transpose(2, 0, 1).reshape(-1, value.shape[1])
+    elif name.endswith(".magnitude"):
+        value = value.reshape(-1)
     return np.ascontiguousarray(value)
 
 
@@ -195,7 +200,8 @@ def _require_network(converted: Mapping[str, np.ndarray], config: ModelConfig, p
     means = [key for key in converted if key.endswith("feature_mean")]
     means.sort(key=lambda key: int(key.split(".")[1]) if "." in key else 0)  # feature_branches.10 after .9
     widths = tuple(len(converted[key]) for key in means)
-    model = dataclasses.replace(config, name=name, feature_widths=widths)
+    temporal = "temma" if any(".levels." in key for key in converted) else "plain"
+    model = dataclasses.replace(config, name=name, feature_widths=widths, temporal=temporal)
     network = build_network(model, read_stem=False)
     needed = {key: tuple(parameter.shape) for key, parameter in network.parameters_and_names()}
     _require(needed, converted, path, name)

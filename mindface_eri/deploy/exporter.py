@@ -16,7 +16,7 @@ from mindspore import Tensor
 
 from mindface_eri.config import RuntimeConfig
 from mindface_eri.deploy.backends import CellBackend, input_shapes
-from mindface_eri.deploy.fold import fold_batch_norm, spell_for_onnx
+from mindface_eri.deploy.fold import fold_normalisation, spell_for_onnx
 from mindface_eri.deploy.model_card import write_model_card
 from mindface_eri.deploy.onnx_graph import polish, traced_batch
 from mindface_eri.deploy.sidecar import preprocess_of, write_sidecar
@@ -145,7 +145,7 @@ def compare(answers: np.ndarray, expected: np.ndarray, target: Path, tolerance: 
 
 
 def _write(trained: TrainedModel, file: Path, kind: str, batch: Optional[int]) -> Path:
-    network = fold_batch_norm(trained.build())
+    network = fold_normalisation(trained.build())
     model = trained.model
     if kind == "onnx":
         network = spell_for_onnx(network)

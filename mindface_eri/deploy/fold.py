@@ -7,11 +7,14 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindface_eri.models.resnet import BasicBlock, ResNetStem, ZeroBorder
-from mindface_eri.models.tcn import Delay
+from mindface_eri.models.tcn import CausalConv1d, Delay
+from mindface_eri.models.temma import ResidualLevel, WeightNormConv1d
 
 
-def fold_batch_norm(network: nn.Cell) -> nn.Cell:
-    """Merges each stored-statistics batch normalisation of the stem into the convolution before it, in place.
+def fold_normalisation(network: nn.Cell) -> nn.Cell:
+    """Merges the normalisations that are fixed at inference into their convolutions, in place.
+
+    They are the stem's of batches, by stored statistics, and that of weights in the temporal levels.
 
     The network is good for inference only afterwards, and its parameter names no longer match a checkpoint's.
 
@@ -27,7 +30,20 @@ def fold_batch_norm(network: nn.Cell) -> nn.Cell:
             cell.bn2 = nn.Identity()
             if cell.downsample is not None:
                 cell.downsample = nn.SequentialCell(_merged(cell.downsample[0], cell.downsample[1]))
+        if isinstance(cell, ResidualLevel):
+            cell.conv1, cell.conv2 = _plain(cell.conv1), _plain(cell.conv2)
     return _renamed(network).set_train(False)
+
+
+def _plain(convolution: WeightNormConv1d) -> CausalConv1d:
+    magnitude = convolution.magnitude.asnumpy()  # (out,)
+    weight = convolution.product.weight.asnumpy().reshape(-1, len(magnitude), convolution.product.in_channels)
+    direction = weight / np.sqrt((weight.astype(np.float64) ** 2).sum(axis=(0, 2)))[:, None]  # (kernel, out, in)
+    folded = CausalConv1d(convolution.product.in_channels, len(magnitude), len(weight), convolution.dilation)
+    scaled = (direction * magnitude[:, None]).reshape(-1, weight.shape[2])  # (kernel * out, in)
+    folded.product.weight.set_data(Tensor(scaled.astype(np.float32)))
+    folded.bias.set_data(Tensor(convolution.bias.asnumpy()))
+    return folded
 
 
 def _merged(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:

@@ -11,7 +11,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Mapping, Optional
 
-from mindface_eri.config import AudioConfig, FaceConfig, ModelConfig, PreprocessConfig, from_dict, to_dict
+from mindface_eri.config import (
+    AudioConfig,
+    FaceConfig,
+    ModelConfig,
+    PreprocessConfig,
+    from_dict,
+    model_of_file,
+    to_dict,
+)
 from mindface_eri.deploy.backends import input_shapes
 from mindface_eri.errors import CheckpointError, ConfigError
 from mindface_eri.files import file_hash, write_json
@@ -76,7 +84,7 @@ def read_sidecar(file: os.PathLike) -> Sidecar:
         if content.get("sha256") not in (None, file_hash(file)):
             raise CheckpointError(f"{file}: is not the file that {path.name} describes, or was damaged since; copy "
                                   "both again, or export again")
-        return Sidecar(from_dict(ModelConfig, content["model"], "model"),
+        return Sidecar(model_of_file(content["model"]),
                        from_dict(PreprocessConfig, content["preprocess"], "preprocess"), _batch(content["batch"]),
                        dict(content.get("features", {})))
     except OSError:

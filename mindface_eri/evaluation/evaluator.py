@@ -55,7 +55,7 @@ class EvaluationResult:
 
     @property
     def mean(self) -> float:
-        """The challenge's metric: the mean of `pearson` over emotions (paper eq. 11)."""
+        """The challenge's metric: the mean of `pearson` over emotions (paper eq. 10)."""
         return float(self.pearson.mean())
 
     def by_emotion(self) -> Dict[str, float]:

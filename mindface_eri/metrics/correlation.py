@@ -22,7 +22,7 @@ _CHUNK = 1 << 21  # rows drawn at a time, over all draws: 32 MiB of them and the
 
 
 def pearson(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Pearson's correlation (paper eq. 10), (N, E), (N, E) -> (E,).
+    """Pearson's correlation (paper eq. 11), (N, E), (N, E) -> (E,).
 
     A constant column, of predictions or of labels, carries no information about the other: its answer is 0.0.
     Fewer than two labelled rows give NaN.
@@ -53,7 +53,7 @@ METRICS: Dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 def mean_pearson(predictions: np.ndarray, labels: np.ndarray) -> float:
-    """The challenge's metric: the mean over emotions of Pearson's correlation (paper eq. 11)."""
+    """The challenge's metric: the mean over emotions of Pearson's correlation (paper eq. 10)."""
     return float(np.mean(pearson(predictions, labels)))
 
 

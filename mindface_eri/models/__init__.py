@@ -17,13 +17,15 @@ from mindface_eri.models.registry import build_network, create_model, list_model
 from mindface_eri.models.resnet import ResNetStem
 from mindface_eri.models.spatial import SpatialEncoder
 from mindface_eri.models.tcn import CausalConv1d, TemporalConvNet
-from mindface_eri.models.temporal import TemporalEncoder
-from mindface_eri.models.transformer import SelfAttention, TransformerEncoder
+from mindface_eri.models.temma import ResidualConvNet, TemmaEncoder, WeightNormConv1d
+from mindface_eri.models.temporal import TemporalEncoder, temporal_encoder
+from mindface_eri.models.transformer import PreNormEncoder, SelfAttention, TransformerEncoder
 
 __all__ = [
     "AcousticBranch", "AcousticNetwork", "Attention", "AttentionPooling", "CausalConv1d", "DualBranchNetwork",
     "FeatureBranch", "FeatureExtractor", "FeatureNetwork", "FusionHead", "ModalityDropout", "MultiBranchNetwork",
-    "RegressionHead", "ResNetStem", "SelfAttention", "SpatialEncoder", "TemporalConvNet", "TemporalEncoder",
-    "TransformerEncoder", "VisualBranch", "VisualNetwork", "build_network", "create_model", "list_models", "load_stem",
-    "register_model", "set_precision",
+    "PreNormEncoder", "RegressionHead", "ResNetStem", "ResidualConvNet", "SelfAttention", "SpatialEncoder",
+    "TemmaEncoder", "TemporalConvNet", "TemporalEncoder", "TransformerEncoder", "VisualBranch", "VisualNetwork",
+    "WeightNormConv1d", "build_network", "create_model", "list_models", "load_stem", "register_model", "set_precision",
+    "temporal_encoder",
 ]

@@ -13,7 +13,7 @@ from mindface_eri.constants import IMAGENET_MEAN, IMAGENET_STD
 from mindface_eri.errors import ConfigError
 from mindface_eri.models.resnet import CropNormalization, ResNetStem, grid_size
 from mindface_eri.models.spatial import SpatialEncoder
-from mindface_eri.models.temporal import TemporalEncoder
+from mindface_eri.models.temporal import temporal_encoder
 
 
 class VisualBranch(nn.Cell):
@@ -30,7 +30,7 @@ class VisualBranch(nn.Cell):
         self.stem = ResNetStem(config.stem_width, frozen=config.freeze_stem)
         self.spatial = SpatialEncoder(self.channels, self.grid ** 2, config.spatial_depth, config.spatial_heads,
                                       ffn_ratio=config.ffn_ratio, dropout=config.dropout)
-        self.temporal = TemporalEncoder(self.channels, config)
+        self.temporal = temporal_encoder(self.channels, config)
         if config.recompute_stem:
             self.stem.recompute()
 
@@ -62,7 +62,7 @@ class AcousticBranch(nn.Cell):
         super().__init__()
         self.config = config
         self.mfcc_mean, self.mfcc_std = _statistics("mfcc", config.mfcc_features)
-        self.temporal = TemporalEncoder(config.mfcc_features, config)
+        self.temporal = temporal_encoder(config.mfcc_features, config)
 
     def features(self, mfcc: Tensor) -> Tensor:
         """Features (B, T, D), the input of the fusion head."""
@@ -96,7 +96,7 @@ class FeatureBranch(nn.Cell):
         super().__init__()
         self.config = config
         self.feature_mean, self.feature_std = _statistics("feature", width)
-        self.temporal = TemporalEncoder(width, config)
+        self.temporal = temporal_encoder(width, config)
 
     def features(self, features: Tensor) -> Tensor:
         """Features (B, T, D), the input of the fusion head."""

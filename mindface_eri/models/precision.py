@@ -9,11 +9,12 @@ from mindspore import nn
 from mindface_eri.errors import ConfigError
 from mindface_eri.models.resnet import ResNetStem
 from mindface_eri.models.tcn import TemporalConvNet
+from mindface_eri.models.temma import InverseNorms, ResidualConvNet
 from mindface_eri.models.transformer import TransformerEncoder
 
 _PRODUCTS = (nn.Dense, nn.Conv2d)
-_KEPT = (nn.BatchNorm2d, nn.LayerNorm, nn.Sigmoid)
-_BODIES = (ResNetStem, TransformerEncoder, TemporalConvNet)
+_KEPT = (nn.BatchNorm2d, nn.LayerNorm, nn.Sigmoid, InverseNorms)
+_BODIES = (ResNetStem, TransformerEncoder, TemporalConvNet, ResidualConvNet)
 
 
 def set_precision(network: nn.Cell, amp_level: str) -> nn.Cell:
@@ -21,8 +22,8 @@ def set_precision(network: nn.Cell, amp_level: str) -> nn.Cell:
 
     O0 is float32 throughout. O2 computes convolutions and matrix products in float16 and sums residuals in float32.
     O3 keeps the sums and activations inside the stem, the transformers and the TCN in float16 too. Softmax,
-    normalisation (of inputs, batches and layers) and the final sigmoid stay float32 at each level, and intensities
-    come out as float32, so that the loss is float32 too.
+    normalisation (of inputs, batches, layers and weights) and the final sigmoid stay float32 at each level, and
+    intensities come out as float32, so that the loss is float32 too.
 
     Returns:
         The same network.

@@ -137,8 +137,16 @@ def _spatial(config: ModelConfig) -> Cost:
 def _temporal(inputs: int, config: ModelConfig) -> Cost:
     """One clip through the convolutions and the encoder over time."""
     times, width = config.frames, config.width
+    residual = config.temporal == "temma"
     total: Cost = (0, times * width)
     for _ in config.tcn_dilations:
-        total = _sum(total, _linear(times, config.tcn_kernel * inputs, width), (0, times * width))
+        if residual and inputs != width:
+            total = _sum(total, _linear(times, inputs, width))  # the level's input, as wide as its output
+        for channels in (inputs, width) if residual else (inputs,):
+            total = _sum(total, _linear(times, config.tcn_kernel * channels, width), (0, times * width))
+        if residual:
+            total = _sum(total, (0, 2 * times * width))  # their sum and its activation
         inputs = width
-    return _sum(total, _encoder(times, width, config.temporal_depth, config.temporal_heads, config.ffn_ratio))
+    ratio, _ = config.temporal_settings
+    total = _sum(total, _encoder(times, width, config.temporal_depth, config.temporal_heads, ratio))
+    return _sum(total, (0, times * width)) if residual else total  # the last normalisation

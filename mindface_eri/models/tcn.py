@@ -43,6 +43,7 @@ class CausalConv1d(nn.Cell):
     def __init__(self, in_channels: int, out_channels: int, kernel: int, dilation: int) -> None:
         super().__init__()
         fan_in = kernel * in_channels
+        self.dilation = dilation
         self.product = Linear(in_channels, kernel * out_channels, fan_in=fan_in, bias=False)
         self.bias = Parameter(initializer(Uniform(1 / math.sqrt(fan_in)), (out_channels,), ms.float32), name="bias")
         self.split = ops.Split(axis=2, output_num=kernel)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The transformer encoder that both the spatial and the temporal part use (paper sections 3.2 and 3.4).
 
-Normalisation after each residual sum, ReLU and the feed-forward width are not in the paper; they are those of the
-original transformer and PyTorch's defaults.
+The paper does not say where it normalises. `TransformerEncoder` does after each residual sum, as the original
+transformer and PyTorch by default; `PreNormEncoder` before each part, as the paper's reference 3.
 """
 
 from __future__ import annotations
@@ -65,14 +65,39 @@ class EncoderBlock(nn.Cell):
         return self.norm2(x + self.dropout2(self.linear2(hidden))).astype(precision)  # (B, N, D)
 
 
+class PreNormBlock(EncoderBlock):
+    """The same parts, each with normalisation before it: x + dropout(part(norm(x)))."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        precision = x.dtype
+        x = x + self.dropout1(self.attention(self.norm1(x).astype(precision)))  # (B, N, D)
+        hidden = self.dropout(self.relu(self.linear1(self.norm2(x).astype(precision))))  # (B, N, ffn)
+        return x + self.dropout2(self.linear2(hidden))  # (B, N, D)
+
+
 class TransformerEncoder(nn.Cell):
     """`depth` blocks over a sequence (B, N, D), same shape out. Every token sees every other; order comes from
     position codes added by the caller."""
 
+    block = EncoderBlock
+
     def __init__(self, width: int, depth: int, heads: int, *, ffn_ratio: float = 4.0, dropout: float = 0.0) -> None:
         super().__init__()
         ffn_width = max(1, round(width * ffn_ratio))
-        self.blocks = nn.SequentialCell([EncoderBlock(width, heads, ffn_width, dropout) for _ in range(depth)])
+        self.blocks = nn.SequentialCell([self.block(width, heads, ffn_width, dropout) for _ in range(depth)])
 
     def construct(self, x: Tensor) -> Tensor:
         return self.blocks(x)  # (B, N, D)
+
+
+class PreNormEncoder(TransformerEncoder):
+    """Blocks that normalise before each part, and a last normalisation of what they sum up."""
+
+    block = PreNormBlock
+
+    def __init__(self, width: int, depth: int, heads: int, *, ffn_ratio: float = 4.0, dropout: float = 0.0) -> None:
+        super().__init__(width, depth, heads, ffn_ratio=ffn_ratio, dropout=dropout)
+        self.norm = layer_norm(width)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.norm(self.blocks(x)).astype(x.dtype)  # (B, N, D)

@@ -258,12 +258,12 @@ def load_predictor(path: Union[str, os.PathLike], *, which: str = "best", device
     from mindface_eri.device.context import keep_generators, use_device
 
     use_device(device)
-    from mindface_eri.deploy.fold import fold_batch_norm
+    from mindface_eri.deploy.fold import fold_normalisation
     from mindface_eri.runner.run_folder import load_trained
 
     trained = load_trained(target, which)
     with keep_generators():  # initial values are drawn, though the weights replace them
-        network = fold_batch_norm(trained.build())
+        network = fold_normalisation(trained.build())
     return Predictor(CellBackend(network), trained.model, preprocess_of(trained),
                      features=trained.note.get("features", {}))
 

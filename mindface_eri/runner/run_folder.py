@@ -20,7 +20,7 @@ from typing import Any, ContextManager, List, Mapping, Optional, Tuple, Union
 
 from mindspore import nn
 
-from mindface_eri.config import Config, ModelConfig, from_dict, load_config, to_dict
+from mindface_eri.config import Config, ModelConfig, load_config, model_of_file, to_dict
 from mindface_eri.errors import CheckpointError, ConfigError
 from mindface_eri.files import folder_lock, remove_leftovers, tell_of_link
 from mindface_eri.models.registry import build_network
@@ -124,7 +124,7 @@ def load_trained(path: os.PathLike, which: str = "best") -> TrainedModel:
     weights, note = read_checkpoint(file)
     try:
         if "model" in note:
-            model = from_dict(ModelConfig, note["model"], "model")
+            model = model_of_file(note["model"])
         elif run is not None:
             model = load_config(run.config).model
         else:

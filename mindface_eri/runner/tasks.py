@@ -130,6 +130,10 @@ def _load_branch(path: str, name: str, key: str, config: Config) -> TrainedModel
     if trained.model.emotions != config.model.emotions:
         raise CheckpointError(f"{key}: {trained.path} was trained on {', '.join(trained.model.emotions)}, the "
                               f"recipe's model.emotions are {', '.join(config.model.emotions)}")
+    if trained.model.temporal != config.model.temporal:
+        raise CheckpointError(f"{key}: {trained.path} has model.temporal {trained.model.temporal}, the recipe "
+                              f"{config.model.temporal}; set model.temporal={trained.model.temporal}, or train the "
+                              "branch anew")
     return trained
 
 

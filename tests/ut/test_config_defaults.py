@@ -4,8 +4,9 @@
 import dataclasses
 
 import pytest
+import yaml
 
-from mindface_eri.config import Config, FaceConfig, ModelConfig, load_config
+from mindface_eri.config import Config, FaceConfig, ModelConfig, load_config, model_of_file
 from mindface_eri.constants import EMOTIONS
 from mindface_eri.errors import ConfigError
 from mindface_eri.fields import from_dict, to_dict
@@ -25,6 +26,7 @@ NUMBERS = {  # default, lowest, highest
     "model.stem_width": (64, 4, INF), "model.spatial_depth": (4, 1, INF), "model.spatial_heads": (4, 1, INF),
     "model.width": (128, 4, INF), "model.tcn_kernel": (3, 1, INF), "model.temporal_depth": (4, 1, INF),
     "model.temporal_heads": (4, 1, INF), "model.ffn_ratio": (4.0, 0.25, INF), "model.dropout": (0.1, 0.0, 0.95),
+    "model.temporal_ffn_ratio": (None, 0.25, INF), "model.temporal_dropout": (None, 0.0, 0.95),
     "model.p_both": (0.9, 0.0, 1.0), "model.p_visual": (0.5, 0.0, 1.0),
     "data.workers": (2, 1, INF), "data.prefetch": (4, 1, INF), "data.folds": (0, 0, INF), "data.fold": (0, 0, INF),
     "data.fold_val": (0.15, 0.0, 0.9), "data.fold_seed": (0, 0, INF), "data.flip": (0.0, 0.0, 1.0),
@@ -38,7 +40,7 @@ NUMBERS = {  # default, lowest, highest
     "runtime.seed": (0, 0, INF), "runtime.threads": (0, 0, INF)}
 WORDS = {  # the first is the default
     "preprocess.storage": ("jpeg", "raw"), "preprocess.face.mode": ("track", "every-frame"),
-    "data.fold_as": ("test", "val"), "train.schedule": ("plateau", "cosine"),
+    "data.fold_as": ("test", "val"), "model.temporal": ("temma", "plain"), "train.schedule": ("plateau", "cosine"),
     "runtime.device": ("auto", "CPU", "GPU", "Ascend"),
     "runtime.mode": ("graph", "pynative"), "runtime.amp_level": ("O0", "O2", "O3"),
     "runtime.loss_scale": ("none", "fixed", "dynamic")}
@@ -109,6 +111,32 @@ def test_lists_that_may_not_be_empty():
         with pytest.raises(ConfigError, match=f"{key}: expected a list of at least one value"):
             section(key, [])
     assert section("model.features", ["fau"]) == ["fau"] and section("train.features_runs", []) == []
+
+
+def test_what_the_temporal_part_takes():
+    """Reference 3's values in its module, those of the whole network in the plain one; its own where they are given."""
+    whole = {"ffn_ratio": 3.0, "dropout": 0.4}
+    assert ModelConfig().temporal_settings == ModelConfig(**whole).temporal_settings == (2.0, 0.2)
+    assert ModelConfig(temporal="plain", **whole).temporal_settings == (3.0, 0.4)
+    for temporal in ("temma", "plain"):
+        own = ModelConfig(temporal=temporal, temporal_ffn_ratio=0.5, temporal_dropout=0.0, **whole)
+        assert own.temporal_settings == (0.5, 0.0)
+
+
+def test_what_version_0_1_wrote_means_the_plain_module(tmp_path):
+    """A resolved recipe, a checkpoint's note and an exported file's description; a recipe by hand means today's."""
+    old = to_dict(Config())
+    for name in ("temporal", "temporal_ffn_ratio", "temporal_dropout"):
+        old["model"].pop(name)
+    save = tmp_path / "config.yaml"
+    save.write_text(yaml.safe_dump(old), encoding="utf-8")
+    assert load_config(save).model == model_of_file(old["model"]) == ModelConfig(temporal="plain")
+    assert load_config(save, ["model.temporal=temma"]).model == ModelConfig()
+    assert model_of_file(to_dict(ModelConfig())) == ModelConfig()
+    save.write_text("model: {tcn_dilations: [1, 2], ffn_ratio: 2, p_alone: []}", encoding="utf-8")
+    assert load_config(save).model.temporal == "temma"
+    with pytest.raises(ConfigError, match="model: expected a mapping"):
+        model_of_file(["plain"])
 
 
 def test_what_a_configuration_tells_of_itself():

@@ -152,11 +152,12 @@ def leaves(tree, prefix=""):
 def test_the_recipe_page_is_the_recipe():
     """Every key of the base recipe has a row with its value, and `ours` stands where the recipe says so."""
     text = (ROOT / "configs" / "_base_paper.yaml").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \| (paper|ours)\b", (ROOT / "docs/recipe.md").read_text(), re.M)
+    rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \| (paper|ours|\[3\])", (ROOT / "docs/recipe.md").read_text(), re.M)
     assert {key: yaml.safe_load(value) for key, value, _ in rows} == dict(leaves(yaml.safe_load(text)))
     for key, _, source in rows:
         line = next(line for line in text.splitlines() if line.strip().startswith(key.rpartition(".")[2] + ":"))
         assert ("not in the paper" in line) == (source == "ours"), line
+        assert ("reference 3" in line) == (source == "[3]"), line
 
 
 def test_the_list_of_recipes_has_each_with_its_parameters():

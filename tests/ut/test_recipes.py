@@ -37,7 +37,9 @@ def test_what_the_paper_says(path):
     assert (model.frames, model.crop_size, model.stem_width) == (32, 112, 64)  # stem: 4 * 64 = 256 channels
     assert (model.spatial_depth, model.spatial_heads) == (4, 4)
     assert (len(model.tcn_dilations), model.tcn_kernel, model.width) == (5, 3, 128)
-    assert model.p_visual == 0.5
+    assert (model.temporal, model.tcn_dilations, model.temporal_depth, model.temporal_heads) == (
+        "temma", (1, 2, 4, 8, 16), 4, 4)
+    assert model.temporal_settings == (256 / 128, 0.2) and model.p_visual == 0.5
     assert (train.batch_size, train.lr, train.lr_factor, train.lr_patience, train.loss) == (64, 1e-4, 0.5, 10, "mse")
     assert not train.end_to_end
     assert model.emotions == ("Adoration", "Amusement", "Anxiety", "Disgust", "Empathic-Pain", "Fear", "Surprise")
@@ -57,7 +59,11 @@ def test_the_recipes_of_the_paper_are_the_defaults(stage):
 
 def test_our_own_choices_are_marked():
     text = (CONFIGS / "_base_paper.yaml").read_text()
-    for key in ("epochs", "dropout", "temporal_depth", "temporal_heads", "ffn_ratio", "weight_decay", "sample_rate",
-                "smoothing", "tcn_dilations", "ema", "clip_norm"):
-        line = next(line for line in text.splitlines() if line.strip().startswith(f"{key}:"))
-        assert "not in the paper" in line, line
+    for words, keys in {
+            "not in the paper": ("epochs", "dropout", "ffn_ratio", "weight_decay", "sample_rate", "smoothing", "ema",
+                                 "clip_norm"),
+            "reference 3": ("tcn_dilations", "temporal", "temporal_depth", "temporal_heads", "temporal_ffn_ratio",
+                            "temporal_dropout")}.items():
+        for key in keys:
+            line = next(line for line in text.splitlines() if line.strip().startswith(f"{key}:"))
+            assert words in line, line

@@ -218,7 +218,7 @@ class MaxPool2d(Module):
 
 
 class Conv1d(Module):
-    def __init__(self, inputs, outputs, kernel, dilation):
+    def __init__(self, inputs, outputs, kernel, dilation=1):
         super().__init__()
         self.kernel_size, self.dilation = (kernel,), (dilation,)
         self.weight = Parameter(RNG.normal(size=(outputs, inputs, kernel)) / (inputs * kernel) ** 0.5)
@@ -257,28 +257,70 @@ class MultiheadAttention(Module):
 
 
 class TransformerEncoderLayer(Module):
-    def __init__(self, width, heads, hidden, dropout, batch_first):
+    def __init__(self, width, heads, hidden, dropout, batch_first, norm_first):
         super().__init__()
         assert batch_first
+        self.norm_first = norm_first
         self.self_attn, self.dropout = MultiheadAttention(width, heads), Dropout(dropout)
         self.linear1, self.linear2 = Linear(width, hidden), Linear(hidden, width)
         self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
 
     def forward(self, x):
+        if self.norm_first:
+            x = x + self.self_attn(self.norm1(x))
+            return x + self.linear2(relu(self.linear1(self.norm2(x))))
         x = self.norm1(x + self.self_attn(x))
         return self.norm2(x + self.linear2(relu(self.linear1(x))))
 
 
 class TransformerEncoder(Module):
-    def __init__(self, layer, depth, enable_nested_tensor):
+    def __init__(self, layer, depth, norm, enable_nested_tensor):
         super().__init__()
         assert not enable_nested_tensor
+        self.norm = norm
         self.layers = ModuleList(copy.deepcopy(layer) for _ in range(depth))
 
     def forward(self, x):
         for layer in self.layers:
             x = layer(x)
-        return x
+        return x if self.norm is None else self.norm(x)
+
+
+class _WeightNorm(Module):
+    """What stands for the weight: a magnitude for each output channel, and a direction."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.original0, self.original1 = Parameter(RNG.uniform(0.5, 1.5, (len(weight), 1, 1))), weight
+
+    def forward(self):
+        direction = np.asarray(self.original1)
+        return np.asarray(self.original0) * direction / np.sqrt((direction ** 2).sum(axis=(1, 2), keepdims=True))
+
+
+class _NormedConv1d(Conv1d):
+    def __init__(self, conv):
+        Module.__init__(self)
+        self.kernel_size, self.dilation, self.bias = conv.kernel_size, conv.dilation, conv.bias
+        self.parametrizations = ModuleDict(weight=_WeightNorm(conv.weight))
+
+    @property
+    def weight(self):
+        return self.parametrizations.held["weight"]()
+
+
+class ModuleDict(Module):
+    def __init__(self, **held):
+        super().__init__()
+        self.held = held
+
+    def members(self):
+        return self.held.items()
+
+
+class utils:  # noqa: N801 - PyTorch's name
+    class parametrizations:  # noqa: N801 - PyTorch's name
+        weight_norm = _NormedConv1d
 
 
 class functional:  # noqa: N801 - PyTorch's name

@@ -47,7 +47,7 @@ def twin(library):
 
 @pytest.mark.parametrize("name, more", [
     ("eri_visual", {}), ("eri_acoustic", {}), ("eri_features", {"features": ("fau",), "feature_widths": (3,)}),
-    ("eri_multi_branch", SETS)])
+    ("eri_multi_branch", SETS), ("eri_acoustic", {"temporal": "temma", "temporal_ffn_ratio": 1.5})])
 def test_the_twin_gives_our_networks_numbers(name, more, twin, library, tiny, tmp_path, pynative):
     config = tiny(name, **{**SIZES, **more})
     module = twin.build_twin(config).eval()

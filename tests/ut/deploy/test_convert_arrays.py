@@ -18,13 +18,15 @@ from mindface_eri.runner.run_folder import load_network
 NORMS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 WORDS = {".encoder.blocks.": ".encoder.layers.", ".attention.qkv.": ".self_attn.in_proj_",
          ".attention.out.": ".self_attn.out_proj.", "temporal.tcn.convolutions.": "temporal.convs.",
-         ".product.weight": ".weight"}
+         "temporal.tcn.levels.": "temporal.levels.", ".magnitude": ".parametrizations.weight.original0"}
+NORMED = ".parametrizations.weight.original1"  # of a weight-normalised convolution, what its direction is taken from
 
 
 def torch_name(name):
     """What PyTorch calls one of our parameters."""
     for ours, theirs in WORDS.items():
         name = name.replace(ours, theirs)
+    name = name.replace(".product.weight", NORMED if ".levels." in name else ".weight")
     head, _, last = name.rpartition(".")
     return f"{head}.{NORMS.get(last, last)}" if head else name
 
@@ -42,6 +44,10 @@ def as_torch(weights, kernel=3):
         if name.endswith(".product.weight"):  # row k * out + o of ours is tap k of output o
             out = len(value) // kernel
             value = np.stack([value[k * out:(k + 1) * out] for k in range(kernel)], axis=-1)
+        elif name.endswith(".magnitude"):
+            value = value[:, None, None]
+        elif name.endswith(".shortcut.weight"):
+            value = value[:, :, None]
         tensors[torch_name(name)] = np.ascontiguousarray(value)
     return tensors
 

@@ -8,15 +8,18 @@ import numpy as np
 from mindface_eri.config import ModelConfig
 
 TINY = {"frames": 6, "crop_size": 34, "mfcc_features": 11, "stem_width": 4, "spatial_depth": 1, "spatial_heads": 2,
-        "width": 12, "tcn_kernel": 3, "tcn_dilations": (2, 1), "temporal_depth": 2, "temporal_heads": 3,
-        "ffn_ratio": 1.5, "dropout": 0.25, "p_both": 1.0, "emotions": ("Amusement", "Anxiety", "Fear")}
+        "width": 12, "temporal": "plain", "tcn_kernel": 3, "tcn_dilations": (2, 1), "temporal_depth": 2,
+        "temporal_heads": 3, "ffn_ratio": 1.5, "dropout": 0.25, "p_both": 1.0,
+        "emotions": ("Amusement", "Anxiety", "Fear")}
 # Sides of which a half is even and odd, two kernels; depths, heads, channels and instants all differ.
-GOLDEN_CONFIGS = {config.name: config for config in (
+GOLDEN_CONFIGS = {f"{config.name} temma" if config.temporal == "temma" else config.name: config for config in (
     ModelConfig(name="eri_visual", **{**TINY, "crop_size": 40}),
     ModelConfig(name="eri_acoustic", **{**TINY, "tcn_kernel": 2, "tcn_dilations": (1, 3, 2)}),
     ModelConfig(name="eri_features", **{**TINY, "frames": 5}, features=("fau",), feature_widths=(7,)),
     ModelConfig(name="eri_dual_branch", **TINY),
-    ModelConfig(name="eri_multi_branch", **TINY, features=("fau", "egemaps"), feature_widths=(5, 4)))}
+    ModelConfig(name="eri_multi_branch", **TINY, features=("fau", "egemaps"), feature_widths=(5, 4)),
+    ModelConfig(name="eri_acoustic", **{**TINY, "temporal": "temma", "tcn_kernel": 2, "tcn_dilations": (1, 3, 2),
+                                        "temporal_dropout": 0.25, "temporal_ffn_ratio": 1.5}))}
 
 
 def numbers(name, shape):

@@ -44,8 +44,8 @@ def build(config):
     """The twin with the golden weights, and its parameters' places: our name -> (theirs, elements in our order)."""
     module, places = twin.build_twin(config), {}
     for part in module.modules():
-        if isinstance(part, twin.TemporalEncoder):
-            part.dropout = TransposedDropout(config.dropout)
+        if isinstance(part, (twin.TemporalEncoder, twin.Level)):
+            part.dropout = TransposedDropout(part.dropout.p)
     for name, tensor in module.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             ours = our_name(name)
@@ -71,8 +71,8 @@ def pooling_weights(module, answer):
     return {"intensities": intensities, **seen}
 
 
-def numbers_of_twin(config):
-    """What golden.npz keeps of a network; keys begin with its name."""
+def numbers_of_twin(name, config):
+    """What golden.npz keeps of a network; keys begin with the name it has there."""
     module, places = build(config)
     inputs = [torch.from_numpy(x).requires_grad_(x.dtype != np.uint8) for x in golden_inputs(config)]
     found = pooling_weights(module.eval(), lambda: module(*inputs))
@@ -91,7 +91,7 @@ def numbers_of_twin(config):
         elif "moving" in ours:
             made["moved"].append(digest(ours, state[theirs]))
     made["gradients"], made["moved"] = (np.concatenate(made[key] or [[]]) for key in ("gradients", "moved"))
-    return {f"{config.name} {key}": np.asarray(value.detach() if torch.is_tensor(value) else value, np.float32)
+    return {f"{name} {key}": np.asarray(value.detach() if torch.is_tensor(value) else value, np.float32)
             for key, value in {**found, **made}.items()}
 
 
@@ -99,8 +99,8 @@ def main():
     torch.nn.Dropout.forward = lambda self, x: drop_by_rule(x, self.p, self.training)
     functional.scaled_dot_product_attention = attention
     found = {}
-    for config in GOLDEN_CONFIGS.values():
-        found.update(numbers_of_twin(config))
+    for name, config in GOLDEN_CONFIGS.items():
+        found.update(numbers_of_twin(name, config))
     if "--write" in sys.argv:
         made = f"{datetime.date.today()} by PyTorch {torch.__version__}"
         np.savez_compressed(GOLDEN, made=np.array(made), **found)

@@ -46,12 +46,33 @@ RULES = {
 }
 
 
-def test_each_parameter_starts_as_in_pytorch():
+# Of the module of the paper's reference 3, as its code leaves them: Xavier uniform for what has two or more dimensions.
+TEMMA_RULES = {
+    r"(gamma|_std)": lambda shape, _: ("constant", 1),
+    r"(beta|_mean)": lambda shape, _: ("constant", 0),
+    r"qkv\.weight": lambda shape, _: uniform(math.sqrt(6 / (2 * shape[1]))),  # three matrices, each (d, d)
+    r"attention\.(qkv|out)\.bias": lambda shape, _: uniform(1 / math.sqrt(48)),
+    r"conv\d\.product\.weight": lambda shape, _: uniform(math.sqrt(6 / (3 * shape[1] + shape[0]))),
+    r"conv\d\.magnitude": lambda shape, _: uniform(math.sqrt(6 / (1 + shape[0]))),
+    r"conv\d\.bias": lambda _, shapes: uniform(1 / math.sqrt(3 * shapes["product.weight"][1])),
+    r"(out|linear\d|shortcut)\.weight": lambda shape, _: uniform(math.sqrt(6 / sum(shape))),
+    r"(linear\d|shortcut)\.bias": lambda _, shapes: uniform(1 / math.sqrt(shapes["weight"][1])),
+    r"head\.(pooling\.score|regression)\.weight": lambda shape, _: uniform(1 / math.sqrt(shape[1])),
+    r"head\.(pooling\.score|regression)\.bias": lambda _, shapes: uniform(1 / math.sqrt(shapes["weight"][1])),
+}
+
+
+@pytest.mark.parametrize("model, rules", [
+    (("eri_multi_branch", LARGE), RULES),
+    (("eri_acoustic", {**LARGE, "temporal": "temma", "features": (), "feature_widths": ()}), TEMMA_RULES)],
+    ids=["as PyTorch", "as reference 3"])
+def test_each_parameter_starts_as_in_pytorch(model, rules):
     """Bounds and moments within six standard errors, so that neither distribution passes for the other."""
     ms.set_seed(5)
-    parameters = {name: p.asnumpy() for name, p in create_model("eri_multi_branch", **LARGE).parameters_and_names()}
+    network = create_model(model[0], **model[1])
+    parameters, table = {name: p.asnumpy() for name, p in network.parameters_and_names()}, rules
     for name, values in parameters.items():
-        rules = [rule for ending, rule in RULES.items() if re.search(rf"(^|[._]){ending}$|{ending}$", name)]
+        rules = [rule for ending, rule in table.items() if re.search(rf"(^|[._]){ending}$|{ending}$", name)]
         assert len(rules) == 1, (name, len(rules))
         beside = {key: parameters.get(f"{name.rpartition('.')[0]}.{key}", np.empty((0, 0))).shape
                   for key in ("weight", "product.weight")}
@@ -84,7 +105,8 @@ def test_constants_of_every_layer(name, golden_network):
     assert {cell.p for cell in cells if isinstance(cell, nn.Dropout)} == {0.25}
     visual, joined = "frames" in config.inputs, "present" in config.inputs
     temporal = len(config.modalities) if joined else 1
-    assert len(norms) == 2 * config.spatial_depth * visual + 2 * config.temporal_depth * temporal + joined
+    last = config.temporal == "temma"  # of what its blocks sum up
+    assert len(norms) == 2 * config.spatial_depth * visual + (2 * config.temporal_depth + last) * temporal + joined
     assert len(batches) == 15 * visual
 
 
@@ -109,6 +131,8 @@ def test_width_of_the_feed_forward_layers_is_rounded_and_at_least_one(width, rat
     assert TransformerEncoder(width, 1, 1, ffn_ratio=ratio).blocks[0].linear1.weight.shape == (expected, width)
 
 
-@pytest.mark.parametrize("name, parameters", [("eri_visual", 7_048_393), ("eri_acoustic", 1_388_680)])
+@pytest.mark.parametrize("name, parameters", [
+    ("eri_visual", (7_061_961, 7_048_393)), ("eri_acoustic", (1_500_552, 1_388_680))])
 def test_number_of_parameters_of_the_papers_networks(name, parameters):
-    assert sum(p.size for p in create_model(name).trainable_params()) == parameters
+    assert tuple(sum(p.size for p in create_model(name, temporal=temporal).trainable_params())
+                 for temporal in ("temma", "plain")) == parameters

@@ -20,8 +20,8 @@ def test_paper():
     layer2 = 14 * 14 * 128 * (576 + 3 * 1152 + 64)
     layer3 = 7 * 7 * 256 * (1152 + 3 * 2304 + 128)
     assert table["visual.stem"][2] == pytest.approx(32 * (56 * 56 * 64 * 147 + layer1 + layer2 + layer3) / 1e6)
-    tcn = 32 * 3 * (1024 + 4 * 128) * 128
-    block = 32 * 128 * 128 * 4 + 2 * 32 * 32 * 128 + 2 * 32 * 128 * 512
+    tcn = 32 * 128 * (1024 + 3 * (1024 + 9 * 128))  # ten convolutions and the way around the first two
+    block = 32 * 128 * 128 * 4 + 2 * 32 * 32 * 128 + 2 * 32 * 128 * 256
     assert table["acoustic.temporal"][2] == pytest.approx((tcn + 4 * block) / 1e6)
     assert table["total"][4] == pytest.approx(64 * table["total"][3])
 
@@ -39,6 +39,6 @@ def test_branches_of_other_features():
                               "fusion", "total"]
     network = create_model("eri_multi_branch", features=config.features, feature_widths=config.feature_widths)
     assert rows["total"][1] == sum(p.size for p in network.trainable_params())
-    assert rows["feature_branches.1.temporal"][1] - rows["feature_branches.0.temporal"][1] == 3 * (88 - 17) * 128
+    assert rows["feature_branches.1.temporal"][1] - rows["feature_branches.0.temporal"][1] == (3 + 1) * (88 - 17) * 128
     _, rows = summarize(ModelConfig(name="eri_features", features=("fau",), feature_widths=(17,)), batch_sizes=(1,))
     assert [row[0] for row in rows] == ["temporal", "head", "total"]

@@ -9,8 +9,8 @@ from mindface_eri.models.summary import part_costs, summarize
 # Sizes whose roles cannot be mistaken for each other's: 5 frames of 41 pixels, stem width 4, tokens of 16 channels,
 # 12 channels over time, MFCC stacks of 10, 3 emotions.
 SIZES = {"frames": 5, "crop_size": 41, "mfcc_features": 10, "stem_width": 4, "spatial_depth": 2, "spatial_heads": 2,
-         "width": 12, "tcn_kernel": 2, "tcn_dilations": (1, 2, 4), "temporal_depth": 3, "temporal_heads": 4,
-         "ffn_ratio": 1.5, "emotions": ("Joy", "Awe", "Fear")}
+         "width": 12, "temporal": "plain", "tcn_kernel": 2, "tcn_dilations": (1, 2, 4), "temporal_depth": 3,
+         "temporal_heads": 4, "ffn_ratio": 1.5, "emotions": ("Joy", "Awe", "Fear")}
 
 # One frame. Sides, each rounded up: 41 -> 21 (conv1) -> 11 (pooling, layer1) -> 6 (layer2) -> 3 (layer3).
 STEM = (21 * 21 * 4 * 3 * 49
@@ -41,6 +41,16 @@ def temporal(inputs):
     return 5 * 2 * 12 * (inputs + 12 + 12) + 3 * products, 5 * 12 + 3 * 2 * 5 * 12 + 3 * kept
 
 
+def residual(inputs):
+    """Three levels of two convolutions, the first with a way around it of its own; positions, blocks, the last norm.
+
+    A convolution keeps its output and its activation; a level its sum and that one's activation.
+    """
+    products, kept = encoder(5, 12, 4, 24)
+    return (5 * 12 * (2 * (inputs + 5 * 12) + inputs) + 3 * products,
+            5 * 12 * (1 + 3 * (2 * 2 + 2) + 1 + 1) + 3 * kept)
+
+
 HEAD = (5 * 12 + 5 * 12 + 12 * 3, 5 + 12 + 3)  # scores, weighted sum, regression
 VISUAL = {"stem": (5 * STEM, 5 * STEM_KEPT), "spatial": tuple(5 * value for value in spatial()),
           "temporal": temporal(16)}
@@ -54,6 +64,7 @@ def fusion(branches):
 
 @pytest.mark.parametrize("name, more, wanted", [
     ("eri_visual", {}, {**VISUAL, "head": HEAD}), ("eri_acoustic", {}, {"temporal": temporal(10), "head": HEAD}),
+    ("eri_acoustic", {"temporal": "temma"}, {"temporal": residual(10), "head": HEAD}),
     ("eri_features", {"features": ("fau",), "feature_widths": (7,)}, {"temporal": temporal(7), "head": HEAD}),
     ("eri_dual_branch", {}, {**{f"visual.{part}": cost for part, cost in VISUAL.items()},
                              "acoustic.temporal": temporal(10), "fusion": fusion(2)}),

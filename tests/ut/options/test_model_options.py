@@ -96,12 +96,13 @@ def stems_told_to_recompute(config, made):
 
 
 _SIZES = {"frames": 3, "crop_size": 32, "mfcc_features": 8, "stem_width": 4, "spatial_depth": 1, "spatial_heads": 2,
-          "width": 8, "tcn_dilations": (1,), "temporal_depth": 1, "temporal_heads": 2,
+          "width": 8, "temporal": "plain", "tcn_dilations": (1,), "temporal_depth": 1, "temporal_heads": 2,
           "emotions": ("Amusement", "Fear")}
 START = {"preprocess.frames": 3, "preprocess.face.size": 32, "preprocess.audio.coefficients": 4,
          "preprocess.audio.stack": 2, **{f"model.{name}": value for name, value in _SIZES.items()},
          "model.name": "eri_acoustic"}
 SEEN = {"model.name": "eri_visual"}
+TEMMA = {"model.temporal": "temma"}
 BOTH = {"model.name": "eri_dual_branch", "model.p_both": 0.5}
 TAKEN = {"model.name": "eri_features", "model.features": ("fau",), "model.feature_widths": (3,)}
 MANY = {"model.name": "eri_multi_branch", "model.features": ("fau",), "model.feature_widths": (3,), "model.p_both": 0.0}
@@ -120,6 +121,9 @@ CASES = {
     "model.width": [Case(parameters, [4])],
     "model.tcn_kernel": [Case(parameters, [2])],
     "model.tcn_dilations": [Case(parameters, [(1, 2)]), Case(answers, [(2,)])],
+    "model.temporal": [Case(answers, ["temma"])],
+    "model.temporal_ffn_ratio": [Case(parameters, [0.5, 1.5]), Case(parameters, [0.5, 4.0], TEMMA)],
+    "model.temporal_dropout": [Case(rates, [0.0, 0.4]), Case(answers_in_training, [0.0, 0.4], TEMMA)],
     "model.temporal_depth": [Case(parameters, [2])],
     "model.temporal_heads": [Case(answers, [1])],
     "model.ffn_ratio": [Case(parameters, [0.5], SEEN)],
