@@ -13,6 +13,7 @@ from mindface_eri.errors import CheckpointError, ConfigError
 from mindface_eri.models import (
     FeatureExtractor,
     ModalityDropout,
+    ResidualConvNet,
     ResNetStem,
     TemporalConvNet,
     build_network,
@@ -21,7 +22,7 @@ from mindface_eri.models import (
 )
 
 TINY = {"frames": 6, "crop_size": 32, "mfcc_features": 24, "stem_width": 8, "spatial_depth": 1, "spatial_heads": 2,
-        "width": 16, "tcn_dilations": (1, 2), "temporal_depth": 1, "temporal_heads": 2}
+        "width": 16, "temporal": "plain", "tcn_dilations": (1, 2), "temporal_depth": 1, "temporal_heads": 2}
 PRESENT = np.array([[1, 1], [1, 0], [0, 1]], np.float32)
 
 
@@ -116,8 +117,9 @@ def test_future_does_not_leak_and_receptive_field():
 
 def test_default_receptive_field_covers_the_clip():
     config = ModelConfig()
-    field = 1 + (config.tcn_kernel - 1) * sum(config.tcn_dilations)
-    assert field == 63 >= config.frames
+    sizes = (1, 4, config.tcn_kernel, config.tcn_dilations)
+    assert TemporalConvNet(*sizes).receptive_field == 63 >= config.frames
+    assert ResidualConvNet(*sizes).receptive_field == 125
 
 
 @pytest.mark.parametrize("p_both, p_visual", [(0.9, 0.5), (0.6, 0.2), (1.0, 0.5), (0.0, 1.0)])

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which precision each part of a network computes in."""
 
+import dataclasses
+
 import mindspore as ms
 import numpy as np
 import pytest
-from golden import GOLDEN_CONFIGS, golden_inputs, numbers
+from golden import GOLDEN_CONFIGS, golden_inputs, golden_weight, numbers
 from mindspore import Tensor, nn
 
 from mindface_eri.errors import ConfigError
@@ -12,12 +14,14 @@ from mindface_eri.models import (
     AttentionPooling,
     FusionHead,
     RegressionHead,
+    ResidualConvNet,
     ResNetStem,
     TemporalConvNet,
     TransformerEncoder,
     set_precision,
 )
 from mindface_eri.models.resnet import BasicBlock
+from mindface_eri.models.temma import InverseNorms
 
 DUAL = GOLDEN_CONFIGS["eri_dual_branch"]
 
@@ -28,20 +32,21 @@ def flags(network):
             for place, cell in network.cells_and_names()}
 
 
+@pytest.mark.parametrize("temporal", ["plain", "temma"])
 @pytest.mark.parametrize("level", ["O0", "O2", "O3"])
-def test_precision_of_every_cell(level, golden_network):
+def test_precision_of_every_cell(level, temporal, golden_network):
     """Products are half, normalisation and sigmoid never; the rest only at O3 inside the three bodies."""
-    network = golden_network(DUAL)
+    network = golden_network(dataclasses.replace(DUAL, temporal=temporal))
     assert set_precision(network, level) is network
     found = flags(network)
     bodies = [place for place, (cell, _) in found.items()
-              if isinstance(cell, (ResNetStem, TransformerEncoder, TemporalConvNet))]
+              if isinstance(cell, (ResNetStem, TransformerEncoder, TemporalConvNet, ResidualConvNet))]
     assert len(bodies) == 6
     for place, (cell, given) in found.items():
         inside = any(place == body or place.startswith(f"{body}.") for body in bodies)
         if level == "O0":
             expected = ()
-        elif isinstance(cell, (nn.BatchNorm2d, nn.LayerNorm, nn.Sigmoid)):
+        elif isinstance(cell, (nn.BatchNorm2d, nn.LayerNorm, nn.Sigmoid, InverseNorms)):
             expected = ("fp32",)
         elif isinstance(cell, (nn.Dense, nn.Conv2d)) or (inside and level == "O3"):
             expected = ("fp16",)
@@ -95,6 +100,21 @@ def test_half_precision_inside_the_bodies(pynative):
         ("LayerNorm", "16", "32")}
     block = set_precision(BasicBlock(3, 3, 1), "O2").set_train(False)
     assert block(Tensor(numbers("maps", (1, 3, 4, 4)).astype(np.float16))).dtype == ms.float16
+
+
+def test_levels_of_half_precision(pynative):
+    """Norms of weights are float32 at each level; sums are half precision at O3 alone."""
+    x = numbers("sequence", (2, 5, 3))
+    exact = None
+    for level, kind in (("O0", ms.float32), ("O2", ms.float32), ("O3", ms.float16)):
+        network = set_precision(ResidualConvNet(3, 4, 2, (1, 2)), level).set_train(False)
+        for name, parameter in network.parameters_and_names():
+            parameter.set_data(Tensor(golden_weight(name, parameter.shape)))
+        answer, found = seen_types(network, [Tensor(x)])
+        assert answer.dtype == kind and {row for row in found if row[0] == "InverseNorms"} == {
+            ("InverseNorms", "32", "32")}
+        exact = answer.asnumpy() if exact is None else exact
+        np.testing.assert_allclose(answer.asnumpy(), exact, atol=4e-3 * np.abs(exact).max())
 
 
 def test_softmax_is_float32_and_keeps_the_precision_of_what_it_weighs(pynative):

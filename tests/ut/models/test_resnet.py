@@ -47,8 +47,8 @@ def test_recompute_runs_the_stem_again_and_nothing_else(recompute, runs, monkeyp
             counted[kind] = counted.get(kind, 0) + 1
             return construct(self, x)
         monkeypatch.setattr(kind, "construct", count)
-    network = create_model("eri_visual", recompute_stem=recompute, frames=1, crop_size=32, stem_width=4, width=4,
-                           spatial_depth=1, temporal_depth=1, tcn_dilations=(1,))
+    network = create_model("eri_visual", recompute_stem=recompute, temporal="plain", frames=1, crop_size=32,
+                           stem_width=4, width=4, spatial_depth=1, temporal_depth=1, tcn_dilations=(1,))
     frames = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(1, 1, 32, 32, 3)
     ms.grad(network, None, network.stem.trainable_params())(Tensor(frames))
     assert counted == {ResNetStem: runs, TemporalConvNet: 1}

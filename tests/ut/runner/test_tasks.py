@@ -246,3 +246,6 @@ def test_branches_of_other_emotions_or_sizes_are_refused(records, recipe, runs, 
         prepare(recipe("eri_dual_branch", train=train), records)
     with pytest.raises(CheckpointError, match=r"visual.checkpoints.best.ckpt: the visual branch's weights: "):
         prepare(recipe("eri_dual_branch", train={**train, "acoustic_run": runs.acoustic}, width=12), records)
+    with pytest.raises(CheckpointError, match="train.visual_run: .*best.ckpt has model.temporal plain, the recipe "
+                                              "temma; set model.temporal=plain, or train the branch anew"):
+        prepare(recipe("eri_dual_branch", train=train, temporal="temma"), records)
