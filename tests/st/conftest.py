@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))  # for the hand-made
 RECIPE = """
 preprocess: {frames: 4, face: {size: 32, detector: dlib}, audio: {coefficients: 8, stack: 2}}
 model: {name: eri_acoustic, frames: 4, crop_size: 32, mfcc_features: 16, width: 8, temporal_depth: 1, temporal_heads: 2,
-        tcn_dilations: [1], emotions: [Joy, Fear]}
+        temporal: plain, tcn_dilations: [1], emotions: [Joy, Fear]}
 train: {epochs: 3, batch_size: 4, lr: 1e-3}
 runtime: {mode: pynative, threads: 1, device: CPU}
 """

@@ -30,7 +30,7 @@ HAVE_TORCH = importlib.util.find_spec("torch") is not None
 TOY = """base: {recipe}
 preprocess: {{frames: 4, face: {{size: 32}}}}
 model: {{stem_width: 8, spatial_depth: 1, spatial_heads: 2, width: 16, temporal_depth: 1, temporal_heads: 2,
-         tcn_dilations: [1, 2]}}
+         temporal: plain, tcn_dilations: [1, 2]}}
 train: {{epochs: 1, batch_size: 4}}
 runtime: {{mode: pynative, threads: 1}}
 """

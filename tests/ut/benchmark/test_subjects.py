@@ -241,7 +241,8 @@ def test_a_step_teaches_its_part(part, batch, monkeypatch):
         (calls["ours"], twin)) or {"ours": Timing((1.0,)), "limit": Timing((1.0,))})
     monkeypatch.setattr(training, "peak_memory", lambda *_: 0)
     ms.set_seed(5)
-    benchmark_train(((part, batch),), model=dataclasses.replace(TOY, dropout=0.0, p_both=1.0, stem_checkpoint=None))
+    benchmark_train(((part, batch),), model=dataclasses.replace(
+        TOY, dropout=0.0, temporal_dropout=0.0, p_both=1.0, stem_checkpoint=None))
     ms.set_context(mode=ms.PYNATIVE_MODE)
     (step, twin), = steps
     losses = [float(step()) for _ in range(4)]  # nothing is dropped by chance: each step is a little better

@@ -59,8 +59,8 @@ def assert_close(ours, theirs, relative, what):
     assert np.abs(ours - theirs).max() <= relative * max(1e-3, np.abs(theirs).max()), what
 
 
-def check_cell(cell, module, inputs, forward, prefix="", train=False):
-    """Outputs to 1e-5, gradients of a random projection with respect to float inputs and all parameters to 1e-4."""
+def check_cell(cell, module, inputs, forward, prefix="", train=False, precision=1e-4):
+    """Outputs to 1e-5, and the gradients of a random projection with respect to float inputs and all parameters."""
     copy_weights(module, cell, prefix)
     cell.set_train(train)
     module.train(train)
@@ -84,7 +84,7 @@ def check_cell(cell, module, inputs, forward, prefix="", train=False):
     if not isinstance(input_gradients, tuple):
         input_gradients = (input_gradients,)
     for i, gradient in zip(positions or (), input_gradients):
-        assert_close(gradient.asnumpy(), tensors[i].grad, 1e-4, f"gradient of input {i}")
+        assert_close(gradient.asnumpy(), tensors[i].grad, precision, f"gradient of input {i}")
     expected_gradients = {our_name(prefix + name): p.grad for name, p in module.named_parameters()}
     names = {id(p): prefix + name for name, p in cell.parameters_and_names()}
     assert len(parameter_gradients) == len(expected_gradients) == len(trainable)
@@ -94,7 +94,7 @@ def check_cell(cell, module, inputs, forward, prefix="", train=False):
         theirs = _relayout(name, expected_gradients[name].numpy())
         difference = np.abs(gradient.asnumpy() - theirs).max()
         # A bias before batch normalisation or softmax has a true gradient of zero: judged against all gradients.
-        assert difference <= 1e-4 * max(np.abs(theirs).max(), 1e-2 * largest), (name, difference)
+        assert difference <= precision * max(np.abs(theirs).max(), 1e-2 * largest), (name, difference)
 
 
 def with_features(config):
@@ -131,7 +131,8 @@ def mode(request):
     ("eri_multi_branch", "plain"), ("eri_acoustic", "temma"), ("eri_dual_branch", "temma")])
 def test_network_equals_twin(name, temporal, mode):
     config = with_features(dataclasses.replace(TINY, name=name, temporal=temporal, temporal_dropout=0.0))
-    check_cell(build_network(config), twin.build_twin(config), inputs_for(config), lambda m, *x: m(*x))
+    check_cell(build_network(config), twin.build_twin(config), inputs_for(config), lambda m, *x: m(*x),
+               precision=1e-5 if (name, temporal) == ("eri_acoustic", "temma") else 1e-4)
 
 
 def features(*shape):
@@ -163,7 +164,8 @@ TEMMA = dataclasses.replace(TINY, temporal="temma", temporal_dropout=0.0)
 @pytest.mark.parametrize("name", CELLS)
 def test_cell_equals_twin(name, mode):
     build, build_twin, inputs, prefix = CELLS[name]
-    check_cell(build(), build_twin(), inputs, lambda module, *x: module(*x), prefix)
+    check_cell(build(), build_twin(), inputs, lambda module, *x: module(*x), prefix,
+               precision=1e-5 if "temma" in name else 1e-4)
 
 
 def test_stem_in_training_equals_twin():

@@ -21,7 +21,7 @@ from mindface_eri.models import (
 )
 
 SMALL = {"frames": 2, "crop_size": 32, "stem_width": 4, "spatial_depth": 1, "width": 4, "temporal_depth": 1,
-         "mfcc_features": 3, "tcn_dilations": (1,)}
+         "mfcc_features": 3, "temporal": "plain", "tcn_dilations": (1,)}
 ONE = {"features": ("fau",), "feature_widths": (3,)}
 
 

@@ -70,7 +70,7 @@ def weights_after_an_overflow(config, made):
 
 START = {"runtime.device": "CPU", "runtime.mode": "pynative", "preprocess.frames": 4, "model.name": "eri_acoustic",
          "preprocess.audio.coefficients": 4, "preprocess.audio.stack": 2, "model.width": 8, "model.temporal_depth": 1,
-         "model.temporal_heads": 2, "model.tcn_dilations": (1,)}
+         "model.temporal_heads": 2, "model.temporal": "plain", "model.tcn_dilations": (1,)}
 CASES = {
     "runtime.mode": [Case(mode, ["graph"])],
     "runtime.amp_level": [Case(answers, ["O2", "O3"])],

@@ -86,7 +86,7 @@ TINY = {"train.lr": 0.03, "train.epochs": 3, "runtime.mode": "pynative", "model.
 PREPROCESS = {"frames": 4, "face.size": 32, "audio.coefficients": 4, "audio.stack": 2}
 MODEL = {name: getattr(TINY_CONFIG.model, name) for name in (
     "frames", "crop_size", "mfcc_features", "stem_width", "spatial_depth", "spatial_heads", "width", "temporal_depth",
-    "temporal_heads", "tcn_dilations")}
+    "temporal_heads", "temporal", "tcn_dilations")}
 START = {**TINY, **{f"preprocess.{name}": value for name, value in PREPROCESS.items()},
          **{f"model.{name}": value for name, value in MODEL.items()}, "train.batch_size": 8}
 COSINE = {"train.schedule": "cosine"}

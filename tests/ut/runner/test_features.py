@@ -29,7 +29,8 @@ def recipe(feature_folder):
             "preprocess": {"frames": 4, "face": {"size": 32}, "audio": {"coefficients": 4, "stack": 2}},
             "model": {"name": name, "emotions": ["Amusement", "Fear"], "frames": 4, "crop_size": 32, "mfcc_features": 8,
                       "stem_width": 4, "spatial_depth": 1, "spatial_heads": 2, "width": 8, "temporal_depth": 1,
-                      "temporal_heads": 2, "tcn_dilations": [1], "features": list(features)},
+                      "temporal_heads": 2, "temporal": "plain", "tcn_dilations": [1],
+                      "features": list(features)},
             "data": {"records": str(feature_folder / "records")},
             "train": {"epochs": 3, "batch_size": 8, "lr": 1e-2, **fields}})
 

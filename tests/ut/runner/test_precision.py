@@ -11,7 +11,8 @@ from mindface_eri.models import create_model
 from mindface_eri.runner.step import TrainStep
 
 TINY = {"frames": 2, "crop_size": 32, "mfcc_features": 8, "stem_width": 4, "spatial_depth": 1, "spatial_heads": 2,
-        "width": 8, "tcn_dilations": (1,), "temporal_depth": 1, "temporal_heads": 2, "dropout": 0.0, "p_both": 1.0}
+        "width": 8, "tcn_dilations": (1,), "temporal_depth": 1, "temporal_heads": 2, "dropout": 0.0,
+        "temporal_dropout": 0.0, "p_both": 1.0}
 # Each level and each kind of scale in either mode; in graph mode, which takes long to compile, the widest ones only.
 COMBINATIONS = [("pynative", "O0", "none"), ("pynative", "O2", "fixed"), ("pynative", "O3", "none"),
                 ("pynative", "O3", "dynamic"), ("graph", "O2", "dynamic"), ("graph", "O3", "dynamic")]

@@ -14,7 +14,7 @@ from mindface_eri.models import create_model
 from mindface_eri.runner.step import TrainStep
 
 TINY = {"frames": 2, "crop_size": 32, "mfcc_features": 8, "stem_width": 4, "spatial_depth": 1, "spatial_heads": 2,
-        "width": 8, "tcn_dilations": (1,), "temporal_depth": 1, "temporal_heads": 2}
+        "width": 8, "temporal": "plain", "tcn_dilations": (1,), "temporal_depth": 1, "temporal_heads": 2}
 ON_THE_HOST = {"PyFunc", "PyExecute", "PyInterpret", "Print", "Assert", "TensorDump", "ScalarSummary", "TensorSummary",
                "ImageSummary", "HistogramSummary", "Custom", "CSRReduceSum"}
 

@@ -42,7 +42,7 @@ def acoustic_run(tmp_path_factory, record_folder):
         "preprocess.frames=4", "preprocess.face.size=32", "preprocess.audio={coefficients: 4, stack: 2}",
         "model={name: eri_acoustic, emotions: [Amusement, Fear], frames: 4, crop_size: 32, mfcc_features: 8, "
         "stem_width: 4, spatial_depth: 1, spatial_heads: 2, width: 8, temporal_depth: 1, temporal_heads: 2, "
-        "tcn_dilations: [1]}", "train.epochs=3", "train.batch_size=8", "train.lr=1e-2",
+        "temporal: plain, tcn_dilations: [1]}", "train.epochs=3", "train.batch_size=8", "train.lr=1e-2",
         f"data.records={record_folder}"])
     folder = tmp_path_factory.mktemp("runs") / "acoustic"
     return train(config, folder, notify=quiet, progress=False)
