@@ -33,7 +33,7 @@ COMMANDS = {
     "extract-features": "compute the features of trained branches once, for fusion",
     "evaluate": "score a run, or a predictions file, against labels",
     "reproduce": "train and score the paper's tables 1 to 4 on a data set",
-    "compare": "put runs side by side, with the paired bootstrap",
+    "compare": "put runs side by side, with intervals and p",
     "figures": "draw a run: learning curves, scatter, confusion, counts",
     "submission": "write or check a challenge submission",
     "predict": "estimate the seven intensities of video files",

@@ -170,7 +170,7 @@ class DataConfig:
     prefetch: int = number(4, 1)
     folds: int = number(0, 0)  # parts into which labelled clips are cut anew, 0: the table's own splits
     fold: int = number(0, 0)  # the part that is held out, from 0
-    group: Optional[str] = None  # column, such as Subject, whose values never straddle two parts
+    group: Optional[str] = None  # column, such as Subject, whose values never straddle two parts, or none
     fold_as: str = one_of("test", "val")  # test: validation clips are cut from the rest; val: as in table 3
     fold_of: Tuple[str, ...] = ("train", "val")  # splits that are pooled
     fold_val: float = number(0.15, 0.0, 0.9)  # share of the rest for validation where the part is the test split

@@ -36,6 +36,13 @@ def add_person(parser: argparse.ArgumentParser) -> None:
                              "the middle), or a photograph of the one; overrides preprocess.face.follow")
 
 
+def add_group(parser: argparse.ArgumentParser) -> None:
+    """Adds --group, of intervals."""
+    parser.add_argument("--group", metavar="COLUMN",
+                        help="column of people: intervals leave out one of them at a time; without it, the recipe's "
+                             "data.group, or a column named Subject, Speaker and the like; none: clips are independent")
+
+
 def read_config(arguments: argparse.Namespace, **flags: object) -> Config:
     """The recipe with --set, then the command's own flags on top.
 

@@ -3,6 +3,8 @@
 
 from pathlib import Path
 
+from mindface_eri.commands.common import add_group
+
 
 def add_arguments(parser):
     """Adds this command's arguments."""
@@ -10,7 +12,7 @@ def add_arguments(parser):
                         help="run folders or CSV files of predictions; the first is what the others are compared with")
     parser.add_argument("--split", default="val", choices=("train", "val", "test"), help="split of the run folders")
     parser.add_argument("--labels", type=Path, metavar="CSV", help="labels; without them, those of each run's records")
-    parser.add_argument("--draws", type=int, default=2000, help="resamplings of the paired bootstrap")
+    add_group(parser)
     parser.add_argument("--figure", type=Path, metavar="PNG", help="write the bars, as PNG and SVG")
 
 
@@ -21,11 +23,10 @@ def run(arguments):
     from mindface_eri.evaluation.runs import read_scored
     from mindface_eri.evaluation.tables import format_table
 
-    if len(arguments.runs) < 2 or arguments.draws < 1:
-        raise ConfigError("compare needs at least two runs, and --draws of at least 1")
-    result = compare([read_scored(run, arguments.split, arguments.labels) for run in arguments.runs],
-                     draws=arguments.draws)
-    print(f"{result.clips} clips; intervals at {result.confidence:.0%}, p from {arguments.draws} paired resamplings")
+    if len(arguments.runs) < 2:
+        raise ConfigError("compare needs at least two runs")
+    result = compare([read_scored(run, arguments.split, arguments.labels, arguments.group) for run in arguments.runs])
+    print(f"{result.clips} clips; intervals at {result.confidence:.0%} and p by the jackknife over {result.over}")
     if result.left_out:
         print(f"{result.left_out} clips are left out because not every run predicted them")
     print("\n" + format_table(result.headers(), result.rows()))

@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from mindface_eri.commands.common import add_device
+from mindface_eri.commands.common import add_device, add_group
 from mindface_eri.prediction.answers import FORMATS, form_of, format_rows
 
 
@@ -17,7 +17,7 @@ def add_arguments(parser):
     parser.add_argument("--labels", type=Path, metavar="CSV",
                         help="labels, such as data_info.csv or the data set's folder; without them, the records'")
     parser.add_argument("--by", metavar="COLUMN", help="scores by group too, such as Country or Subject")
-    parser.add_argument("--draws", type=int, default=1000, help="bootstrap resamplings for the intervals; 0: none")
+    add_group(parser)
     parser.add_argument("--format", choices=FORMATS, default="table", help="form of the answer")
     parser.add_argument("--out", type=Path, help="file to write; its ending (.csv, .json) chooses the form")
     add_device(parser)
@@ -34,20 +34,19 @@ def run(arguments):
         raise ConfigError("name a run folder, or --predictions and --labels")
     if arguments.predictions is not None and arguments.labels is None:
         raise ConfigError("--predictions needs --labels")
-    if arguments.draws < 0:
-        raise ConfigError(f"--draws {arguments.draws}: must be 0 or more")
     if arguments.predictions is not None:
-        scored = read_scored(arguments.predictions, labels=arguments.labels)
+        scored = read_scored(arguments.predictions, labels=arguments.labels, group=arguments.group)
     else:
         scored = evaluate_run(arguments.run_folder, arguments.data, arguments.split, labels=arguments.labels,
-                              device=arguments.device)
+                              device=arguments.device, group=arguments.group)
         if not scored.labelled.any():  # as in the test split of a challenge
             print(f"{scored.name}: {len(scored.ids)} clips predicted; none has a label, so that there is no score")
             return 0
-    rows = score(scored, draws=arguments.draws, by=arguments.by)
+    rows = score(scored, by=arguments.by)
     form = form_of(arguments.out, arguments.format)
     if form == "table":
-        text = f"{scored.name}\n" + format_rows([r for r in rows if r["group"] == "all"], HEADERS, form)
+        text = f"{scored.name}: intervals at 95% by the jackknife over {scored.over}\n"
+        text += format_rows([r for r in rows if r["group"] == "all"], HEADERS, form)
         if arguments.by:
             groups = group_rows(rows)
             text += "\n\nBy group: means, and Pearson of each emotion\n" + format_rows(groups, list(groups[0]), form)

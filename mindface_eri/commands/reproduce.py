@@ -20,9 +20,9 @@ def add_arguments(parser):
                         help="the paper's tables: 1 inputs, 2 modality dropout, 3 folds, 4 emotions")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each network, but for folds")
     parser.add_argument("--group", metavar="COLUMN",
-                        help="column whose values never straddle two folds; without it, one of subjects, if any")
+                        help="column of people: none of them straddles two folds, and intervals leave out one at a "
+                             "time; without it, one named Subject, Speaker and the like; none: clips are independent")
     parser.add_argument("--test-labels", type=Path, metavar="CSV", help="labels of the test split, for table 4")
-    parser.add_argument("--draws", type=int, default=1000, help="bootstrap resamplings for the intervals")
     parser.add_argument("--workers", type=int, default=cores(), help="processes that preprocess")
     add_device(parser)
 
@@ -36,18 +36,19 @@ def run(arguments):
     from mindface_eri.reproduce.protocol import Protocol, choose_recipes, find_group, run_protocol
     from mindface_eri.reproduce.reproduction import write_reproduction
 
-    if arguments.seeds < 1 or arguments.draws < 1:
-        raise ConfigError("--seeds and --draws must be at least 1")
+    if arguments.seeds < 1:
+        raise ConfigError("--seeds must be at least 1")
     recipes = choose_recipes(arguments.recipes)
     config = load_config(recipes["fusion"], arguments.overrides)
     records = _records(arguments, config.preprocess)
     if arguments.test_labels is not None:
         read_predictions(arguments.test_labels, records.emotions)  # a fault in them is told before days of training
     protocol = Protocol(arguments.out, records, recipes, tuple(arguments.overrides), tables=tuple(arguments.tables),
-                        seeds=tuple(range(arguments.seeds)), group=arguments.group or find_group(records, config),
+                        seeds=tuple(range(arguments.seeds)),
+                        group=find_group(records, arguments.group or config.data.group),
                         device=arguments.device, sets=list_feature_sets(records) if 1 in arguments.tables else ())
     if run_protocol(protocol):  # the process that writes and prints
-        path = write_reproduction(protocol, test_labels=arguments.test_labels, draws=arguments.draws)
+        path = write_reproduction(protocol, test_labels=arguments.test_labels)
         print(f"\n{path.read_text(encoding='utf-8')}\nwrote {path}")
     return 0
 

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
 from mindface_eri.config import DataConfig, to_dict
+from mindface_eri.datasets.groups import find_group, independent
 from mindface_eri.datasets.records import Records
 from mindface_eri.datasets.statistics import mfcc_statistics
-from mindface_eri.errors import DataError
+from mindface_eri.errors import ConfigError, DataError
 
 LEFT_OUT = ""  # the split of clips that stand in none
 KEYS = ("folds", "fold", "fold_as", "fold_of", "fold_seed", "fold_val", "group")
@@ -65,6 +66,28 @@ def fold_splits(records: Records, data: DataConfig) -> List[str]:
     return splits
 
 
+def people_column(records: Records, asked: Optional[str] = None) -> Optional[str]:
+    """The column of the records that says which clips belong together; see `groups.find_group`."""
+    names = records.table[0] if records.table else ()
+    try:
+        return find_group({name: [row[name] for row in records.table] for name in names}, asked)
+    except DataError as error:
+        raise DataError(f"{records.path}: {error}") from None
+
+
+def check_groups(records: Records, data: DataConfig) -> None:
+    """Refuses folds that would put a person on two sides because nobody named the column of people.
+
+    Raises:
+        ConfigError: `data.folds` cuts clip by clip, and the records have such a column.
+    """
+    column = people_column(records) if data.folds and data.group is None else None
+    if column is not None:
+        raise ConfigError(f"data.folds would cut clip by clip, but the column {column} of {records.path} names people, "
+                          f"and a network that knows a person scores too well; set data.group={column}, or "
+                          "data.group=none where clips are independent all the same")
+
+
 def cut_folds(groups: Sequence[str], folds: int, *, seed: int = 0) -> np.ndarray:
     """Deals clips out to folds of like size, (N,) int64; clips of one group go to one fold.
 
@@ -107,13 +130,14 @@ def _groups(records: Records, rows: np.ndarray, data: DataConfig) -> List[str]:
     """The group of each pooled clip; without a column each clip is one of its own."""
     if not len(rows):
         raise DataError(f"{records.path}: no labelled clip in {', '.join(data.fold_of)} to cut folds from")
-    if data.group is None:
+    if data.group is None or independent(data.group):
         return [records.table[row]["id"] for row in rows]
     column = records.column(data.group)
     blank = [records.table[row]["id"] for row in rows if not column[row].strip()]
     if blank:
         raise DataError(f"{records.path}: {len(blank)} clips have a blank {data.group}, first {blank[0]}; fill the "
-                        "column in the label table and preprocess again, or name another data.group")
+                        "column in the label table and preprocess again, or name another data.group "
+                        "(none: clips are independent)")
     return [column[row] for row in rows]
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from mindface_eri.constants import EMOTIONS, SPLIT_ALIASES, SPLITS
 from mindface_eri.datasets import tables
+from mindface_eri.datasets.groups import names_people
 from mindface_eri.datasets.media import MediaIndex, clips_of_paths, one_name, without_suffix
 from mindface_eri.datasets.tables import Table, read_table
 from mindface_eri.errors import DataError
@@ -222,7 +223,7 @@ def _label_columns(table: Table, after: str, id_column: str, named: Optional[Seq
     start = table.header.index(after) + 1
     columns = []
     for name in table.header[start:]:
-        if name.lower() in EXTRA_COLUMNS:
+        if name.lower() in EXTRA_COLUMNS or names_people(name):
             break
         if name != id_column:
             columns.append(name)

@@ -16,6 +16,7 @@ import numpy as np
 from mindface_eri.config import DataConfig
 from mindface_eri.datasets.batching import EXIT, BatchSource
 from mindface_eri.datasets.feature_sets import list_feature_sets
+from mindface_eri.datasets.presence import lacking
 from mindface_eri.datasets.records import Records, open_records
 from mindface_eri.datasets.transforms import ClipAugmenter
 from mindface_eri.errors import DataError
@@ -59,7 +60,8 @@ def create_dataset(records: Union[Records, str, os.PathLike], split: Optional[st
 
     Args:
         records: an opened record folder, or its path.
-        split: "train", "val" or "test"; or give `ids`, any clips of any splits in any order.
+        split: "train", "val" or "test"; or give `ids`, any clips of any splits in any order. Clips without labels, or,
+            unless `present` is a column, without what a column holds, are left out of training with a warning.
         columns: among `COLUMNS`: frames (B, T, S, S, 3) uint8, mfcc (B, T, M) float32, present (B, 2) float32, labels
             (B, E) float32, index (B,) int32, the clip's place in `records.ids(split)` or in `ids`, by which predictions
             are gathered and repeated clips dropped; and the names of feature sets, (B, T, F) float32 each, which
@@ -83,7 +85,7 @@ def create_dataset(records: Union[Records, str, os.PathLike], split: Optional[st
     names = records.ids(split) if ids is None else tuple(ids)
     rows, index = records.rows(names), np.arange(len(names))
     if "labels" in columns and (split == "train" or (ids is not None and shuffle)):
-        rows, index = _labelled(records, rows, index)
+        rows, index = _trainable(records, rows, index, columns)
     if drop_remainder is None:
         drop_remainder = shuffle and not pad_last and len(rows) >= batch_size * num_shards
     order = {"shuffle": shuffle, "seed": seed, "num_shards": num_shards, "shard_id": shard_id,
@@ -110,14 +112,21 @@ def _pipeline(records: Records, rows: np.ndarray, index: np.ndarray, columns: Se
                                python_multiprocessing=False)
 
 
-def _labelled(records: Records, rows: np.ndarray, index: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    known = ~np.isnan(records.all_labels[rows]).any(axis=1)
-    if not known.any():
-        raise DataError(f"{records.path}: none of {len(rows)} clips has labels to train on")
-    if not known.all():
-        LOGGER.warning("%s: %d of %d clips have no labels and are left out of training", records.path,
-                       int((~known).sum()), len(rows))
-    return rows[known], index[known]
+def _trainable(records: Records, rows: np.ndarray, index: np.ndarray,
+               columns: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
+    """Those of the clips that can be trained on: with labels, and with what the columns hold."""
+    unknown = np.isnan(records.all_labels).any(axis=1)
+    lacks = {**{f"no {what}": absent for what, absent in lacking(records, columns).items()}, "no labels": unknown}
+    for what, absent in lacks.items():
+        count = int(absent[rows].sum())
+        if count == len(rows):
+            raise DataError(f"{records.path}: none of {count} clips can be trained on: they have {what}")
+        if count:
+            LOGGER.warning("%s: %d of %d clips have %s and are left out of training", records.path, count, len(rows),
+                           what)
+        kept = ~absent[rows]
+        rows, index = rows[kept], index[kept]
+    return rows, index
 
 
 def _check(records: Records, columns: Sequence[str], split: Optional[str], ids: Optional[Sequence[str]],

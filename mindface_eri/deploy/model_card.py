@@ -134,10 +134,10 @@ def _validation(trained: TrainedModel) -> List[str]:
         scored = read_scored(trained.run.path, "val")
     except ERIError:
         return ["No predictions of validation clips, or no labels for them, are at hand. FILL IN"]
-    rows = [[plain(row["emotion"]), *(row[name] for name in HEADERS[1:])]
-            for row in score_rows(scored.predictions, scored.labels, scored.emotions)]
-    return [f"{len(scored.ids):,} validation clips; low and high bound Pearson's 95% interval over 1,000 resamplings "
-            "of the clips. The checkpoint was chosen by this split, so expect less on new clips.", "",
+    rows = [[plain(row["emotion"]), *(plain(row[name]) if name == "over" else row[name] for name in HEADERS[1:])]
+            for row in score_rows(scored)]
+    return [f"{len(scored.ids):,} validation clips; low and high bound Pearson at 95% by the jackknife over "
+            f"{plain(scored.over)}. The checkpoint was chosen by this split, so expect less on new clips.", "",
             format_table(HEADERS, rows)]
 
 

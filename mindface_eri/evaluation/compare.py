@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs side by side, with the paired bootstrap: the same resampled clips for all of them."""
+"""Runs side by side on the same clips: the jackknife leaves out the same people for all of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from mindface_eri.errors import DataError
 from mindface_eri.evaluation.runs import Scored
-from mindface_eri.metrics import intervals, pearson, resample
+from mindface_eri.metrics import Jackknife
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Comparison:
     emotions: Tuple[str, ...]
     clips: int
     left_out: int  # clips that some run did not predict
+    over: str  # what was resampled, for people
     values: np.ndarray  # (R, E + 1)
     low: np.ndarray
     high: np.ndarray
@@ -60,41 +61,33 @@ class Comparison:
         return ["emotion", *self.names, *(f"p of {name}" for name in self.names[1:])]
 
 
-def compare(runs: Sequence[Scored], *, draws: int = 2000, confidence: float = 0.95, seed: int = 0) -> Comparison:
-    """Compares runs by Pearson's correlation with the paired bootstrap over clips.
+def compare(runs: Sequence[Scored], *, confidence: float = 0.95) -> Comparison:
+    """Compares runs by Pearson's correlation, with intervals and two-sided p by the jackknife.
 
-    Each draw resamples the clips with replacement, once for all runs. A difference's two-sided p is twice the smaller
-    share of draws on either side of zero, counting the observed sample among them, at most 1.
+    The groups (people) of the first run that knows them are left out one at a time, the same for all runs, so that
+    what runs have in common does not count as chance.
 
     Raises:
         DataError: fewer than two runs, different emotions, no common labelled clip, or labels that disagree.
     """
-    if len(runs) < 2 or draws < 1:
-        raise DataError(f"compare: {len(runs)} runs and {draws} draws; at least two runs and one draw are needed")
-    names = _unique([run.name for run in runs])
-    ids, left_out, predictions, labels = _common(runs)
-    values = np.stack([_scores(p, labels) for p in predictions])  # (R, E + 1)
-    sampled = np.stack([resample(p, labels, draws=draws, seed=seed) for p in predictions], 1)  # the same clips for all
-    tails = [50 * (1 - confidence), 100 - 50 * (1 - confidence)]
-    difference = sampled - sampled[:, :1]
-    low, high = intervals(sampled, tails)
-    difference_low, difference_high = intervals(difference, tails)
-    below, above = ((difference <= 0).sum(0) + 1) / (draws + 1), ((difference >= 0).sum(0) + 1) / (draws + 1)
-    return Comparison(tuple(names), runs[0].emotions, len(ids), left_out, values, low, high, difference_low,
-                      difference_high, np.minimum(2 * np.minimum(below, above), 1.0), confidence)
-
-
-def _scores(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    values = pearson(predictions, labels)
-    return np.append(values, values.mean())
+    if len(runs) < 2:
+        raise DataError(f"compare: {len(runs)} runs; at least two are needed")
+    left_out, shared = _common(runs)
+    known = next((run for run in shared if run.group is not None), shared[0])
+    each = [Jackknife(run.predictions, shared[0].labels, known.groups) for run in shared]
+    low, high = np.stack([one.interval(confidence) for one in each], 1)
+    difference_low, difference_high, p_value = np.stack([one.difference(each[0], confidence) for one in each], 1)
+    return Comparison(tuple(_unique([run.name for run in runs])), runs[0].emotions, len(known.ids), left_out,
+                      known.over, np.stack([one.values for one in each]), low, high, difference_low, difference_high,
+                      p_value, confidence)
 
 
 def _unique(names: Sequence[str]) -> List[str]:
     return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, 1)]
 
 
-def _common(runs: Sequence[Scored]) -> Tuple[List[str], int, List[np.ndarray], np.ndarray]:
-    """Clips that every run predicted and that have a label, predictions of each run and labels in their order."""
+def _common(runs: Sequence[Scored]) -> Tuple[int, List[Scored]]:
+    """How many clips some run did not predict, and the runs on those that all did and that have a label."""
     first = runs[0]
     for run in runs[1:]:
         if run.emotions != first.emotions:
@@ -110,10 +103,9 @@ def _common(runs: Sequence[Scored]) -> Tuple[List[str], int, List[np.ndarray], n
     tables = []
     for run in runs:
         row_of = {clip: row for row, clip in enumerate(run.ids)}
-        rows = [row_of[clip] for clip in ids]
-        tables.append((run.predictions[rows], run.labels[rows]))
-    for run, (_, labels) in zip(runs, tables):
-        if not np.allclose(labels, tables[0][1], equal_nan=True, atol=1e-6):
+        tables.append(run.take([row_of[clip] for clip in ids]))
+    for run, table in zip(runs, tables):
+        if not np.allclose(table.labels, tables[0].labels, equal_nan=True, atol=1e-6):
             raise DataError(f"compare: {run.name} and {first.name} disagree on the labels of the same clips; give both "
                             "the same --labels")
-    return ids, len(union) - len(shared), [p for p, _ in tables], tables[0][1]
+    return len(union) - len(shared), tables

@@ -15,6 +15,7 @@ import numpy as np
 
 from mindface_eri.config import Config
 from mindface_eri.datasets.predictions import write_predictions
+from mindface_eri.datasets.presence import usable
 from mindface_eri.datasets.records import Records
 from mindface_eri.device.context import setup
 from mindface_eri.errors import DataError
@@ -37,6 +38,8 @@ class EvaluationResult:
     labels: np.ndarray  # (N, E), NaN where unknown
     path: Optional[Path]  # the table of predictions; None where none was written
     records: Records  # whose split it is, cut as the run's folds were
+    group: Optional[str] = None  # data.group of the run's recipe
+    left_out: Tuple[str, ...] = ()  # which clips of the split lack what the network needs, as sentences
 
     @property
     def labelled(self) -> bool:
@@ -68,6 +71,9 @@ def evaluate(run: Union[str, os.PathLike], records: Optional[RecordsLike] = None
              out: Optional[Union[str, os.PathLike]] = None) -> EvaluationResult:
     """Predicts a split with a trained run and scores it where labels are known.
 
+    A network that is not told what is `present` has no answer for a clip that lacks its modality: such clips are left
+    out, as they are in training.
+
     Args:
         run: run folder or `.ckpt` file.
         records: records or their folder; None takes those the run was trained on.
@@ -86,9 +92,10 @@ def evaluate(run: Union[str, os.PathLike], records: Optional[RecordsLike] = None
     context = setup(dataclasses.replace(config.runtime, **({"device": device} if device else {})))
     records = resolve_records(records, config)
     check_records(records, trained.model.emotions, trained)
-    batches = RecordBatches(records, trained.model.inputs, config, context)
+    view, left_out = usable(records, trained.model.inputs, (split,))
+    batches = RecordBatches(view, trained.model.inputs, config, context)
     if batches.count(split) == 0:
-        raise DataError(f"split {split!r} has no clips in these records; they hold "
+        raise DataError(f"split {split!r} has no clips in these records that {trained.model.name} can use; they hold "
                         f"{', '.join(f'{s} ({batches.count(s)})' for s in batches.ids)}")
     predictions = predict_split(trained.build(), batches, split, batch_size or config.train.batch_size, context)
     path = Path(out) if out is not None else trained.run.predictions(split) if trained.run else None
@@ -101,4 +108,5 @@ def evaluate(run: Union[str, os.PathLike], records: Optional[RecordsLike] = None
             LOGGER.warning("%s: %s; the scores are made all the same, without that table", path, error.strerror)
             path = None
     return EvaluationResult(split=split, emotions=trained.model.emotions, ids=tuple(batches.ids[split]),
-                            predictions=predictions, labels=batches.labels(split), path=path, records=records)
+                            predictions=predictions, labels=batches.labels(split), path=path, records=records,
+                            group=config.data.group, left_out=tuple(left_out))

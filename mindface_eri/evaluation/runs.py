@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import numpy as np
 
 from mindface_eri.config import load_config
 from mindface_eri.datasets.folds import fold_splits
+from mindface_eri.datasets.groups import find_group, groups_of, independent
 from mindface_eri.datasets.predictions import read_predictions
 from mindface_eri.datasets.records import Records, open_records
 from mindface_eri.datasets.tables import read_table
@@ -30,11 +32,45 @@ class Scored:
     labels: np.ndarray  # (N, E), NaN where unknown
     columns: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)  # what else the label table says of each clip
     notes: Tuple[str, ...] = ()  # what was left out, as sentences
+    group: Optional[str] = None  # the column whose groups (people) an interval resamples; None: the clips themselves
 
     @property
     def labelled(self) -> np.ndarray:
         """(N,) which clips have a label."""
         return ~np.isnan(self.labels).all(1)
+
+    @property
+    def groups(self) -> List[str]:
+        """What an interval leaves out at a time, the same for clips that belong together; one a clip."""
+        return groups_of(self.ids, None if self.group is None else self.columns[self.group])
+
+    @property
+    def over(self) -> str:
+        """What intervals and tests resample, for people: of the labelled clips."""
+        labelled = self.take(np.flatnonzero(self.labelled))
+        count = len(set(labelled.groups))
+        if self.group is None:
+            return f"{count} clips, taken as independent"
+        blank = sum(not cell.strip() for cell in labelled.columns[self.group])
+        alone = f" ({blank} clips without one are each a group)" if blank else ""
+        return f"{count} groups by {self.group}{alone}"
+
+    def take(self, rows: Sequence[int]) -> Scored:
+        """These rows alone, in their order."""
+        columns = {key: tuple(cells[row] for row in rows) for key, cells in self.columns.items()}
+        return dataclasses.replace(self, ids=tuple(self.ids[row] for row in rows), columns=columns,
+                                   predictions=self.predictions[rows], labels=self.labels[rows])
+
+    def grouped(self, asked: Optional[str]) -> Scored:
+        """With the groups of a column, of none ("none"), or of the column that names people (None).
+
+        Raises:
+            DataError: there is no such column.
+        """
+        try:
+            return dataclasses.replace(self, group=find_group(self.columns, asked))
+        except DataError as error:
+            raise DataError(f"{self.name}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -45,6 +81,7 @@ class _Truth:
     ids: Sequence[str]
     labels: np.ndarray  # (N, E)
     columns: Mapping[str, Sequence[str]]  # further columns, N cells each
+    group: Optional[str] = None  # what the run's recipe says of groups
 
     def match(self, name: str, ids: Sequence[str], emotions: Tuple[str, ...], predictions: np.ndarray) -> Scored:
         """Predictions with the labels of their clips; clips without a prediction are left out and counted."""
@@ -60,7 +97,9 @@ class _Truth:
         rows = [row_of[clip] for clip in ids]
         columns = {key: tuple(cells[row] for row in rows) for key, cells in self.columns.items()}
         labels = self.labels[rows]
-        return Scored(name, ids, emotions, predictions[answered], labels, columns, self._notes(rows, labels))
+        scored = Scored(name, ids, emotions, predictions[answered], labels, columns, self._notes(rows, labels))
+        known = self.group in columns or independent(self.group)  # another table of labels need not have it
+        return scored.grouped(self.group if known else None)
 
     def _notes(self, rows: Sequence[int], labels: np.ndarray) -> Tuple[str, ...]:
         splits = next((cells for key, cells in self.columns.items() if key.lower() == "split"), [""] * len(self.ids))
@@ -72,12 +111,14 @@ class _Truth:
         return tuple(f"{count} of the clips {what}: left out" for count, what in notes if count)
 
 
-def read_scored(path: os.PathLike, split: str = "val", labels: Optional[os.PathLike] = None) -> Scored:
+def read_scored(path: os.PathLike, split: str = "val", labels: Optional[os.PathLike] = None,
+                group: Optional[str] = None) -> Scored:
     """Predictions and labels of a run folder, or of a table of predictions.
 
     Args:
         path: run folder (its predictions_<split>.csv is read), or a CSV of predictions.
         labels: CSV of labels, or the data set's folder; without it, those of the records that the run was trained on.
+        group: column whose groups intervals resample, "none" for clips; without it, the recipe's or one of people.
 
     Raises:
         DataError: something is missing, or a clip has no row of labels.
@@ -89,11 +130,13 @@ def read_scored(path: os.PathLike, split: str = "val", labels: Optional[os.PathL
                         f"--split {split}`")
     table = read_predictions(table_path)
     truth = _truth_of_table(labels, table.emotions) if labels is not None else _truth_of_run(path, table.emotions)
-    return truth.match(path.name if path.is_dir() else path.stem, table.ids, table.emotions, table.values)
+    scored = truth.match(path.name if path.is_dir() else path.stem, table.ids, table.emotions, table.values)
+    return scored if group is None else scored.grouped(group)
 
 
 def evaluate_run(run: os.PathLike, records: Optional[os.PathLike] = None, split: str = "val", *,
-                 labels: Optional[os.PathLike] = None, device: Optional[str] = None) -> Scored:
+                 labels: Optional[os.PathLike] = None, device: Optional[str] = None,
+                 group: Optional[str] = None) -> Scored:
     """Lets a run predict a split, writes predictions_<split>.csv, and puts the labels beside it.
 
     Args:
@@ -101,13 +144,17 @@ def evaluate_run(run: os.PathLike, records: Optional[os.PathLike] = None, split:
         records: folder of records; without it, those the run was trained on. Its splits are cut anew where the run's
             were (`data.folds`).
         labels: CSV of labels that takes the place of the records' own.
+        group: as of `read_scored`.
     """
     from mindface_eri.evaluation.evaluator import evaluate  # brings MindSpore with it
 
     result = evaluate(run, records, split, device=device)
     truth = _truth_of_table(labels, result.emotions) if labels is not None else \
-        _truth_of_records(result.records, result.ids, [split] * len(result.ids))
-    return truth.match(str(result.path or run), result.ids, result.emotions, np.asarray(result.predictions, np.float64))
+        _truth_of_records(result.records, result.ids, [split] * len(result.ids), result.group)
+    scored = truth.match(str(result.path or run), result.ids, result.emotions,
+                         np.asarray(result.predictions, np.float64))
+    scored = dataclasses.replace(scored, notes=(*scored.notes, *result.left_out))
+    return scored if group is None else scored.grouped(group)
 
 
 def _truth_of_table(path: os.PathLike, emotions: Tuple[str, ...]) -> _Truth:
@@ -121,9 +168,10 @@ def _truth_of_table(path: os.PathLike, emotions: Tuple[str, ...]) -> _Truth:
                    if name not in ("File_ID", *emotions)})
 
 
-def _truth_of_records(records: Records, ids: Sequence[str], splits: Sequence[str]) -> _Truth:
+def _truth_of_records(records: Records, ids: Sequence[str], splits: Sequence[str], group: Optional[str]) -> _Truth:
     columns = {name: records.column(name, ids=ids) for name in records.extra}
-    return _Truth(str(records.path), ids, np.asarray(records.labels(ids=ids), np.float64), {"split": splits, **columns})
+    return _Truth(str(records.path), ids, np.asarray(records.labels(ids=ids), np.float64), {"split": splits, **columns},
+                  group)
 
 
 def _truth_of_run(path: Path, emotions: Tuple[str, ...]) -> _Truth:
@@ -139,7 +187,7 @@ def _truth_of_run(path: Path, emotions: Tuple[str, ...]) -> _Truth:
     if tuple(records.emotions) != tuple(emotions):
         raise DataError(f"{path}: predicts {', '.join(emotions)} but its records have {', '.join(records.emotions)}; "
                         "name the labels with --labels")
-    return _truth_of_records(records, records.ids(), fold_splits(records, data))
+    return _truth_of_records(records, records.ids(), fold_splits(records, data), data.group)
 
 
 def read_history(run: os.PathLike) -> List[dict]:

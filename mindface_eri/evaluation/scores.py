@@ -9,17 +9,16 @@ import numpy as np
 
 from mindface_eri.errors import DataError
 from mindface_eri.evaluation.runs import Scored
-from mindface_eri.metrics import METRICS, bootstrap
+from mindface_eri.metrics import METRICS, Jackknife
 
-HEADERS = ("emotion", "Pearson", "low", "high", "CCC", "MSE", "MAE", "clips", "note")
+HEADERS = ("emotion", "Pearson", "low", "high", "CCC", "MSE", "MAE", "clips", "over", "note")
 _COLUMNS = {"pearson": "Pearson", "ccc": "CCC", "mse": "MSE", "mae": "MAE"}
 
 
-def score(scored: Scored, *, draws: int = 1000, by: Optional[str] = None) -> List[dict]:
+def score(scored: Scored, *, by: Optional[str] = None) -> List[dict]:
     """Rows of `score_rows` over all labelled clips and, with `by`, over each group of them, marked with `group`.
 
     Args:
-        draws: bootstrap resamplings for the 95% interval of Pearson; 0 leaves it out.
         by: a column beside the labels, such as Country or Subject.
 
     Raises:
@@ -37,34 +36,35 @@ def score(scored: Scored, *, draws: int = 1000, by: Optional[str] = None) -> Lis
         member = np.array([name.strip() or "(blank)" for name in scored.columns[by]])
         groups.update({f"{by} = {name}": known & (member == name) for name in sorted(set(member[known]))})
     return [{"group": group, **row} for group, of in groups.items()
-            for row in score_rows(scored.predictions[of], scored.labels[of], scored.emotions, draws=draws)]
+            for row in score_rows(scored.take(np.flatnonzero(of)))]
 
 
-def score_rows(predictions: np.ndarray, labels: np.ndarray, emotions: Sequence[str], *, draws: int = 1000,
-               seed: int = 0) -> List[dict]:
+def score_rows(scored: Scored) -> List[dict]:
     """One row an emotion, then one of their mean, each with the keys `HEADERS`; what cannot be said is None.
 
-    Args:
-        predictions, labels: (N, E); NaN labels are left out of their emotion.
-        draws: resamplings for the 95% bootstrap interval of Pearson; 0 leaves it out.
+    NaN labels are left out of their emotion; `low` and `high` bound Pearson at 95% by the jackknife, `over` says over
+    how many groups of which column, or clips.
     """
+    predictions, labels, emotions = scored.predictions, scored.labels, scored.emotions
     values = {_COLUMNS[name]: metric(predictions, labels) for name, metric in METRICS.items()}
-    values.update({"low": [np.nan] * (len(emotions) + 1), "high": [np.nan] * (len(emotions) + 1)})
-    if draws and len(labels) > 1:
-        values["low"], values["high"] = bootstrap(predictions, labels, draws=draws, seed=seed)
+    jackknife = Jackknife(predictions, labels, scored.groups)
+    values["low"], values["high"] = jackknife.interval()
+    over = [f"{scored.group or 'clips'}: {count}" for count in jackknife.counts]
     rows = [{"emotion": emotion, **{name: _known(column[e]) for name, column in values.items()},
-             "clips": int((~np.isnan(labels[:, e])).sum()), "note": _note(predictions[:, e], labels[:, e])}
+             "clips": int((~np.isnan(labels[:, e])).sum()), "over": over[e],
+             "note": _note(predictions[:, e], labels[:, e])}
             for e, emotion in enumerate(emotions)]
     mean = {name: _known(column[-1] if len(column) > len(emotions) else np.mean(column))
             for name, column in values.items()}
     unsaid = sum(row["Pearson"] is None for row in rows)
     note = f"{unsaid} of {len(rows)} emotions have no value" if unsaid else ""
-    return [*rows, {"emotion": "mean", **mean, "clips": len(labels), "note": note}]
+    return [*rows, {"emotion": "mean", **mean, "clips": len(labels), "over": over[-1], "note": note}]
 
 
 def group_rows(rows: Sequence[dict]) -> List[dict]:
     """Rows of `score` side by side: one a group, with its clips, its means and Pearson of each emotion."""
-    shown = {"clips": "clips", "mean": "Pearson", "low": "low", "high": "high", "MSE": "MSE", "MAE": "MAE"}
+    shown = {"clips": "clips", "mean": "Pearson", "low": "low", "high": "high", "over": "over", "MSE": "MSE",
+             "MAE": "MAE"}
     table: Dict[str, dict] = {}
     for row in rows:
         line = table.setdefault(row["group"], {"group": row["group"], **dict.fromkeys(shown)})

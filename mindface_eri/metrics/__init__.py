@@ -1,20 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metrics over whole splits. The NumPy functions work without MindSpore."""
 
-from mindface_eri.metrics.correlation import (
-    METRICS,
-    bootstrap,
-    ccc,
-    intervals,
-    mae,
-    mean_pearson,
-    mse,
-    pearson,
-    resample,
-)
+from mindface_eri.metrics.correlation import METRICS, ccc, mae, mean_pearson, mse, pearson
+from mindface_eri.metrics.intervals import Jackknife
 
-__all__ = ["METRICS", "PearsonMetric", "bootstrap", "ccc", "intervals",  # pylint: disable=undefined-all-variable
-           "mae", "mean_pearson", "mse", "pearson", "resample"]
+__all__ = ["METRICS", "Jackknife", "PearsonMetric", "ccc",  # pylint: disable=undefined-all-variable
+           "mae", "mean_pearson", "mse", "pearson"]
 
 
 def __getattr__(name: str):

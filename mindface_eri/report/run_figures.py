@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
+import numpy as np
+
 from mindface_eri.errors import DataError
 from mindface_eri.evaluation.runs import Scored, read_history, read_scored
 from mindface_eri.evaluation.scores import score_rows
@@ -65,8 +67,9 @@ def _of_predictions(scored: Scored, split: str, out: Path, formats: Sequence[str
     labelled = scored.labelled
     if not labelled.any():
         raise DataError(f"{scored.name}: no clip of split {split} has a label")
-    predictions, labels, emotions = scored.predictions[labelled], scored.labels[labelled], scored.emotions
-    rows = score_rows(predictions, labels, emotions)  # the numbers that `evaluate` prints
+    scored = scored.take(np.flatnonzero(labelled))
+    predictions, labels, emotions = scored.predictions, scored.labels, scored.emotions
+    rows = score_rows(scored)  # the numbers that `evaluate` prints
     bars = {row["emotion"]: (row["Pearson"], row["low"], row["high"]) for row in rows if row["Pearson"] is not None}
     title = f"{scored.name}, {split}: {len(labels)} clips"
     mean = f", mean ρ = {bars['mean'][0]:.4f}" if "mean" in bars else ""
@@ -74,7 +77,7 @@ def _of_predictions(scored: Scored, split: str, out: Path, formats: Sequence[str
                "confusion": confusion_figure(predictions, labels, emotions, title=title),
                "counts": counts_figure(predictions, labels, emotions, title=title)}
     if bars:
-        figures["pearson"] = ablation_figure(bars, label="Pearson ρ, 95% interval", title=title)
+        figures["pearson"] = ablation_figure(bars, label=f"Pearson ρ, 95% interval over {scored.over}", title=title)
     written = []
     for name, figure in figures.items():
         written += save_figure(figure, out / f"{name}_{split}", formats)

@@ -6,6 +6,7 @@ No network is needed: predictions that lie in the run folders are read beside th
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass, field
 from typing import List, Optional, Sequence, Tuple
@@ -14,10 +15,10 @@ import numpy as np
 
 from mindface_eri.evaluation.runs import Scored, read_scored
 from mindface_eri.evaluation.tables import format_table
-from mindface_eri.metrics import bootstrap, pearson
+from mindface_eri.metrics import Jackknife, pearson
 from mindface_eri.reproduce import paper
 from mindface_eri.reproduce.ensemble import score_ensemble, write_ensemble
-from mindface_eri.reproduce.protocol import P_BOTH, Protocol
+from mindface_eri.reproduce.protocol import P_BOTH, Protocol, column_of
 
 INPUTS = {"audio": "acoustic", "video": "visual", "both": "fusion"}  # rows of table 1
 
@@ -42,11 +43,10 @@ class PaperTables:
 
     Args:
         test_labels: CSV of the test split's labels, where its records have none.
-        draws: bootstrap resamplings of the clips.
     """
 
-    def __init__(self, protocol: Protocol, *, test_labels: Optional[os.PathLike] = None, draws: int = 1000) -> None:
-        self.protocol, self.records, self.draws = protocol, protocol.records, draws
+    def __init__(self, protocol: Protocol, *, test_labels: Optional[os.PathLike] = None) -> None:
+        self.protocol, self.records, self.group = protocol, protocol.records, column_of(protocol)
         self.test_labels = test_labels
         self.published = paper.recognise(protocol.records)[0]
         self.parts = [f"seed-{seed}" for seed in protocol.seeds]
@@ -63,6 +63,10 @@ class PaperTables:
         score = {name: [_mean(run) for run in runs] for name, runs in scored.items()}
         wins = sum(both > max(others) for both, *others in zip(score["both"], score["audio"], score["video"]))
         notes = [f"Both is above audio alone and video alone in {wins} of {len(self.parts)} seeds."]
+        clips = {name: len(runs[0].ids) for name, runs in scored.items()}
+        if len(set(clips.values())) > 1:
+            told = ", ".join(f"{name} {count}" for name, count in clips.items())
+            notes.append(f"Clips: {told}. A branch alone leaves out those that lack its modality.")
         if self.protocol.sets:
             joined = self._seeds(self.protocol.multi)
             rows += [self._row(name, self._seeds(f"features-{name}")) for name in self.protocol.sets]
@@ -82,16 +86,17 @@ class PaperTables:
         rows, scores = [], []
         published = paper.FOLDS if len(self.folds) == len(paper.FOLDS) else (None,) * len(self.folds)
         for fold, run in enumerate(self.folds):
-            scored = read_scored(run, "val")
+            scored = self._read(run, "val")
             low, high = self._interval([scored])
             scores.append(_mean(scored))
             rows.append([str(fold + 1), len(scored.ids), scores[-1], None, low, high, published[fold]])
         rows.append(["mean", None, float(np.mean(scores)), _deviation(scores), None, None,
                      None if None in published else float(np.mean(published))])
         headers = ["fold", "clips", "mean Pearson", "deviation", "low", "high", paper.COLUMN]
-        group = self.protocol.group
         notes = ["The clips of the training and validation splits, " + (
-            f"cut so that no {group} stands on two sides." if group else "cut clip by clip: no column names subjects."),
+            f"cut so that no {self.group} stands on two sides." if self.group
+            else "cut clip by clip: the recipe says so." if self.protocol.group
+            else "cut clip by clip: no column names people."),
             "As in the paper a fold is the validation split of its training, by which its epoch was chosen."]
         return PaperTable("table_3", "Table 3: folds (held-out fold, mean Pearson)",
                           *self._shown(headers, rows), notes)
@@ -138,7 +143,13 @@ class PaperTables:
 
     def _seeds(self, stage: str, split: str = "val") -> List[Scored]:
         labels = self.test_labels if split == "test" else None
-        return [read_scored(self.protocol.run(part, stage), split, labels) for part in self.parts]
+        return [self._read(self.protocol.run(part, stage), split, labels) for part in self.parts]
+
+    def _read(self, run: os.PathLike, split: str, labels: Optional[os.PathLike] = None) -> Scored:
+        """A run's predictions, grouped by the records' column: a table of test labels need not have it."""
+        scored = read_scored(run, split, labels)
+        column = {} if self.group is None else {self.group: self.records.column(self.group, ids=scored.ids)}
+        return dataclasses.replace(scored, columns={**scored.columns, **column}, group=self.group)
 
     def _row(self, name: object, runs: Sequence[Scored], published: Optional[float] = None) -> list:
         values = [_mean(run) for run in runs]
@@ -155,11 +166,11 @@ class PaperTables:
         return (headers, rows) if self.published else (headers[:-1], [row[:-1] for row in rows])
 
     def _interval(self, runs: Sequence[Scored], emotion: Optional[int] = None) -> List[float]:
-        """95% bootstrap interval over clips of the mean over runs (of one emotion, or of the mean over emotions)."""
+        """95% interval, by the jackknife, of the mean over runs (of one emotion, or of the mean over emotions)."""
         columns = slice(None) if emotion is None else slice(emotion, emotion + 1)
         predictions = np.concatenate([run.predictions[:, columns] for run in runs], axis=1)  # (N, runs * emotions)
         labels = np.concatenate([run.labels[:, columns] for run in runs], axis=1)
-        low, high = bootstrap(predictions, labels, draws=self.draws)
+        low, high = Jackknife(predictions, labels, runs[0].groups).interval()
         return [float(low[-1]), float(high[-1])]
 
 

@@ -23,6 +23,8 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mindface_eri.config import Config, load_config, to_dict
 from mindface_eri.datasets.feature_sets import open_feature_set
+from mindface_eri.datasets.folds import fold_splits, people_column
+from mindface_eri.datasets.groups import independent
 from mindface_eri.datasets.records import Records
 from mindface_eri.device.context import setup
 from mindface_eri.errors import ConfigError, DataError
@@ -40,7 +42,6 @@ _STEMLESS = ("acoustic", "features")
 _NO_STEM = {"model.stem_checkpoint": None, "model.freeze_stem": False, "model.recompute_stem": False}
 P_BOTH = (1.0, 0.9, 0.8)  # p_m of table 2
 FOLDS = 5  # of table 3, where the recipe's data.folds names no other number
-SUBJECT_COLUMNS = ("subject", "speaker")  # what a column that names people is called
 
 # Settings that may differ when a protocol is taken up: they change where and how fast, not what is trained.
 _FREE = ("runtime.device", "runtime.threads", "data.records", "data.workers", "data.prefetch", "train.visual_run",
@@ -66,7 +67,8 @@ class Protocol:
         tables: which of the paper's tables, 1 to 4.
         seeds: of tables 1, 2 and 4; table 3 is trained with the first.
         sets: the records' feature sets that table 1 gives rows of their own.
-        group: column whose values never straddle two folds; None deals each clip by itself.
+        group: column whose values never straddle two folds; None where there is none of people, "none" where clips
+            are independent all the same.
     """
 
     out: Path
@@ -158,15 +160,18 @@ def choose_recipes(paths: Sequence[Path]) -> Dict[str, Optional[Path]]:
     return {stage: found[0] for stage, found in chosen.items()}
 
 
-def find_group(records: Records, config: Config) -> Optional[str]:
-    """The column to cut folds by: the recipe's data.group, or one that names who is seen in each labelled clip."""
-    if config.data.group:
-        return config.data.group
-    for name in records.extra:
-        if name.lower() in SUBJECT_COLUMNS:
-            filled = [row[name].strip() for row in records.table if row["split"] in ("train", "val")]
-            return name if all(filled) else None
-    return None
+def find_group(records: Records, asked: Optional[str] = None) -> Optional[str]:
+    """`Protocol.group`: what was asked for, or the records' column that names people.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    return asked if independent(asked) else people_column(records, asked)
+
+
+def column_of(protocol: Protocol) -> Optional[str]:
+    """The column by which a protocol's folds are cut and its intervals resampled, if any."""
+    return None if independent(protocol.group) else find_group(protocol.records, protocol.group)
 
 
 def run_protocol(protocol: Protocol, *, progress: bool = True, notify: Callable[[str], None] = print) -> bool:
@@ -182,11 +187,13 @@ def run_protocol(protocol: Protocol, *, progress: bool = True, notify: Callable[
     steps = protocol.steps()
     context = setup(steps[0].config.runtime)
     say = notify if context.is_main else (lambda _: None)
+    say(f"people are told apart by {column_of(protocol)}" if column_of(protocol) else "clips are taken as independent")
     alone = folder_lock(protocol.out / ".lock", "another `reproduce`") if context.is_main else contextlib.nullcontext()
     with alone:
         _claim(protocol, context.is_main)
         for step in steps:
             _check_recipe(step, RunFolder(protocol.out / step.name))
+            fold_splits(protocol.records, step.config.data)  # a cut that cannot be made is told before days of training
         start = time.monotonic()
         for number, step in enumerate(steps, 1):
             run = RunFolder(protocol.out / step.name)

@@ -14,29 +14,28 @@ from mindface_eri.files import write_text
 from mindface_eri.report.run_figures import draw_learning_curves
 from mindface_eri.reproduce import paper
 from mindface_eri.reproduce.paper_tables import PaperTable, PaperTables
-from mindface_eri.reproduce.protocol import Protocol
+from mindface_eri.reproduce.protocol import Protocol, column_of
 
 
-def write_reproduction(protocol: Protocol, *, test_labels: Optional[os.PathLike] = None, draws: int = 1000) -> Path:
+def write_reproduction(protocol: Protocol, *, test_labels: Optional[os.PathLike] = None) -> Path:
     """Writes the report of a protocol whose steps are done, and returns its path.
 
     Args:
         test_labels: CSV of the test split's labels, where its records have none.
-        draws: bootstrap resamplings of the clips.
 
     Raises:
         DataError: predictions and labels do not fit.
     """
-    tables = [*PaperTables(protocol, test_labels=test_labels, draws=draws).build(), _runs(protocol)]
+    tables = [*PaperTables(protocol, test_labels=test_labels).build(), _runs(protocol)]
     for table in tables:
         write_table(protocol.out / f"{table.name}.csv", table.headers, table.rows)
     for step in protocol.steps():
         draw_learning_curves(protocol.out / step.name)
-    text = "\n\n".join([_head(protocol, draws), *(table.markdown() for table in tables)])
+    text = "\n\n".join([_head(protocol), *(table.markdown() for table in tables)])
     return write_text(protocol.out / "report.md", text + "\n")
 
 
-def _head(protocol: Protocol, draws: int) -> str:
+def _head(protocol: Protocol) -> str:
     """What was trained on what, and how the numbers are to be read."""
     records, first = protocol.records, protocol.out / protocol.steps()[0].name
     machine = json.loads((first / "environment.json").read_text(encoding="utf-8"))
@@ -46,12 +45,14 @@ def _head(protocol: Protocol, draws: int) -> str:
         ["emotions", ", ".join(records.emotions)], ["recipes", ", ".join([*recipes, *protocol.overrides])],
         ["seeds", ", ".join(map(str, protocol.seeds))],
         ["computed on", f"{machine['device']}, {machine['processes']} process(es), MindSpore {machine['mindspore']}"]]
+    group = column_of(protocol)
+    over = f"the groups of {group}" if group else "clips, taken as independent"
     published, reason = paper.recognise(records)
     shown = f"The column *{paper.COLUMN}* is the paper's" if published else "The paper's figures are left out"
     return "\n\n".join([
         "# The paper's protocol", format_table(["what", "of these runs"], facts),
         "Mean Pearson is the mean over emotions of Pearson's correlation over the whole split; *low* and *high* bound "
-        f"it at 95% (bootstrap over clips, {draws} draws), *deviation* is that over seeds or folds. A validation "
+        f"it at 95% (jackknife over {over}), *deviation* is that over seeds or folds. A validation "
         "figure is that of the epoch which was best on the same clips, as in the paper.", f"{shown}: {reason}."])
 
 

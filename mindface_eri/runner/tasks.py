@@ -12,6 +12,7 @@ from mindspore import Tensor, nn
 
 from mindface_eri.config import Config
 from mindface_eri.datasets.feature_sets import open_feature_set
+from mindface_eri.datasets.presence import usable
 from mindface_eri.datasets.records import Records
 from mindface_eri.device.context import Context
 from mindface_eri.errors import CheckpointError, ConfigError, DataError
@@ -57,7 +58,10 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
         CheckpointError: a branch's run does not fit.
         DataError: the records do not fit the model, or have no training or validation clips.
     """
-    _check(config, records)
+    view, left_out = usable(records, config.model.inputs, ("train", "val"))
+    for sentence in left_out:
+        notify(sentence)
+    _check(config, view)
     network = build_network(config.model)
     _set_statistics(network, config, records)
     sets = {name: dict(open_feature_set(records, name).about) for name in config.model.features}
@@ -68,7 +72,7 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
             _adopt(network, modality, trained)
         if not config.train.end_to_end:
             return Task(network.fusion, network, _cached_batches(branches, records, config, context, notify), note)
-    return Task(network, network, RecordBatches(records, config.model.inputs, config, context), note)
+    return Task(network, network, RecordBatches(view, config.model.inputs, config, context), note)
 
 
 def _set_statistics(network: nn.Cell, config: Config, records: Records) -> None:
@@ -88,7 +92,8 @@ def _check(config: Config, records: Records) -> None:
     check_loss(config.train.loss)
     for split in ("train", "val"):
         if split not in records.splits:
-            raise DataError(f"the records have no clips in split {split!r}, which training needs")
+            raise DataError(f"the records have no clips in split {split!r} that {config.model.name} can use, and "
+                            "training needs some")
     if tuple(records.emotions) != config.model.emotions:
         raise DataError(f"the records' emotions are {', '.join(records.emotions)}, the recipe's model.emotions "
                         f"{', '.join(config.model.emotions)}; set model.emotions to those of the records")

@@ -16,6 +16,7 @@ import numpy as np
 from mindspore import Parameter, Tensor
 
 from mindface_eri.config import Config, save_config, to_dict
+from mindface_eri.datasets.folds import check_groups
 from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.device.context import Context, seed_everything, setup
 from mindface_eri.device.distribute import average_over_ranks, share_from_main, wait_for_all
@@ -95,6 +96,7 @@ def _prepare(config: Config, run: RunFolder, context: Context, resume: bool, pro
     if run.state.is_file() and not resume:
         raise ConfigError(f"{run.path} holds a run already; go on with it (--resume) or name another folder")
     records = resolve_records(None, config)
+    check_groups(records, config.data)
     config = complete(config, records)
     begun = resume and run.state.is_file()
     saved, state = read_checkpoint(run.state) if begun else ({}, {})

@@ -38,7 +38,7 @@ runtime: {{mode: pynative, threads: 1}}
 APPENDED = (
     (r"^mindface-eri synthesize", "--clips 12 --duration 0.6 1"),
     (r"^mindface-eri preprocess", "--workers 2"),
-    (r"\breproduce\b", "--tables 1 4 --seeds 1 --draws 10"),
+    (r"\breproduce\b", "--tables 1 4 --seeds 1"),
     (r"\breproduce\b(?!.* --config)", "--config configs/eri_paper_fusion.yaml"),
     (r"data\.group=Subject", "--set data.group=Age"),  # the generated corpus names no subjects
     (r"^mindface-eri benchmark", "--repeats 1 --config configs/eri_paper_fusion.yaml"),

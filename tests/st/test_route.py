@@ -61,7 +61,7 @@ def test_a_run_folder_keeps_the_contract(route):
 
 
 def test_evaluate_scores_the_split(route, capsys):
-    assert main(["evaluate", str(route / "fusion"), "--draws", "10"]) == 0
+    assert main(["evaluate", str(route / "fusion")]) == 0
     assert "| mean" in capsys.readouterr().out
     table = read_predictions(route / "fusion" / "predictions_val.csv")
     assert table.emotions == EMOTIONS

@@ -62,7 +62,7 @@ def test_errors_become_a_sentence_and_a_status(monkeypatch, capsys, error, statu
     ("predict --model m -- -rf.mp4", "paths", ["-rf.mp4"]),
     ("compare a --split val b", "runs", [Path("a"), Path("b")]),
     ("submission --labels l a.csv --out o b.csv", "predictions", [Path("a.csv"), Path("b.csv")]),
-    ("evaluate --draws 5 run", "run_folder", Path("run")),
+    ("evaluate --by Age run", "run_folder", Path("run")),
     ("benchmark predict --repeats 2 a.mp4 --json b.mp4", "paths", [Path("a.mp4"), Path("b.mp4")]),
     ("benchmark --repeats 2 predict a.mp4", "paths", [Path("a.mp4")]),
     ("benchmark --repeats 2", "paths", [])])

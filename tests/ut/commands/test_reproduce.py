@@ -39,19 +39,19 @@ def test_without_options_all_tables_with_three_seeds(job, status, tmp_path):
     assert (protocol.tables, protocol.seeds, protocol.sets) == ((1, 2, 3, 4), (0, 1, 2), ("fau",))
     assert (protocol.overrides, protocol.device, protocol.group) == ((), None, "Speaker")  # a column of people
     assert set(protocol.recipes.values()) == {None}
-    assert job.reports == [{"protocol": protocol, "test_labels": None, "draws": 1000}]
+    assert job.reports == [{"protocol": protocol, "test_labels": None}]
 
 
 def test_each_option_reaches_the_protocol_or_the_report(job, status, stand_in, tmp_path):
     (tmp_path / "r.yaml").write_text("train: {lr: 0.5}\n")
     labels = stand_in(LABELS)
     status(*job.words, "--config", tmp_path / "r.yaml", "--set", "train.epochs=2", "--tables", "2", "3", "--seeds", "1",
-           "--group", "Country", "--test-labels", "t.csv", "--draws", "7", "--device", "CPU")
+           "--group", "Country", "--test-labels", "t.csv", "--device", "CPU")
     protocol = job.runs[0]["protocol"]
     assert (protocol.tables, protocol.seeds, protocol.sets) == ((2, 3), (0,), ())  # sets are of table 1 only
     assert (protocol.overrides, protocol.device, protocol.group) == (("train.epochs=2",), "CPU", "Country")
     assert set(protocol.recipes.values()) == {tmp_path / "r.yaml"}
-    assert (job.reports[0]["test_labels"], job.reports[0]["draws"]) == (Path("t.csv"), 7)
+    assert job.reports[0]["test_labels"] == Path("t.csv")
     assert labels[0]["path"] == Path("t.csv") and labels[0]["emotions"] == ("Joy", "Fear")
     status(*job.words, "--set", "data.group=Country")
     assert job.runs[1]["protocol"].group == "Country"
@@ -68,11 +68,10 @@ def test_a_fault_in_the_test_labels_is_told_before_training(job, status, stand_i
     assert code == 1 and "no such column" in shown and not job.runs
 
 
-@pytest.mark.parametrize("option", ["--seeds", "--draws"])
-def test_no_seeds_or_draws_is_wrong_usage(job, status, option):
-    code, _, shown = status(*job.words, option, "0")
-    assert code == 2 and "--seeds and --draws must be at least 1" in shown and not job.opened
-    assert status(*job.words, option, "1")[0] == 0
+def test_no_seeds_is_wrong_usage(job, status):
+    code, _, shown = status(*job.words, "--seeds", "0")
+    assert code == 2 and "--seeds must be at least 1" in shown and not job.opened
+    assert status(*job.words, "--seeds", "1")[0] == 0
 
 
 def test_a_data_set_is_preprocessed_with_the_recipe_of_fusion(job, status, stand_in, tmp_path, monkeypatch):

@@ -143,7 +143,7 @@ def test_who_has_no_label_is_left_out_where_labels_are_trained_on(records, caplo
     assert ("2 of 24 clips have no labels" in caplog.text) == left_out
     none = replace(records, all_labels=np.full_like(labels, np.nan))
     if left_out:
-        with pytest.raises(DataError, match="none of 24 clips has labels to train on"):
+        with pytest.raises(DataError, match="none of 24 clips can be trained on: they have no labels"):
             create_dataset(none, **given)
 
 

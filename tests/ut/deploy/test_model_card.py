@@ -3,7 +3,6 @@
 
 import json
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from mindface_eri.config import Config, DataConfig, ModelConfig, save_config
 from mindface_eri.deploy import model_card
 from mindface_eri.deploy.model_card import NAME, plain, write_model_card
+from mindface_eri.evaluation.runs import Scored
 from mindface_eri.runner.run_folder import RunFolder, TrainedModel
 
 HOSTILE = "<script>alert(1)</script> | **bold** [x](http://y) `z` <!-- /facts -->\n# head"
@@ -23,8 +23,8 @@ def trained(tmp_path, monkeypatch):
     model = ModelConfig(name="eri_acoustic", emotions=("Joy", HOSTILE))
     run = RunFolder(tmp_path / "run").make()
     save_config(Config(model=model, data=DataConfig(records=str(tmp_path / "gone"))), run.config)
-    scored = SimpleNamespace(ids=tuple("abcd"), emotions=model.emotions, labels=LABELS,
-                             predictions=np.stack([LABELS[:, 0], 1 - LABELS[:, 1]], 1))
+    scored = Scored("run", tuple("abcd"), model.emotions, np.stack([LABELS[:, 0], 1 - LABELS[:, 1]], 1), LABELS,
+                    {f"Person {HOSTILE}": tuple("uvwx")}, group=f"Person {HOSTILE}")
     monkeypatch.setattr(model_card, "read_scored", lambda path, split: scored)
     return TrainedModel(run.checkpoint("best"), model, {"weight": np.zeros(1234, np.float32)}, {"epoch": 7}, run)
 
@@ -52,7 +52,7 @@ def test_hostile_names_are_text(trained, tmp_path):
     assert "<script" not in card and not re.search(r"(?<!\\)\]\(", card) and card.count("<!-- /facts -->") == 1
     assert not any(line.startswith("# head") for line in card.splitlines())
     table = [line for line in card.splitlines() if line.startswith("| ")]
-    assert {line.replace("\\|", "").count("|") for line in table if "script" in line} == {10}  # nine columns
+    assert {line.replace("\\|", "").count("|") for line in table if "script" in line} == {11}  # ten columns
 
 
 def test_what_people_wrote_stays(trained, tmp_path):

@@ -12,6 +12,7 @@ from mindface_eri.config import AudioConfig, Config, DataConfig, FaceConfig, Mod
 from mindface_eri.deploy import model_card
 from mindface_eri.deploy.model_card import write_model_card
 from mindface_eri.errors import DataError
+from mindface_eri.evaluation.runs import Scored
 from mindface_eri.runner.checkpoint import checkpoint_hash
 from mindface_eri.runner.run_folder import RunFolder, TrainedModel
 
@@ -43,7 +44,8 @@ def records(monkeypatch):
 
     def scored(path, split):
         asked.append((path, split))
-        return SimpleNamespace(ids=tuple(range(1005)), emotions=MODEL.emotions, labels=LABELS, predictions=GUESSES)
+        return Scored("run", tuple("abcde"), MODEL.emotions, GUESSES, LABELS, {"Subject_1": tuple("uuvvw")},
+                      group="Subject_1")
 
     monkeypatch.setattr(model_card, "resolve_records", resolve)
     monkeypatch.setattr(model_card, "read_scored", scored)
@@ -88,10 +90,10 @@ def test_every_line_of_a_run(run, records, tmp_path):
         "", "## Data", "",
         "Clips: 1,234 train, 5 val. Hash of the records (ids, splits, labels and contents): abc\\_\\*.", ""]
     assert facts[scores + 2] == (
-        "1,005 validation clips; low and high bound Pearson's 95% interval over 1,000 resamplings of the clips. The "
+        "5 validation clips; low and high bound Pearson at 95% by the jackknife over 3 groups by Subject_1. The "
         "checkpoint was chosen by this split, so expect less on new clips.")
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in facts if line.startswith("| ")][5:]
-    assert table[0] == ["emotion", "Pearson", "low", "high", "CCC", "MSE", "MAE", "clips", "note"]
+    assert table[0] == ["emotion", "Pearson", "low", "high", "CCC", "MSE", "MAE", "clips", "over", "note"]
     assert [row[0] for row in table[2:]] == ["Joy", "Awe", "mean"]
     known = (slice(5), slice(4))
     pearson = [np.corrcoef(GUESSES[known[e], e], LABELS[known[e], e])[0, 1] for e in (0, 1)]

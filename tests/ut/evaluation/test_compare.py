@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paired bootstrap, and reading runs back."""
+"""Runs compared by the jackknife, and reading runs back."""
 
+import dataclasses
 import json
 from dataclasses import astuple
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mindface_eri.cli import main
 from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.errors import DataError
 from mindface_eri.evaluation.compare import compare
 from mindface_eri.evaluation.runs import Scored, read_history, read_scored
-from mindface_eri.metrics import resample
 from mindface_eri.report.run_figures import write_run_figures
 
 IDS = tuple(f"c{i}" for i in range(80))
@@ -26,9 +27,9 @@ def run(name, noise, *, seed=0, ids=IDS):
 
 
 def test_a_clear_difference_is_significant_and_none_is_not():
-    result = compare([run("good", 0.1), run("bad", 2.0, seed=1), run("good", 0.1)], draws=300)
+    result = compare([run("good", 0.1), run("bad", 2.0, seed=1), run("good", 0.1)])
     assert result.names == ("good (1)", "bad", "good (3)")
-    assert result.p_value[1, -1] == pytest.approx(2 / 301)
+    assert result.p_value[1, -1] < 1e-6
     assert result.difference_high[1, -1] < 0
     assert (result.p_value[2] == 1).all()
     assert (result.difference_low[2] == 0).all()
@@ -41,14 +42,13 @@ def test_small_noise_is_found_by_pairing():
     twin = Scored("twin", IDS, good.emotions, good.predictions + 0.02 * np.random.default_rng(5).normal(size=(80, 2)),
                   good.labels)
     other = run("other", 0.5, seed=6)
-    result = compare([good, twin, other], draws=300)
+    result = compare([good, twin, other])
     width = result.difference_high[:, -1] - result.difference_low[:, -1]
     assert width[1] < 0.3 * width[2]
 
 
 def test_only_common_labelled_clips_count():
-    result = compare([run("a", 0.1, ids=IDS), Scored(*{**vars(run("b", 0.1)), "ids": ("x", *IDS[1:])}.values())],
-                     draws=10)
+    result = compare([run("a", 0.1, ids=IDS), Scored(*{**vars(run("b", 0.1)), "ids": ("x", *IDS[1:])}.values())])
     assert (result.clips, result.left_out) == (79, 2)
 
 
@@ -67,12 +67,14 @@ def test_what_cannot_be_compared():
 
 @pytest.fixture(scope="module")
 def three():
-    """Three runs on twelve clips, the second a little better than the first, and their draws worked out one by one."""
+    """Three runs on twelve clips of five people, the second a little better than the first, the labels of two clips
+    partly or wholly unknown; and the correlations of each run without each person, worked out one by one."""
     random = np.random.default_rng(20)
     labels = random.uniform(size=(12, 2))
     labels[4, 1] = np.nan
-    runs = [Scored(name, IDS[:12], ("Fear", "Joy"), np.nan_to_num(labels) + noise * random.normal(size=(12, 2)), labels)
-            for name, noise in (("base", 0.6), ("better", 0.45), ("worse", 0.9))]
+    people = ("p", "q", "q", "r", "s", "s", "s", "p", "t", "t", "q", "r")
+    runs = [Scored(name, IDS[:12], ("Fear", "Joy"), np.nan_to_num(labels) + noise * random.normal(size=(12, 2)), labels,
+                   {"Who": people}, group="Who") for name, noise in (("base", 0.6), ("better", 0.45), ("worse", 0.9))]
 
     def scores(rows):
         table = []
@@ -84,26 +86,43 @@ def three():
             table.append([*each, np.mean(each)])
         return table
 
-    drawn = np.random.default_rng(3).integers(0, 12, (40, 12))  # the same clips for all runs
-    return runs, np.array(scores(range(12))), np.array([scores(rows) for rows in drawn])
+    without = [[row for row in range(12) if people[row] != person] for person in "pqrst"]
+    return runs, np.array(scores(range(12))), np.array([scores(rows) for rows in without])
 
 
-def test_limits_and_p_values_are_those_of_the_paired_draws(three):
-    runs, values, draws = three
-    found = compare(runs, draws=40, confidence=0.8, seed=3)
+def error(without):
+    """Tukey's standard error from the five values, each without one person."""
+    return np.sqrt(4 / 5 * ((without - without.mean(0)) ** 2).sum(0))
+
+
+def test_limits_and_p_values_are_those_of_the_jackknife_over_people(three):
+    runs, values, without = three
+    found = compare(runs, confidence=0.8)
     assert (found.clips, found.left_out, found.confidence, found.emotions) == (12, 0, 0.8, ("Fear", "Joy"))
+    assert found.over == "5 groups by Who"
     np.testing.assert_allclose(found.values, values)
-    np.testing.assert_allclose([found.low, found.high], np.percentile(draws, [10, 90], axis=0))
-    gap = draws - draws[:, :1]
-    np.testing.assert_allclose([found.difference_low, found.difference_high], np.percentile(gap, [10, 90], axis=0),
-                               atol=1e-12)
-    smaller = np.minimum((gap < 1e-9).sum(0) + 1, (gap > -1e-9).sum(0) + 1)
-    np.testing.assert_allclose(found.p_value, np.minimum(2 * smaller / 41, 1))
-    assert len(np.unique(found.p_value)) > 3
+    t = stats.t(4)
+    reach = t.ppf(0.9) * error(np.arctanh(without))
+    z = np.arctanh(values)
+    np.testing.assert_allclose([found.low, found.high], np.tanh([z - reach, z + reach]))
+    gap, spread = values - values[0], error(without - without[:, :1])
+    np.testing.assert_allclose([found.difference_low, found.difference_high],
+                               [gap - t.ppf(0.9) * spread, gap + t.ppf(0.9) * spread], atol=1e-12)
+    np.testing.assert_allclose(found.p_value[1:], 2 * (1 - t.cdf(np.abs(gap[1:]) / spread[1:])))
+    assert (found.p_value[0] == 1).all() and len(np.unique(found.p_value)) > 3
+
+
+def test_people_are_known_where_any_run_knows_them(three):
+    runs = three[0]
+    plain = [dataclasses.replace(run, columns={}, group=None) for run in runs]
+    whole, part, none = compare(runs), compare([plain[0], runs[1], plain[2]]), compare(plain)
+    assert (whole.over, part.over, none.over) == (whole.over, "5 groups by Who", "12 clips, taken as independent")
+    np.testing.assert_array_equal(whole.low, part.low)
+    assert not np.allclose(whole.low, none.low)
 
 
 def test_the_rows_of_a_comparison(three):
-    found = compare(three[0], draws=40, seed=3)
+    found = compare(three[0])
     values = found.values
     assert found.confidence == 0.95
     assert found.headers() == ["run", "mean Pearson", "low", "high", "minus base", "low", "high", "p"]
@@ -116,23 +135,13 @@ def test_the_rows_of_a_comparison(three):
                                     for e, name in enumerate(("Fear", "Joy", "mean"))]
 
 
-def test_defaults_are_two_thousand_draws_of_seed_zero(three):
-    few = [Scored(run.name, run.ids, run.emotions, run.predictions, run.labels) for run in three[0][:2]]
-    found = compare(few)
-    drawn = [resample(run.predictions, run.labels, draws=2000, seed=0)[:, -1] for run in few]
-    assert (found.low[0, -1], found.high[0, -1]) == pytest.approx(tuple(np.percentile(drawn[0], [2.5, 97.5])))
-    above, below = sum(drawn[1] >= drawn[0]), sum(drawn[1] <= drawn[0])
-    assert found.p_value[1, -1] == pytest.approx(2 * (min(above, below) + 1) / 2001)
-
-
 def test_runs_that_list_their_clips_in_another_order_are_matched(three):
     runs, values, _ = three
     turned = Scored("turned", runs[1].ids[::-1], ("Fear", "Joy"), runs[1].predictions[::-1], runs[1].labels[::-1])
-    np.testing.assert_allclose(compare([runs[0], turned], draws=5).values, values[:2])
+    np.testing.assert_allclose(compare([runs[0], turned]).values, values[:2])
     unlabelled = runs[0].labels.copy()
     unlabelled[[0, 5]] = np.nan  # a clip is labelled where the first run says so, and left out only if not predicted
-    found = compare([Scored("a", *astuple(runs[0])[1:4], unlabelled), Scored("b", *astuple(runs[1])[1:4], unlabelled)],
-                    draws=5)
+    found = compare([Scored("a", *astuple(runs[0])[1:4], unlabelled), Scored("b", *astuple(runs[1])[1:4], unlabelled)])
     assert (found.clips, found.left_out) == (10, 0)
 
 
@@ -143,11 +152,9 @@ def test_labels_may_differ_by_their_rounding_only(three):
         if refused:
             with pytest.raises(DataError, match="b and base disagree on the labels of the same clips; give both the "
                                                 "same --labels"):
-                compare([first, other], draws=5)
+                compare([first, other])
         else:
-            assert compare([first, other], draws=5).clips == 12
-    with pytest.raises(DataError, match="2 runs and 0 draws; at least two runs and one draw are needed"):
-        compare([first, second], draws=0)
+            assert compare([first, other]).clips == 12
 
 
 @pytest.fixture()
@@ -165,9 +172,9 @@ def folder(tmp_path):
 
 def test_the_commands(folder, capsys):
     labels = ["--labels", str(folder / "labels.csv")]
-    assert main(["compare", str(folder / "one"), str(folder / "two"), *labels, "--draws", "50"]) == 0
+    assert main(["compare", str(folder / "one"), str(folder / "two"), *labels]) == 0
     shown = capsys.readouterr().out
-    assert "80 clips" in shown
+    assert "80 clips; intervals at 95% and p by the jackknife over 80 clips, taken as independent\n" in shown
     assert "p of two" in shown
     assert main(["compare", str(folder / "one"), *labels]) == 2
     assert main(["figures", str(folder / "one"), *labels, "--format", "svg"]) == 0

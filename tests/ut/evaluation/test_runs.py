@@ -123,7 +123,8 @@ def test_a_run_predicts_and_has_its_labels_beside_it(make_records, known_labels,
     def evaluate(run, given, split, *, device):
         calls.append((run, given, split, device))
         return types.SimpleNamespace(emotions=NAMES, ids=("00012", "00010"), path=None if given else Path("r/p.csv"),
-                                     records=records, predictions=np.array([[0.1, 0.2], [0.3, 0.4]], np.float32))
+                                     records=records, group=None, left_out=("1 of them: left out",),
+                                     predictions=np.array([[0.1, 0.2], [0.3, 0.4]], np.float32))
 
     monkeypatch.setattr(evaluator, "evaluate", evaluate)
     scored = evaluate_run("r")
@@ -131,7 +132,7 @@ def test_a_run_predicts_and_has_its_labels_beside_it(make_records, known_labels,
     assert scored.predictions.dtype == np.float64
     np.testing.assert_array_equal(scored.labels, known_labels[[12, 10], :2].astype(np.float64))
     assert scored.columns == {"split": ("val", "val"), "Who": ("m", "k")}
-    assert scored.notes == ()  # the split that was predicted is all that there is
+    assert scored.notes == ("1 of them: left out",)  # the split that was predicted is all that there is
     (tmp_path / "l.csv").write_text("File_ID,Fear,Joy\n00010,0.5,0.6\n00012,0.7,0.8\n")
     scored = evaluate_run("r", "elsewhere", "test", labels=tmp_path / "l.csv", device="GPU")
     assert scored.name == "r"  # nothing was written beside other records

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pearson, CCC and the bootstrap against SciPy and NumPy, on 10,000 random and degenerate columns."""
+"""Pearson, CCC and the jackknife against SciPy and NumPy, on 10,000 random and degenerate columns."""
 
 import warnings
 
@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from mindface_eri.errors import DataError
-from mindface_eri.metrics import bootstrap, ccc, intervals, mae, mse, pearson, resample
+from mindface_eri.metrics import Jackknife, ccc, mae, mse, pearson
 
 # name -> how a pair of columns (rows, E) is bent; Pearson must not care, whatever the size of the numbers
 KINDS = {
@@ -80,79 +80,65 @@ def test_ten_thousand_columns(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_draw_is_the_metric_of_its_rows(kind):
-    for rows in (2, 3, 10, 60):
+def test_what_is_left_out_is_left_out(kind):
+    """Each value without a group is Pearson of the other rows, whatever rounding the moments would suffer."""
+    for rows, groups in ((2, 2), (3, 2), (10, 10), (60, 7)):
         x, y = cases(rows, kind, seed=1, columns=6)
-        random = np.random.default_rng(5)
-        drawn = [random.integers(0, rows, rows) for _ in range(40)]
-        for metric in (pearson, ccc, mae):
-            expected = np.array([metric(x[chosen], y[chosen]) for chosen in drawn])
-            values = resample(x, y, metric, draws=40, seed=5)
-            np.testing.assert_allclose(values[:, :-1], expected, rtol=1e-6, atol=1e-8)
-            np.testing.assert_allclose(values[:, -1], expected.mean(1), rtol=1e-6, atol=1e-8)
+        group_of = np.random.default_rng(5).permutation(np.arange(rows) % groups)
+        expected = np.array([pearson(x[group_of != g], y[group_of != g]) for g in range(groups)])
+        found = Jackknife(x, y, [f"g{g}" for g in group_of])
+        wrong = np.isfinite(expected) | (pearson(x, y) != 0)  # a constant column is 0, even where one row is left of it
+        np.testing.assert_allclose(found.without[:, :-1][wrong], expected[wrong], rtol=1e-6, atol=1e-8)
+        np.testing.assert_array_equal(found.values, [*pearson(x, y), pearson(x, y).mean()])
 
 
-def test_draws_do_not_depend_on_how_many_are_taken_at_once(monkeypatch):
-    from mindface_eri.metrics import correlation
-
-    x, y = cases(60, "plain", seed=2, columns=4)
-    whole = resample(x, y, draws=30)
-    monkeypatch.setattr(correlation, "_CHUNK", 60 * 7)
-    np.testing.assert_allclose(resample(x, y, draws=30), whole, rtol=0, atol=1e-12)
+def test_without_groups_each_clip_is_one():
+    x, y = cases(12, "plain", seed=3, columns=2)
+    np.testing.assert_array_equal(Jackknife(x, y).without, Jackknife(x, y, list("abcdefghijkl")).without)
+    with pytest.raises(DataError, match="3 groups for 12 clips; give one each"):
+        Jackknife(x, y, "abc")
 
 
-def test_intervals_are_those_of_scipy():
+def test_an_interval_is_tukeys_on_the_scale_of_fisher():
+    """Against values worked out with SciPy's Pearson alone, at two levels of confidence."""
     random = np.random.default_rng(3)
-    y = random.random((150, 1))
-    x = 0.6 * y + random.normal(0, 0.2, y.shape)
-    low, high = bootstrap(x, y, draws=4000)
-    theirs = stats.bootstrap((x[:, 0], y[:, 0]), lambda a, b: stats.pearsonr(a, b)[0], paired=True, vectorized=False,
-                             method="percentile", n_resamples=2000, random_state=random).confidence_interval
-    assert (low[0], high[0]) == (pytest.approx(theirs.low, abs=0.015), pytest.approx(theirs.high, abs=0.015))
+    y = random.random(30)
+    x = 0.6 * y + random.normal(0, 0.2, 30)
+    people = np.repeat(np.arange(6), [2, 9, 4, 5, 7, 3])
+    without = np.arctanh([stats.pearsonr(x[people != p], y[people != p])[0] for p in range(6)])
+    error = np.sqrt(5 / 6 * np.sum((without - without.mean()) ** 2))
+    middle = np.arctanh(stats.pearsonr(x, y)[0])
+    for confidence in (0.95, 0.5):
+        low, high = Jackknife(x[:, None], y[:, None], people).interval(confidence)
+        reach = stats.t(5).ppf(0.5 + confidence / 2) * error
+        np.testing.assert_allclose([low[0], high[0]], np.tanh([middle - reach, middle + reach]))
+    with pytest.raises(DataError, match=r"confidence is 95; it must lie within \(0, 1\)"):
+        Jackknife(x[:, None], y[:, None]).interval(95)
 
 
-def test_without_labels_there_is_no_interval():
-    low, high = bootstrap(np.random.default_rng(0).random((5, 2)), np.full((5, 2), np.nan), draws=10)
-    assert np.isnan(low).all() and np.isnan(high).all()
+def test_a_group_without_labels_says_nothing():
+    """Its clips may as well not be there; the mean has as many groups as the emotion with the fewest."""
+    x, y = (columns[:, 1:] for columns in cases(20, "plain", seed=6, columns=4))
+    people = np.arange(20) % 5
+    y[people == 2, 1] = np.nan
+    y[people == 4] = np.nan
+    found, there = Jackknife(x, y, people), np.isin(people, (0, 1, 3))
+    assert found.counts.tolist() == [4, 3, 4, 3]
+    alone = Jackknife(x[there, 1:2], y[there, 1:2], people[there])
+    for ours, theirs in zip(found.interval(), alone.interval()):
+        np.testing.assert_allclose(ours[1], theirs[0])
 
 
-@pytest.mark.parametrize("metric, options, tail", [
-    (pearson, {}, 2.5), (ccc, {"draws": 70, "seed": 3, "confidence": 0.8}, 10), (mae, {"confidence": 0.5}, 25)])
-def test_bootstrap_is_the_percentiles_of_its_draws(metric, options, tail):
-    x, y = cases(30, "plain", seed=3, columns=4)
-    drawn = resample(x, y, metric, draws=options.get("draws", 1000), seed=options.get("seed", 0))
-    low, high = bootstrap(x, y, metric, **options)
-    np.testing.assert_allclose(low, np.percentile(drawn, tail, axis=0), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(high, np.percentile(drawn, 100 - tail, axis=0), rtol=0, atol=1e-12)
-
-
-def test_draws_are_paired_and_follow_the_seed():
-    x, y = cases(40, "plain", seed=4, columns=2)
-    drawn = resample(x, y)
-    assert drawn.shape == (1000, 3)
-    np.testing.assert_array_equal(resample(x, y, pearson, draws=1000, seed=0), drawn)
-    np.testing.assert_allclose(resample(3 * x - 1, y), drawn, atol=1e-9)  # the same clips whatever the predictions
-    assert (resample(x, y, seed=1) != drawn).mean() > 0.9
-
-
-def test_draws_without_a_value_are_left_out_of_intervals():
-    values = np.array([[np.nan, 1.0, np.nan], [3.0, 2.0, np.nan], [5.0, 4.0, np.nan]])
+def test_what_has_no_interval():
+    random = np.random.default_rng(0)
+    x, y = random.random((5, 2)), random.random((5, 2))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        np.testing.assert_allclose(intervals(values, [0, 50, 100]), [[3, 1, np.nan], [4, 2, np.nan], [5, 4, np.nan]])
-
-
-@pytest.mark.parametrize("clips, options, message", [
-    (4, {"confidence": 0}, r"confidence is 0; it must lie within \(0, 1\)"), (4, {"confidence": 1}, "confidence is 1"),
-    (4, {"confidence": 95}, "confidence is 95"), (4, {"draws": 0}, "0 draws of 4 clips; need at least one of each"),
-    (0, {"draws": 5}, "5 draws of 0 clips"),
-])
-def test_bootstrap_refuses(clips, options, message):
-    with pytest.raises(DataError, match=message):
-        bootstrap(np.zeros((clips, 2)), np.zeros((clips, 2)), **options)
-
-
-def test_one_draw_of_many_clips_is_a_draw():
-    x, y = cases(400, "plain", seed=5, columns=2)
-    chosen = np.random.default_rng(0).integers(0, 400, 400)
-    np.testing.assert_allclose(resample(x, y, draws=1)[0, :-1], pearson(x[chosen], y[chosen]), atol=1e-9)
+        for nothing in (Jackknife(x, y * np.nan), Jackknife(x, y, "aaaaa"), Jackknife(x[:1], y[:1]),
+                        Jackknife(x[:0], y[:0])):
+            assert np.isnan(nothing.interval()).all() and np.isnan(nothing.difference(nothing)[0]).all()
+        constant, right = Jackknife(x * 0 + 0.3, y), Jackknife(2 * y + 1, y)
+        assert np.array_equal(constant.interval(), np.zeros((2, 3)))
+        np.testing.assert_allclose(right.interval(), np.ones((2, 3)))
+        np.testing.assert_array_equal(right.difference(right), [[0] * 3, [0] * 3, [1] * 3])
+        assert (right.difference(constant)[2] < 1e-9).all()

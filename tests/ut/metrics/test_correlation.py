@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from mindface_eri.errors import DataError
-from mindface_eri.metrics import METRICS, PearsonMetric, bootstrap, ccc, mae, mean_pearson, mse, pearson
+from mindface_eri.metrics import METRICS, PearsonMetric, ccc, mae, mean_pearson, mse, pearson
 
 
 def test_by_hand():
@@ -112,20 +112,6 @@ def test_unknown_name_of_the_package():
     assert package.PearsonMetric is PearsonMetric
     with pytest.raises(AttributeError, match="module 'mindface_eri.metrics' has no attribute 'PearsonMetrik'"):
         package.PearsonMetrik  # noqa: B018
-
-
-def test_bootstrap_holds_the_value_and_narrows_with_more_clips():
-    random = np.random.default_rng(1)
-    widths = []
-    for clips in (50, 800):
-        labels = random.random((clips, 2))
-        predictions = labels + random.normal(0, 0.2, labels.shape)
-        low, high = bootstrap(predictions, labels, draws=300)
-        values = np.append(pearson(predictions, labels), mean_pearson(predictions, labels))
-        assert low.shape == high.shape == (3,)
-        assert ((low < values) & (values < high)).all()
-        widths.append(high - low)
-    assert (widths[1] < widths[0] / 2).all()
 
 
 def test_metric_is_one_correlation_over_all_batches_not_a_mean_of_batches():

@@ -8,7 +8,7 @@ import pytest
 
 from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.errors import DataError
-from mindface_eri.metrics import bootstrap, pearson
+from mindface_eri.metrics import Jackknife, pearson
 from mindface_eri.report import run_figures
 from mindface_eri.report.run_figures import draw_learning_curves, write_run_figures
 
@@ -57,12 +57,12 @@ def test_all_figures_of_a_run(run, saved, tmp_path):
     assert figures["scatter_test"].get_suptitle() == f"run, test: 11 clips, mean ρ = {rho.mean():.4f}"
     assert {figures[name].get_suptitle() for name in names[2:]} == {"run, test: 11 clips"}
     assert figures["learning_curves"].get_suptitle() == ""
-    low, high = bootstrap(PREDICTIONS[known], LABELS[known], draws=1000)
+    low, high = Jackknife(PREDICTIONS[known], LABELS[known]).interval()
     bars = figures["pearson_test"].axes[0]
     assert [text.get_text() for text in bars.get_yticklabels()] == ["Fear", "Joy", "mean"]
     np.testing.assert_allclose([bar.get_width() for bar in bars.patches], [*rho, rho.mean()], atol=1e-5)
     np.testing.assert_allclose([line.get_xdata() for line in bars.lines[:3]], np.stack([low, high], 1), atol=1e-5)
-    assert bars.get_xlabel() == "Pearson ρ, 95% interval"
+    assert bars.get_xlabel() == "Pearson ρ, 95% interval over 11 clips, taken as independent"
     np.testing.assert_allclose(figures["scatter_test"].axes[1].lines[1].get_xdata(), LABELS[known, 1], atol=1e-6)
 
 

@@ -8,22 +8,22 @@ import pytest
 
 from mindface_eri.constants import EMOTIONS
 from mindface_eri.datasets.predictions import read_predictions, write_predictions
-from mindface_eri.metrics import bootstrap, pearson
+from mindface_eri.metrics import Jackknife, pearson
 from mindface_eri.reproduce import paper, paper_tables
 from mindface_eri.reproduce.paper_tables import PaperTable, PaperTables
 
 
-def numbers(runs, labels, split="val", emotion=None, draws=40):
+def numbers(runs, labels, split="val", emotion=None, groups=None):
     """Mean over runs, their deviation, the interval of the mean, and each run's own."""
     columns = slice(None) if emotion is None else [emotion]
     values = [read_predictions(run / f"predictions_{split}.csv").values[:, columns] for run in runs]
     each = [pearson(value, labels[:, columns]).mean() for value in values]
-    low, high = bootstrap(np.hstack(values), np.hstack([labels[:, columns]] * len(runs)), draws=draws)
+    low, high = Jackknife(np.hstack(values), np.hstack([labels[:, columns]] * len(runs)), groups).interval()
     return np.mean(each), np.std(each, ddof=1) if len(each) > 1 else None, low[-1], high[-1], each
 
 
 def build(protocol, **more):
-    return {table.name: table for table in PaperTables(protocol, draws=40, **more).build()}
+    return {table.name: table for table in PaperTables(protocol, **more).build()}
 
 
 def test_the_published_numbers_are_the_papers():
@@ -71,7 +71,37 @@ def test_wins_are_counted_seed_by_seed(done, known_labels):
         (done.run("seed-1", branch) / "predictions_val.csv").write_bytes(
             (done.run("seed-1", "fusion") / "predictions_val.csv").read_bytes())
     assert [note[-16:] for note in build(alone)["table_1"].notes] == ["in 0 of 2 seeds."] * 2
-    assert PaperTables(done).draws == 1000
+
+
+def test_table_1_says_where_a_branch_has_fewer_clips(done, known_labels):
+    """Two of six clips have no sound; the others' numbers are of those four."""
+    for seed in (0, 1):
+        path = done.run(f"seed-{seed}", "acoustic") / "predictions_val.csv"
+        table = read_predictions(path)
+        write_predictions(path, table.ids[:4], table.emotions, table.values[:4])
+    table = build(done)["table_1"]
+    assert table.notes[1] == "Clips: audio 4, video 6, both 6. A branch alone leaves out those that lack its modality."
+    wanted = numbers([done.run(f"seed-{s}", "acoustic") for s in (0, 1)], known_labels[10:14])
+    assert table.rows[0][1:5] == pytest.approx(list(wanted[:4]), abs=1e-4)
+
+
+def test_intervals_are_over_people_where_the_records_name_them(finish, make_records, known_labels, tmp_path):
+    """Three people in the six validation clips, and in the four test clips, whose labels come from a bare table."""
+    people = [f"s{i % 3}" for i in range(20)]
+    records = make_records(tmp_path / "records", columns={"Country": ["PT"] * 20, "speakerID": people})
+    protocol = finish(records, tables=(1, 4))
+    write_predictions(tmp_path / "labels.csv", records.ids("test"), EMOTIONS, known_labels[16:])
+    tables = build(protocol, test_labels=tmp_path / "labels.csv")
+    runs = [protocol.run(f"seed-{s}", "visual") for s in protocol.seeds]
+    wanted = numbers(runs, known_labels[10:16], groups=people[10:16])
+    assert tables["table_1"].rows[1][1:5] == pytest.approx(list(wanted[:4]), abs=1e-4)
+    assert wanted[2:4] != pytest.approx(numbers(runs, known_labels[10:16])[2:4], abs=1e-2)
+    runs = [protocol.run(f"seed-{s}", "fusion") for s in protocol.seeds]
+    wanted = numbers(runs, known_labels[16:], "test", groups=people[16:])
+    assert tables["table_4"].rows[-1][1:5] == pytest.approx(list(wanted[:4]), abs=1e-4)
+    independent = dataclasses.replace(protocol, group="none")
+    wanted = numbers([protocol.run(f"seed-{s}", "visual") for s in protocol.seeds], known_labels[10:16])
+    assert build(independent)["table_1"].rows[1][1:5] == pytest.approx(list(wanted[:4]), abs=1e-4)
 
 
 def test_table_2_is_of_fusion_by_p(done, known_labels):
@@ -98,7 +128,7 @@ def test_table_3_is_of_each_fold(done, known_labels):
     assert table.rows[5] == ["mean", None, pytest.approx(np.mean(scores)), pytest.approx(np.std(scores, ddof=1)), None,
                              None]
     assert table.notes[0] == ("The clips of the training and validation splits, cut clip by clip: no column names "
-                              "subjects.")
+                              "people.")
     assert table.notes[1].startswith("As in the paper a fold is the validation split of its training")
 
 

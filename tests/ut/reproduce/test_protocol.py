@@ -104,15 +104,15 @@ def test_recipes_are_told_apart_by_their_network(tmp_path):
         choose_recipes([paths[0], paths[0], paths[1]])
 
 
-def test_a_column_of_subjects_is_found_where_every_clip_has_one(tiny):
-    records, config = open_records(tiny.records), tiny.config()
-    assert find_group(records, config) is None
+def test_a_column_of_people_is_found_or_named(tiny):
+    records = open_records(tiny.records)
+    assert find_group(records) is None
     table = tuple({**row, "Speaker": "" if row["split"] == "test" else "a"} for row in records.table)
     named = dataclasses.replace(records, table=table, extra=("Country", "Speaker"))
-    assert find_group(named, config) == "Speaker"
-    assert find_group(named, tiny.config(data={"group": "Country"})) == "Country"
-    blank = ({**table[0], "Speaker": " "}, *table[1:])
-    assert find_group(dataclasses.replace(named, table=blank), config) is None
+    assert find_group(named) == "Speaker"
+    assert find_group(named, "split") == "split" and find_group(named, "none") == "none"
+    with pytest.raises(DataError, match="records: no column 'Person' to group clips by; there are id, split,"):
+        find_group(named, "Person")
 
 
 class Trained:
@@ -203,7 +203,7 @@ def test_feature_sets_may_be_added_but_not_changed(make, calls, feature_folder, 
 def test_from_records_to_the_report(tiny, feature_folder, tmp_path, capsys):
     save_config(tiny.config(train={"epochs": 1}), tmp_path / "recipe.yaml")
     words = ["reproduce", str(feature_folder / "records"), str(tmp_path / "out"), "--config",
-             str(tmp_path / "recipe.yaml"), "--seeds", "1", "--draws", "20", "--tables", "1", "3", "4",
+             str(tmp_path / "recipe.yaml"), "--seeds", "1", "--tables", "1", "3", "4",
              "--set", "data.folds=2", "--set", "runtime.mode=pynative"]
     assert main(words) == 0
     report = (tmp_path / "out" / "report.md").read_text()

@@ -60,7 +60,8 @@ def test_each_step_is_announced_and_trained_to_be_taken_up(make, work, tmp_path)
     assert all(options["resume"] is True and options["progress"] is False for _, _, options in work[:3])
     work[0][2]["notify"]("from within")
     assert said[-1] == "from within"
-    assert [line.split("] ")[1] for line in said[:3]] == [
+    assert said[0] == "clips are taken as independent"
+    assert [line.split("] ")[1] for line in said[1:4]] == [
         f"step {number} of 3: {tmp_path / 'out' / 'seed-2' / name}" for number, name in
         enumerate(("visual", "acoustic", "fusion"), 1)]
     run_protocol(make(2, seeds=(2,)), notify=said.append)
@@ -224,13 +225,15 @@ def test_each_stage_has_its_own_recipe(make):
         choose_recipes([*paths, paths[2]])
 
 
-@pytest.mark.parametrize("column, found", [("Subject", True), ("SPEAKER", True), ("subject", True), ("Country", False)])
-@pytest.mark.parametrize("blank", [None, "train", "val", "test"])
-def test_people_are_found_by_the_columns_name_if_no_labelled_clip_lacks_one(column, found, blank, tiny):
+def test_a_blank_person_is_told_before_any_training(tiny, monkeypatch, tmp_path):
+    """Clips of nobody can be put on neither side; a column that is blank throughout names nobody."""
     records = open_records(tiny.records)
-    first = next((row["id"] for row in records.table if row["split"] == blank), None)
-    table = tuple({**row, column: "" if row["id"] == first else "a"} for row in records.table)
-    named = dataclasses.replace(records, table=table, extra=("Age", column))
-    table = tuple({**row, "Age": "3"} for row in table)
-    expected = column if found and blank in (None, "test") else None
-    assert find_group(dataclasses.replace(named, table=table), tiny.config()) == expected
+    table = tuple({**row, "PatientID": f"p{i % 7}" if i else ""} for i, row in enumerate(records.table))
+    named = dataclasses.replace(records, table=table, extra=("PatientID",))
+    assert find_group(named) == "PatientID"
+    monkeypatch.setattr("mindface_eri.reproduce.protocol._do", lambda *_: pytest.fail("trained"))
+    protocol = Protocol(tmp_path / "o", named, choose_recipes([]), tables=(3,), group="PatientID")
+    with pytest.raises(DataError, match="1 clips have a blank PatientID, first .*; fill the column"):
+        run_protocol(protocol)
+    empty = tuple({**row, "PatientID": " "} for row in records.table)
+    assert find_group(dataclasses.replace(named, table=empty)) is None

@@ -193,10 +193,29 @@ def test_widths_of_feature_sets_come_from_the_records(records, mixed_config, rep
         complete(replace(config, model={"feature_widths": (2, 3)}), records)
 
 
+@pytest.mark.parametrize("name, features, said, clips", [
+    ("eri_acoustic", (), ["2 of 11 train clips have no sound: left out", "1 of 5 val clips have no sound: left out"],
+     (9, 4)),
+    ("eri_features", ("gaze",), ["1 of 11 train clips have no gaze: left out",
+                                 "1 of 5 val clips have no gaze: left out"], (10, 4)),
+    ("eri_visual", (), [], (11, 5))])
+def test_a_branch_alone_learns_nothing_from_clips_that_lack_its_modality(records, recipe, name, features, said, clips):
+    """Zeros stand there, and would be taken for a measurement; the plan, the batches and validation go without them."""
+    found = []
+    config = recipe(name, features, {"batch_size": 3})
+    batches = prepare(config, records, found).batches
+    assert found == said
+    assert (len(batches.ids["train"]), batches.count("val")) == clips and batches.plan().steps == clips[0] // 3
+    if name == "eri_acoustic":
+        seen = [batch[0] for epoch in (0, 1) for batch in batches.train(epoch)]
+        assert len(seen) == 6 and min(np.abs(mfcc).max((1, 2)).min() for mfcc in seen) > 0
+        assert [int(clip) % 5 for clip in batches.ids["train"]].count(4) == 0
+
+
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_training_needs_both_splits(records, recipe, split):
     table = tuple({**row, "split": "test"} if row["split"] == split else row for row in records.table)
-    with pytest.raises(DataError, match=f"no clips in split '{split}', which training needs"):
+    with pytest.raises(DataError, match=f"no clips in split '{split}' that eri_\\w+ can use, and training"):
         prepare(recipe("eri_acoustic"), dataclasses.replace(records, table=table))
 
 

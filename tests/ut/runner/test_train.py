@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`train`: what lies around its epochs - seeds, files, resuming, the lock, the messages, and the part of each rank."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
-from mindface_eri.config import load_config, to_dict
+from mindface_eri.config import DataConfig, load_config, to_dict
+from mindface_eri.datasets.records import open_records
 from mindface_eri.device.context import Context
 from mindface_eri.errors import BusyError, ConfigError
 from mindface_eri.runner import trainer
@@ -75,6 +77,17 @@ def test_going_on_says_from_where_and_what_has_changed(recipe, run):
     assert run.said == [f"resuming {run.path} after epoch 3 of 3"]
     with pytest.raises(ConfigError, match="run holds a run already; go on with it .--resume. or name another folder"):
         run(recipe(epochs=4))
+
+
+def test_folds_through_people_are_refused_before_anything_is_written(recipe, run, monkeypatch, tiny):
+    records = open_records(tiny.records)
+    named = dataclasses.replace(records, table=tuple({**row, "Actor": "a"} for row in records.table))
+    monkeypatch.setattr(trainer, "resolve_records", lambda records, config: named)
+    config = dataclasses.replace(recipe(), data=DataConfig(folds=2))
+    with pytest.raises(ConfigError, match="data.folds would cut clip by clip, but the column Actor .*data.group=Actor"):
+        run(config)
+    assert not (run.path / "config.yaml").exists()
+    assert run(dataclasses.replace(config, data=DataConfig(folds=2, group="None"))).epochs == 1
 
 
 @pytest.fixture
