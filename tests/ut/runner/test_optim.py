@@ -148,3 +148,38 @@ def test_without_decay_matrices_keep_their_size():
 def test_nothing_to_train_is_said():
     with pytest.raises(ConfigError, match="frozen"):
         create_optimizer([])
+
+
+def test_the_plateau_is_torchs_with_a_patience_of_one_less():
+    """After ten epochs without a better metric, where torch's patience of 10 lets an eleventh pass."""
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(0)
+    metrics = np.maximum.accumulate(random.random(300)) - (random.random(300) < 0.9) * 0.1
+    for patience in (1, 3, 10):
+        ours, weight = PlateauSchedule(1.0, 0.5, patience), torch.nn.Parameter(torch.zeros(1))
+        optimizer = torch.optim.Adam([weight], lr=1.0)
+        theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=patience - 1,
+                                                            threshold=0, eps=0)
+        rates = []
+        for metric in metrics:
+            ours.update(metric), theirs.step(metric)
+            rates.append((ours.lr, optimizer.param_groups[0]["lr"]))
+        assert [a for a, _ in rates] == [b for _, b in rates] and 0 < rates[-1][0] < 1
+
+
+def test_epsilon_is_torchs_scaled_by_the_correction_of_the_second_moment():
+    """Step t as torch takes it with 1e-8 / sqrt(1 - 0.999^t), and with 1e-8 where no gradient is tiny."""
+    torch = pytest.importorskip("torch")
+    gradients = np.array([[2e-7, -0.5], [1e-7, 0.25], [3e-7, 1.0], [-1e-7, 0.1]], np.float32)
+    ours = Parameter(Tensor([1.0, -2.0], ms.float32), name="weight")
+    theirs = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    plain = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    mine, scaled, usual = create_optimizer([ours], lr=0.1), torch.optim.Adam([theirs], lr=0.1), torch.optim.Adam(
+        [plain], lr=0.1)
+    for step, gradient in enumerate(gradients, 1):
+        mine((Tensor(gradient),))
+        theirs.grad, plain.grad = torch.tensor(gradient), torch.tensor(gradient)
+        scaled.param_groups[0]["eps"] = 1e-8 / np.sqrt(1 - 0.999**step)
+        scaled.step(), usual.step()
+    np.testing.assert_allclose(ours.asnumpy(), theirs.detach().numpy(), rtol=1e-5)
+    assert abs(plain[0].item() - ours.asnumpy()[0]) > 1e-2 and plain[1].item() == pytest.approx(ours.asnumpy()[1], 1e-5)
