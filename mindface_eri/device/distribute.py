@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Iterable
+import functools
+from typing import Iterable, List
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -20,11 +21,17 @@ class _Sum(nn.Cell):
         return self.reduce(x)
 
 
+@functools.cache
+def _reducer() -> nn.Cell:
+    """One for the process: in graph mode each shape is compiled once, not at each call."""
+    return _Sum()
+
+
 def sum_over_ranks(values: np.ndarray, context: Context) -> np.ndarray:
     """The elementwise sum of every process's array, float32."""
     if context.world_size == 1:
         return values
-    return _Sum()(Tensor(np.ascontiguousarray(values, np.float32))).asnumpy()
+    return _reducer()(Tensor(np.ascontiguousarray(values, np.float32))).asnumpy()
 
 
 def gather_rows(positions: np.ndarray, rows: np.ndarray, count: int, context: Context) -> np.ndarray:
@@ -40,19 +47,37 @@ def gather_rows(positions: np.ndarray, rows: np.ndarray, count: int, context: Co
 def share_from_main(parameters: Iterable[Parameter], context: Context) -> None:
     """Gives every process the values of rank 0."""
     if context.world_size > 1:
-        for parameter in parameters:
-            value = parameter.asnumpy()
-            shared = sum_over_ranks(value if context.is_main else np.zeros_like(value), context)
-            ops.assign(parameter, Tensor(shared.astype(value.dtype).reshape(value.shape)))
+        parameters = list(parameters)
+        values = [parameter.asnumpy() for parameter in parameters]
+        given = values if context.is_main else [np.zeros_like(value) for value in values]
+        _assign(parameters, _sum_bucket(given, context))
 
 
 def average_over_ranks(parameters: Iterable[Parameter], context: Context) -> None:
     """Averages values that gradients do not keep alike, such as the running statistics of batch normalisation."""
     if context.world_size > 1:
-        for parameter in parameters:
-            value = parameter.asnumpy()
-            mean = sum_over_ranks(value, context) / context.world_size
-            ops.assign(parameter, Tensor(mean.astype(value.dtype).reshape(value.shape)))
+        parameters = list(parameters)
+        sums = _sum_bucket([parameter.asnumpy() for parameter in parameters], context)
+        _assign(parameters, [value / context.world_size for value in sums])
+
+
+def mean_over_ranks(value: float, context: Context) -> float:
+    """The mean of every process's number."""
+    return float(sum_over_ranks(np.array([value]), context)[0]) / context.world_size
+
+
+def _sum_bucket(values: List[np.ndarray], context: Context) -> List[np.ndarray]:
+    """`sum_over_ranks` of many arrays as one: a message, and in graph mode a compilation, instead of one for each."""
+    if not values:
+        return []
+    whole = sum_over_ranks(np.concatenate([value.ravel() for value in values]), context)
+    ends = np.cumsum([value.size for value in values])
+    return [part.reshape(value.shape) for part, value in zip(np.split(whole, ends[:-1]), values)]
+
+
+def _assign(parameters: List[Parameter], values: List[np.ndarray]) -> None:
+    for parameter, value in zip(parameters, values):
+        ops.assign(parameter, Tensor(value.astype(parameter.asnumpy().dtype)))
 
 
 def wait_for_all(context: Context) -> None:

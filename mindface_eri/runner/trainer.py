@@ -19,7 +19,7 @@ from mindface_eri.config import Config, save_config, to_dict
 from mindface_eri.datasets.folds import check_groups
 from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.device.context import Context, seed_everything, setup
-from mindface_eri.device.distribute import average_over_ranks, share_from_main, wait_for_all
+from mindface_eri.device.distribute import average_over_ranks, mean_over_ranks, share_from_main, wait_for_all
 from mindface_eri.errors import CheckpointError, ConfigError, ERIError
 from mindface_eri.files import write_json
 from mindface_eri.metrics import pearson
@@ -167,7 +167,7 @@ class Loop:
             loss = meter.add(self.step(*(Tensor(x) for x in batch)))
             bar.step(self.plan.size * self.context.world_size, loss)
             stop_if_asked()
-        loss = meter.mean()
+        loss = mean_over_ranks(meter.mean(), self.context)  # as many clips in each; none goes on where one has diverged
         if not math.isfinite(loss):
             raise ERIError(f"the loss of epoch {self.epoch + 1} is {loss}; lower train.lr, set train.clip_norm, or, "
                            "with float16, runtime.loss_scale: dynamic")

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
+from mindface_eri.device import distribute
 from mindface_eri.device.context import Context
 from mindface_eri.device.distribute import (
     average_over_ranks,
     gather_rows,
+    mean_over_ranks,
     share_from_main,
     sum_over_ranks,
     wait_for_all,
 )
+from mindface_eri.errors import ERIError
 from mindface_eri.metrics import pearson
 from mindface_eri.runner.checkpoint import read_checkpoint
 
@@ -35,7 +38,9 @@ def others(monkeypatch):
             return x + Tensor(AllReduce.give(x.asnumpy()))
 
     monkeypatch.setattr(ops, "AllReduce", AllReduce)
-    return AllReduce
+    distribute._reducer.cache_clear()
+    yield AllReduce
+    distribute._reducer.cache_clear()
 
 
 def parameter(value, dtype=ms.float32):
@@ -48,6 +53,7 @@ def test_a_lone_process_speaks_to_nobody(others):
     share_from_main([weight], LONE)
     average_over_ranks([weight], LONE)
     wait_for_all(LONE)
+    assert mean_over_ranks(1 / 3, LONE) == 1 / 3
     assert weight.asnumpy() == [3] and others.sums == []
     np.testing.assert_array_equal(gather_rows(np.array([2, 0]), np.array([[1.0], [2.0]]), 3, LONE), [[2], [0], [1]])
 
@@ -72,11 +78,11 @@ def test_rows_come_to_their_places_whoever_had_them(others):
 def test_everybody_takes_the_values_of_rank_0(others):
     main, other, scalar = parameter([[1.5, -2.0]]), parameter([[8.0, 9.0]]), parameter(3, ms.int32)
     share_from_main([main], FIRST)
-    np.testing.assert_array_equal(others.sums.pop(), [[1.5, -2]])
+    np.testing.assert_array_equal(others.sums.pop(), [1.5, -2])
     np.testing.assert_array_equal(main.asnumpy(), [[1.5, -2]])
     others.give = staticmethod(lambda ours: np.full_like(ours, 2.5))
     share_from_main([other, scalar], SECOND)
-    np.testing.assert_array_equal(others.sums[0], [[0, 0]])
+    np.testing.assert_array_equal(others.sums[0], [0, 0, 0])  # both at once
     np.testing.assert_array_equal(other.asnumpy(), [[2.5, 2.5]])
     assert scalar.asnumpy() == 2 and scalar.asnumpy().shape == () and scalar.dtype == ms.int32
 
@@ -87,6 +93,20 @@ def test_an_average_is_over_the_number_of_processes(others):
     average_over_ranks([one, two], replace(SECOND, world_size=4))
     np.testing.assert_array_equal(one.asnumpy(), [[1], [2.5]])
     assert two.asnumpy() == 4 and two.asnumpy().shape == ()
+    average_over_ranks([], SECOND)
+    assert [x.tolist() for x in others.sums] == [[1, 3, 5]]
+
+
+def test_one_graph_serves_all_sums(others, monkeypatch):
+    """Built anew at each call, it would be compiled at each call too."""
+    made, true = [], distribute._Sum
+    monkeypatch.setattr(distribute, "_Sum", lambda: made.append(1) or true())
+    for _ in range(3):
+        sum_over_ranks(np.ones(2), FIRST)
+        average_over_ranks([parameter([1.0]), parameter([[2.0]])], FIRST)
+    assert made == [1] and len(others.sums) == 6
+    others.give = staticmethod(lambda ours: 3 * ours)
+    assert mean_over_ranks(0.25, replace(FIRST, world_size=4)) == 0.25
 
 
 @pytest.fixture
@@ -96,8 +116,8 @@ def reducer(monkeypatch):
 
 
 def other_statistics(ours):
-    """The other process saw running statistics larger by three, and evaluated nothing."""
-    return ours + 3 if ours.shape == (6,) else np.zeros_like(ours)
+    """The other process saw running statistics larger by three, had twice the loss, and evaluated nothing."""
+    return ours + 3 if ours.shape in ((12,), (24,)) else 2 * ours if ours.shape == (1,) else np.zeros_like(ours)
 
 
 @pytest.mark.parametrize("context", [FIRST, SECOND])
@@ -110,7 +130,8 @@ def test_an_epoch_of_two_processes(tmp_path, noted_loop, others, reducer, contex
     result = loop.run_all()
     statistics = [p.asnumpy() for p in (loop.task.network.norm.moving_mean, loop.task.network.norm.moving_variance)]
     np.testing.assert_array_equal(statistics, [np.arange(6) + 3, np.full(6, 1 + 3)])  # (x + x + 3) / 2, twice
-    assert [x.shape for x in others.sums] == 2 * [(6,), (6,), (11, 2)] + [(1,)]
+    assert [x.shape for x in others.sums] == 2 * [(1,), (12,), (11, 2)] + [(1,)]
+    assert [row["loss"] for row in result.history] == [0.75, 0.75]  # of 0.5 here and 1.0 there
     assert loop.task.network.calls == 2 * [*5 * [(True, True)], (False, False)]
     assert result.is_main == context.is_main == (context is FIRST)
     predictions = others.sums[-2]
@@ -121,6 +142,13 @@ def test_an_epoch_of_two_processes(tmp_path, noted_loop, others, reducer, contex
     assert written == (["best.ckpt", "last.ckpt", "metrics.jsonl", "predictions_val.csv", "state.ckpt"]
                        if context is FIRST else [])
     assert [line.split(":")[0] for line in said] == (["epoch 1/2", "epoch 2/2"] if context is FIRST else [])
+
+
+def test_all_end_where_one_has_diverged(tmp_path, noted_loop, others, reducer):
+    """Else the others would wait for it for ever."""
+    others.give = staticmethod(lambda ours: np.full_like(ours, np.nan))
+    with pytest.raises(ERIError, match="the loss of epoch 1 is nan"):
+        noted_loop(tmp_path, epochs=1, context=SECOND).run_all()
 
 
 def test_averages_of_running_statistics_are_those_of_all(tmp_path, noted_loop, others, reducer):

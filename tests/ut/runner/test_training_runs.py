@@ -19,7 +19,7 @@ from mindface_eri.config import load_config, save_config
 from mindface_eri.datasets.pipeline import create_dataset
 from mindface_eri.errors import CheckpointError, ConfigError, DataError
 from mindface_eri.evaluation.evaluator import evaluate
-from mindface_eri.evaluation.runs import evaluate_run
+from mindface_eri.evaluation.runs import evaluate_run, read_history
 from mindface_eri.loss import create_loss
 from mindface_eri.metrics import PearsonMetric
 from mindface_eri.models.registry import create_model
@@ -214,6 +214,8 @@ def test_two_ranks_equal_one_process(tiny, tmp_path):
     one, two = (read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")[0] for name in ("one", "two"))
     assert max(np.abs(one[key] - two[key]).max() for key in one) < 1e-5
     assert scores["one"] == pytest.approx(scores["two"], abs=1e-6)
+    losses = {name: read_history(tmp_path / name)[0]["loss"] for name in scores}
+    assert losses["one"] == pytest.approx(losses["two"], abs=1e-6)  # that of all clips, not of rank 0's
 
 
 @pytest.mark.slow
