@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -35,15 +35,15 @@ class Comparison:
     confidence: float
 
     def rows(self) -> List[list]:
-        """One row a run, under `headers`: the mean, its interval and its difference from the first run."""
+        """One row a run, under `headers`: the mean, interval and difference from the first run; None: no value."""
         rows = []
         for r, name in enumerate(self.names):
-            row = [name, *map(float, (self.values[r, -1], self.low[r, -1], self.high[r, -1]))]
+            row = [name, *map(_known, (self.values[r, -1], self.low[r, -1], self.high[r, -1]))]
             if r == 0:
                 row += [None, None, None, None]
             else:
-                row += list(map(float, (self.values[r, -1] - self.values[0, -1], self.difference_low[r, -1],
-                                        self.difference_high[r, -1], self.p_value[r, -1])))
+                row += list(map(_known, (self.values[r, -1] - self.values[0, -1], self.difference_low[r, -1],
+                                         self.difference_high[r, -1], self.p_value[r, -1])))
             rows.append(row)
         return rows
 
@@ -53,7 +53,7 @@ class Comparison:
 
     def emotion_rows(self) -> List[list]:
         """One row an emotion: the value of each run, then p of each run but the first."""
-        return [[name, *map(float, self.values[:, e]), *map(float, self.p_value[1:, e])]
+        return [[name, *map(_known, self.values[:, e]), *map(_known, self.p_value[1:, e])]
                 for e, name in enumerate((*self.emotions, "mean"))]
 
     def emotion_headers(self) -> List[str]:
@@ -80,6 +80,10 @@ def compare(runs: Sequence[Scored], *, confidence: float = 0.95) -> Comparison:
     return Comparison(tuple(_unique([run.name for run in runs])), runs[0].emotions, len(known.ids), left_out,
                       known.over, np.stack([one.values for one in each]), low, high, difference_low, difference_high,
                       p_value, confidence)
+
+
+def _known(value: float) -> Optional[float]:
+    return None if np.isnan(value) else float(value)
 
 
 def _unique(names: Sequence[str]) -> List[str]:

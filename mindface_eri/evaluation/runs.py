@@ -53,7 +53,7 @@ class Scored:
             return f"{count} clips, taken as independent"
         blank = sum(not cell.strip() for cell in labelled.columns[self.group])
         alone = f" ({blank} clips without one are each a group)" if blank else ""
-        return f"{count} groups by {self.group}{alone}"
+        return f"{count} group{'s' * (count != 1)} by {self.group}{alone}"
 
     def take(self, rows: Sequence[int]) -> Scored:
         """These rows alone, in their order."""

@@ -147,6 +147,17 @@ def test_who_has_no_label_is_left_out_where_labels_are_trained_on(records, caplo
             create_dataset(none, **given)
 
 
+@pytest.mark.parametrize("columns, clips", [
+    (("mfcc", "labels"), 9), (("mfcc", "present", "labels"), 11), (("frames", "labels"), 11), (("mfcc",), 11)])
+def test_who_has_no_sound_is_left_out_where_nothing_tells_the_network(mixed_records, caplog, columns, clips):
+    """Two of eleven clips have none; without labels nothing is trained on."""
+    with caplog.at_level(logging.WARNING):
+        (batch,) = batches(mixed_records, "train", batch_size=20, columns=(*columns, "index"))
+    assert len(batch["index"]) == clips and ("2 of 11 clips have no sound" in caplog.text) == (clips == 9)
+    if clips == 9:
+        assert set(range(11)) - set(batch["index"].tolist()) == {3, 8}
+
+
 def test_workers_and_prefetch_reach_the_pipeline(records, monkeypatch):
     import mindspore.dataset as ds
 

@@ -121,6 +121,15 @@ def test_people_are_known_where_any_run_knows_them(three):
     assert not np.allclose(whole.low, none.low)
 
 
+def test_one_person_bounds_nothing(three):
+    """A second one would be needed to say how much people differ: cells without a value are blank."""
+    found = compare([dataclasses.replace(run, columns={"Who": ("p",) * 12}) for run in three[0]])
+    assert found.over == "1 group by Who" and np.isnan(found.p_value).all()
+    assert found.rows()[1] == ["better", found.values[1, 2], None, None, found.values[1, 2] - found.values[0, 2], None,
+                               None, None]
+    assert found.emotion_rows()[0] == ["Fear", *found.values[:, 0], None, None]
+
+
 def test_the_rows_of_a_comparison(three):
     found = compare(three[0])
     values = found.values
