@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Iterator, List, NamedTuple, Optional
 
-_JITTER = 0.012  # seconds; what is left between sound and picture stays well under the 20 ms that people may notice
+_JITTER = 0.015  # seconds; what is left between sound and picture stays well under the 20 ms that people may notice
 _NEAR = 2.0  # seconds; a damaged stamp that is no further away costs its own frame alone
 _LONGEST = 86_400.0  # seconds; no recorder pauses for more than a day
 _NEXT = 4  # stamps that are asked about one that is far away

@@ -61,11 +61,11 @@ def test_any_pattern_of_lost_and_overlapping_packets_keeps_a_burst_within_20_ms(
         wanted[round((begin - 1.0) * RATE):][:LENGTH] = burst
     loud = np.zeros_like(wanted)
     loud[:len(found)] = found[:len(loud)] > 0.25
-    assert start == pytest.approx(1.0, abs=0.012)
+    assert start == pytest.approx(1.0, abs=0.015)
     near = np.convolve(wanted, np.ones(2 * LENGTH + 1), "same") > 0.5
-    assert longest(loud & ~near) < 0.0125  # what rounding leaves of a packet that others replace
+    assert longest(loud & ~near) < 0.0155  # what rounding leaves of a packet that others replace
     inside = np.convolve(wanted, np.ones(2 * LENGTH + 1), "same") > 2 * LENGTH + 0.5
-    assert longest(inside & ~loud) < 0.0125
+    assert longest(inside & ~loud) < 0.0155
 
 
 @pytest.mark.parametrize("every, rate, length", [(33, 48000, 960), (5, 48000, 960), (7, 44100, 1024), (2, 8000, 80)])
@@ -74,7 +74,7 @@ def test_lost_packets_do_not_add_up(every, rate, length):
     marks = [kept[len(kept) // 3], kept[-3]]
     start, found = heard(kept * length / rate, np.isin(kept, marks) * 0.5, rate, length)
     onsets = np.flatnonzero(np.diff((found > 0.25).astype(int)) == 1) / RATE
-    assert start == 0 and np.allclose(onsets, np.array(marks) * length / rate, atol=0.0125)
+    assert start == 0 and np.allclose(onsets, np.array(marks) * length / rate, atol=0.0155)
 
 
 @pytest.mark.parametrize("unit", [0.001, 0.01])
@@ -89,7 +89,7 @@ def test_a_recorder_whose_clock_is_slow_is_followed():
     """Stamps 0.3% wider than the samples: 180 ms in a minute."""
     begins = np.arange(3000) * 0.02 * 1.003
     _, found = placed(begins)
-    assert np.abs(found - begins).max() <= 0.0121
+    assert np.abs(found - begins).max() <= 0.0151
     assert np.count_nonzero(np.abs(np.diff(found) - 0.02) > 1e-9) < 20
 
 
