@@ -13,6 +13,7 @@ from mindface_eri.preprocess.sound_clock import SoundClock
 from mindface_eri.preprocess.sound_track import SoundTrack
 
 RATE, LENGTH = 8000, 160  # 20 ms
+EVEN = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1]
 
 
 def heard(stamps, levels, rate=RATE, length=LENGTH):
@@ -106,6 +107,10 @@ def test_a_recorder_whose_clock_is_slow_is_followed():
     ([0.0, 0.02, 0.04, 0.06, 900.0], [0, 0.02, 0.04, 0.06, 0.08]),  # nothing says that the last one is right
     ([None, None, 5.04, 5.06], [5, 5.02, 5.04, 5.06]), ([None] * 3, [0, 0.02, 0.04]),
     ([2.0, 2.0, 2.0, 2.0], [2, 2.02, 2.04, 2.06]),  # stamps that stand still say nothing
+    ([0, 0, 0.04, 0.04, 0.08, 0.08], 0.02 * np.arange(6)),  # stamped in pairs
+    ([*EVEN, 0.12, 0.12, 0.14, 0.14, 0.16], [*EVEN, 0.12, 0.12, 0.14, 0.14, 0.16]),  # two recordings at once
+    ([*EVEN, 0.12, 0.125, 0.14, 0.145, 0.16], [*EVEN, 0.12, 0.125, 0.14, 0.145, 0.16]),
+    ([*EVEN, 0.12, 0.13, 0.14, 0.15, 0.16], [*EVEN, 0.12, 0.14, 0.14, 0.15, 0.16]),
     ([2.0, None, 2.5, None], [2, 2.02, 2.5, 2.52]), ([7.0], [7])])
 def test_stamps_that_count_and_damaged_ones(stamps, wanted):
     start, found = placed(stamps)
