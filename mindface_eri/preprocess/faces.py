@@ -97,7 +97,7 @@ def _track(tracker: Tracker, config: FaceConfig, detector: str, total: int, size
     others = count_others(chains, chosen, len(tracker.examined))
     if chosen is None:
         return FaceTrack(landmarks, found, missed, detector, others, seen, stranger=bool(chains))
-    for person in chains[chosen]:
+    for person in chains[int(chosen)]:
         for number, marks in person.landmarks.items():
             landmarks[number], found[number], seen[number] = marks, True, number in person.seen
     return FaceTrack(landmarks, found, missed & ~found, detector, others, seen, tuple(tracker.cuts),
