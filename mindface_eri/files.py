@@ -8,10 +8,11 @@ import hashlib
 import itertools
 import json
 import logging
+import math
 import os
 import re
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
 from mindface_eri.errors import BusyError
 
@@ -91,9 +92,22 @@ def write_text(path: os.PathLike, text: str) -> Path:
     return write_bytes(path, text.encode("utf-8", "replace"))
 
 
+def json_text(value: Any, **options: Any) -> str:
+    """`value` as JSON, which knows no NaN and no infinity: null stands for them."""
+    return json.dumps(_without_nan(value), allow_nan=False, **options)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write_json(path: os.PathLike, value: Any) -> Path:
-    """Writes JSON whole or not at all; returns the path."""
-    return write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Writes JSON (see `json_text`) whole or not at all; returns the path."""
+    return write_text(path, json_text(value, indent=2) + "\n")
 
 
 def file_hash(path: os.PathLike) -> str:

@@ -51,10 +51,10 @@ def run(arguments):
     machine = describe(arguments.threads)
     rows = _measure(arguments, read_config(arguments))
     if arguments.json:
-        import json
+        from mindface_eri.files import json_text
 
-        print(json.dumps({"machine": machine, "subject": arguments.what, "rows": [row.as_dict() for row in rows]},
-                         indent=2, allow_nan=False))
+        print(json_text({"machine": machine, "subject": arguments.what, "rows": [row.as_dict() for row in rows]},
+                        indent=2))
         return 0
     from mindface_eri.evaluation.tables import format_table
 

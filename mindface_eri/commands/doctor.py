@@ -2,9 +2,9 @@
 """mindface-eri doctor"""
 
 import dataclasses
-import json
 
 from mindface_eri.doctor import diagnose, verdict
+from mindface_eri.files import json_text
 
 
 def add_arguments(parser):
@@ -18,7 +18,7 @@ def run(arguments):
     """Prints the findings; status 1 when the route cannot work."""
     findings = diagnose(arguments.device)
     if arguments.json:
-        print(json.dumps([dataclasses.asdict(f) for f in findings], indent=2, allow_nan=False))
+        print(json_text([dataclasses.asdict(f) for f in findings], indent=2))
     else:
         for f in findings:
             print(f"{f.status:>8}  {f.subject:<24} {f.detail}")

@@ -19,7 +19,7 @@ from typing import Collection, Dict, Generator, List, Mapping, Optional, Sequenc
 import numpy as np
 
 from mindface_eri.errors import DataError
-from mindface_eri.files import replacing, write_json
+from mindface_eri.files import json_text, replacing, write_json
 
 # Fields of one record, as MindRecord's schema names their types; `frames` holds a JPEG of all crops, or raw bytes.
 ARRAYS = {"frames": np.uint8, "mfcc": np.float32, "present": np.float32, "timestamps": np.float32,
@@ -63,7 +63,7 @@ class Work:
 def save_clip(path: Path, arrays: Mapping[str, np.ndarray], row: Mapping[str, object]) -> None:
     """Writes a finished clip; the file appears whole or not at all."""
     with replacing(path) as temporary:
-        np.savez(temporary, row=np.frombuffer(json.dumps(row, allow_nan=False).encode(), np.uint8),
+        np.savez(temporary, row=np.frombuffer(json_text(row).encode(), np.uint8),
                  **{name: np.asarray(arrays[name], kind) for name, kind in ARRAYS.items()})
 
 

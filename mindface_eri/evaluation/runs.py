@@ -8,7 +8,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -191,7 +191,7 @@ def _truth_of_run(path: Path, emotions: Tuple[str, ...]) -> _Truth:
 
 
 def read_history(run: os.PathLike) -> List[dict]:
-    """The lines of a run's metrics.jsonl; a last line that a kill cut short is left out.
+    """The lines of a run's metrics.jsonl, NaN for its null; a last line that a kill cut short is left out.
 
     Raises:
         DataError: there is no such file, or another line is not JSON.
@@ -206,8 +206,14 @@ def read_history(run: os.PathLike) -> List[dict]:
     history = []
     for number, line in enumerate(lines, 1):
         try:
-            history.append(json.loads(line))
+            history.append(_numbers(json.loads(line)))
         except (ValueError, RecursionError):
             if number < len(lines):
                 raise DataError(f"{path}: line {number} is not JSON") from None
     return history
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _numbers(item) for key, item in value.items()}
+    return float("nan") if value is None else value

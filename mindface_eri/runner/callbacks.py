@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Callable, Dict, Optional, Sequence
 
@@ -11,7 +10,7 @@ import numpy as np
 from mindspore import Tensor
 from tqdm import tqdm
 
-from mindface_eri.files import write_text
+from mindface_eri.files import json_text, write_text
 from mindface_eri.runner.run_folder import RunFolder
 
 _FETCH_EVERY = 20  # steps between looks at the loss: each look waits for the device
@@ -89,4 +88,4 @@ def metrics_row(epoch: int, loss: float, correlations: Sequence[float], emotions
 
 def write_metrics(run: RunFolder, history: Sequence[Dict]) -> None:
     """Writes metrics.jsonl: a line an epoch."""
-    write_text(run.metrics, "".join(json.dumps(row, allow_nan=False) + "\n" for row in history))
+    write_text(run.metrics, "".join(json_text(row) + "\n" for row in history))

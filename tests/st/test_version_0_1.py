@@ -69,7 +69,7 @@ def test_a_clip_taken_apart(old):
     assert (config.model.frames, config.model.crop_size, config.model.mfcc_features) == (4, 32, 16)
     clip = mindface_eri.extract_clip(folder / "clip.mp4", config)
     np.testing.assert_allclose(clip.timestamps, expected["clip"]["timestamps"], atol=1e-6)
-    np.testing.assert_allclose(clip.boxes, expected["clip"]["boxes"], atol=1.0)
+    np.testing.assert_allclose(clip.boxes, expected["clip"]["boxes"], atol=2.0)  # pixels: it is looked for more often
     np.testing.assert_allclose(clip.mfcc, expected["clip"]["mfcc"], atol=0.5)
 
 

@@ -5,12 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 import mindface_eri
 from mindface_eri import cli
+from mindface_eri.commands import benchmark
 from mindface_eri.device import context
 from mindface_eri.errors import ConfigError, MediaError
 
@@ -73,8 +73,7 @@ def test_paths_and_options_come_in_any_order(words, name, paths):
 
 def test_all_subjects_are_measured_with_the_options_given(monkeypatch):
     started = []
-    answer = SimpleNamespace(returncode=0)
-    monkeypatch.setattr(subprocess, "run", lambda command, **_: started.append(command) or answer)
+    monkeypatch.setattr(benchmark, "_wait", lambda command, variables: started.append(command) or 0)
     monkeypatch.setattr(sys, "argv", ["tools/benchmark.py", "--repeats", "1"])
     monkeypatch.setattr(os, "environ", dict(os.environ))
     assert cli.main(["benchmark", "--repeats", "1"]) == 0

@@ -147,6 +147,10 @@ def test_a_history_without_its_last_cut_line(tmp_path):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="is not UTF-8 text; train again"):
         read_history(tmp_path)
+    path.write_text('{"epoch": 3, "val_pearson": null, "val_pearson_by_emotion": {"Fear": null, "Joy": 0.5}}')
+    (row,) = read_history(tmp_path)  # as a run writes NaN
+    assert row["epoch"] == 3 and row["val_pearson"] != row["val_pearson"]
+    assert row["val_pearson_by_emotion"]["Joy"] == 0.5 and np.isnan(row["val_pearson_by_emotion"]["Fear"])
     lines = [json.dumps({"epoch": epoch}) for epoch in (1, 2)]
     path.write_text("\n".join([*lines, '{"epo']))
     assert read_history(tmp_path) == [{"epoch": 1}, {"epoch": 2}]

@@ -157,7 +157,7 @@ def test_values_move_within_a_clip_that_is_answered_whole(predictor, tmp_path):
 def test_whom_to_follow_may_be_said_for_a_call(predictor, clips, monkeypatch):
     asked = []
     monkeypatch.setattr(prediction.predictor, "take_all_apart",
-                        lambda jobs, settings, windows, workers: asked.append(settings) or (one for one in ()))
+                        lambda jobs, settings, windows, workers, limit: asked.append(settings) or (one for one in ()))
     for person in (None, "first", "largest"):
         list(predictor.predict(clips, person=person))
     assert [settings.face.follow for settings in asked] == ["longest", "first", "largest"]

@@ -13,6 +13,7 @@ from mindspore import Tensor, nn, ops
 
 from mindface_eri.config import DataConfig, load_config, to_dict
 from mindface_eri.datasets.records import open_records
+from mindface_eri.device import distribute
 from mindface_eri.device.context import Context
 from mindface_eri.errors import BusyError, ConfigError
 from mindface_eri.runner import trainer
@@ -152,8 +153,10 @@ def second(monkeypatch):
 
     monkeypatch.setattr(trainer, "setup", lambda runtime: Context("CPU", runtime.mode, 1, 2))
     monkeypatch.setattr(ops, "AllReduce", AllReduce)
+    distribute._reducer.cache_clear()
     monkeypatch.setattr(nn, "DistributedGradReducer", lambda parameters, mean, degree: degree)
-    return AllReduce
+    yield AllReduce
+    distribute._reducer.cache_clear()
 
 
 def test_a_second_process_begins_with_the_weights_of_the_first_and_writes_nothing(recipe, run, noted_training, second):
@@ -161,9 +164,9 @@ def test_a_second_process_begins_with_the_weights_of_the_first_and_writes_nothin
     assert not result.is_main and not run.path.exists() and run.said == []
     assert noted_training.seeds == [8]  # another's dropout
     (task,), (step,) = noted_training.tasks, noted_training.steps
-    shapes = [p.shape for p in task.network.get_parameters()]
-    assert [x.shape for x in second.sums[: len(shapes) + 1]] == [*shapes, (1,)]  # then it waits for the others
-    assert not any(x.any() for x in second.sums[: len(shapes)])
+    count = sum(p.size for p in task.network.get_parameters())
+    assert [x.shape for x in second.sums[:2]] == [(count,), (1,)]  # all at once; then it waits for the others
+    assert not second.sums[0].any()
     assert step.apply_step.reduce == 2
     np.testing.assert_allclose(task.network.out.bias.asnumpy(), [0.5 * 0.8**5] * 2, rtol=1e-6)  # five noted steps
 
