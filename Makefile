@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 # Each file of tests stays in one process, so that what a module compiles is compiled once.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
-TORCH ?= torch>=2.0,<3
+TORCH ?= torch>=2.6,<3
 
 .PHONY: help demo test test-slow test-parity mutants bench lint docs clean
 

@@ -40,11 +40,11 @@ CUDA_11 = [
 ]
 EXTRAS = {
     "gpu": CUDA_11,
-    "onnx": ["onnx>=1.14,<2", "onnxruntime>=1.16,<2"],  # predicting needs onnxruntime alone
-    "convert": ["torch>=2.0,<3", "safetensors>=0.4,<1"],
+    "onnx": ["onnx>=1.14,<2", "onnxruntime>=1.16,<2", "protobuf>=3.20"],  # predicting needs the last two alone
+    "convert": ["torch>=2.6,<3", "safetensors>=0.4,<1"],
     "bench": ["torch>=2.0,<3"],
     "test": ["pytest>=7.4,<10", "pytest-xdist>=3.3,<4", "hypothesis>=6.80,<7", "onnx>=1.14,<2", "onnxruntime>=1.16,<2",
-             "safetensors>=0.4,<1"],
+             "safetensors>=0.4,<1", "threadpoolctl>=3,<4"],
     "mutants": ["mutmut>=3.8,<4"],  # needs Python 3.10
     "lint": ["ruff>=0.6,<1", "pylint>=3.2,<5", "mypy>=1.11,<3"],
 }
