@@ -35,7 +35,10 @@ def add_arguments(parser):
 def run(arguments):
     """Preprocesses; status 1 when a clip failed."""
     from mindface_eri.datasets.build.preprocessing import preprocess_dataset
+    from mindface_eri.device.context import is_scheduler, launched
 
+    if arguments.num_shards is None and launched()[1] > 1 and is_scheduler():
+        return 0  # msrun's workers share the clips, and need nobody to find each other
     config = read_config(arguments, preprocess__face__detector=arguments.detector,
                          preprocess__face__mode=arguments.mode, preprocess__face__follow=arguments.person)
     num_shards, shard_index = _share(arguments)

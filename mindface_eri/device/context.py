@@ -15,6 +15,7 @@ from mindface_eri.device import ascend, gpu
 from mindface_eri.device.hardware import Requirement, obstacle
 from mindface_eri.errors import ConfigError
 
+_SCHEDULER = "MS_SCHED"  # of MS_ROLE
 _DEVICES = ("Ascend", "GPU", "CPU")  # in the order in which `device: auto` prefers them
 _device: Optional[str] = None  # what this process computes on, once that is settled
 _joined = False  # whether this process has joined the others already
@@ -186,14 +187,20 @@ def _set_device(device: str) -> None:
 def launched() -> Tuple[Optional[int], int]:
     """Rank and number of the processes that `msrun` started, as its environment says; (0, 1) without it.
 
-    The rank is None where MindSpore gives it out only when the processes meet (several machines without `--node_rank`).
+    The rank is None where MindSpore gives it out only when the processes meet (several machines without `--node_rank`),
+    and in msrun's scheduler, which runs the same script and has to join for the others to meet.
     Variables alone that other launchers set, and that stay behind in a shell, mean nothing: `stray_ranks` names them.
     """
     size = os.environ.get("MS_WORKER_NUM", "")
-    if os.environ.get("MS_ROLE") != "MS_WORKER" or not size.isdecimal() or int(size) < 2:
+    if os.environ.get("MS_ROLE") not in ("MS_WORKER", _SCHEDULER) or not size.isdecimal() or int(size) < 2:
         return 0, 1
-    rank = os.environ.get("RANK_ID", "")
+    rank = "" if is_scheduler() else os.environ.get("RANK_ID", "")
     return (int(rank) if rank.isdecimal() and int(rank) < int(size) else None), int(size)
+
+
+def is_scheduler() -> bool:
+    """Whether this process is the one that msrun starts for the others to find each other."""
+    return os.environ.get("MS_ROLE") == _SCHEDULER
 
 
 def stray_ranks() -> str:

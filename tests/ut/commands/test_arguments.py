@@ -56,6 +56,12 @@ def test_under_a_launcher_preprocessing_shares_the_data_set(stand_in, status, mo
     assert status("preprocess", "d", "o")[0] == 0
     assert status("preprocess", "d", "o", "--shard-index", "1")[0] == 0
     assert [(call["num_shards"], call["shard_index"]) for call in calls] == [(3, 2), (3, 1)]
+    monkeypatch.setenv("MS_ROLE", "MS_SCHED")  # where training's processes find each other, which these need not
+    assert status("preprocess", "d", "o")[0] == 0 and len(calls) == 2
+    monkeypatch.delenv("MS_WORKER_NUM")  # left behind by something else
+    assert status("preprocess", "d", "o")[0] == 0 and calls[2]["num_shards"] == 1
+    monkeypatch.setenv("MS_WORKER_NUM", "3")
+    monkeypatch.setenv("MS_ROLE", "MS_WORKER")
     monkeypatch.delenv("RANK_ID")  # on several machines without --node_rank
     code, _, said = status("preprocess", "d", "o")
     assert code == 2 and "--node_rank" in said and "--shard-index" in said
