@@ -242,7 +242,8 @@ def test_a_process_joins_the_others_where_a_launcher_started_several(launched, m
     ({"MS_WORKER_NUM": "4", "RANK_ID": "2"}, (0, 1), "RANK_ID=2, MS_WORKER_NUM=4"),
     ({"MS_WORKER_NUM": "4", "RANK_ID": "2", "MS_ROLE": "MS_WORKER"}, (2, 4), ""),
     ({"MS_WORKER_NUM": "4", "MS_ROLE": "MS_WORKER"}, (None, 4), ""),
-    ({"MS_WORKER_NUM": "4", "RANK_ID": "2", "MS_ROLE": "MS_SCHED"}, (None, 4), ""), ({"MS_ROLE": "MS_SCHED"}, (0, 1), ""),
+    ({"MS_WORKER_NUM": "4", "RANK_ID": "2", "MS_ROLE": "MS_SCHED"}, (None, 4), ""),
+    ({"MS_ROLE": "MS_SCHED"}, (0, 1), ""),
     ({"MS_WORKER_NUM": "4", "RANK_ID": "4", "MS_ROLE": "MS_WORKER"}, (None, 4), "")])
 def test_only_the_whole_set_of_a_launcher_counts(anew, monkeypatch, variables, found, strays):
     for name, value in variables.items():
