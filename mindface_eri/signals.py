@@ -51,6 +51,7 @@ def stoppable(whole_process: bool = False) -> Iterator[None]:
             signal.signal(number, _end if whole_process else handler)
         os.close(writer)  # the thread ends with it
         watcher.join(1)
+        os.close(reader)  # not before: Python writes there at each signal, and people press twice
         _received.clear()
 
 
@@ -111,7 +112,6 @@ def _watch(reader: int, ended: threading.Event) -> None:
     while True:
         told = os.read(reader, 1)
         if not told or told[0] in _STOPS:
-            os.close(reader)
             break
     if not told:
         return

@@ -90,6 +90,7 @@ class OnnxBackend:
 
     def __init__(self, path: os.PathLike, threads: int = 0) -> None:
         try:
+            os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # from 1.32 on it would tell its makers of each machine
             import onnxruntime
         except ImportError:
             raise MissingDependencyError("an .onnx model needs onnxruntime: pip install 'mindface_eri[onnx]'") from None

@@ -59,6 +59,8 @@ def _primitives(path: os.PathLike, model: Any) -> Iterator[str]:
                 raise refuse(path, f"has a node of {name!r}, a primitive that it does not describe")
         elif name != "Constant":
             yield name
+        elif not node.attribute:
+            raise refuse(path, "has a constant without a value")
 
 
 def _attributes(model: Any) -> Iterator[Any]:

@@ -84,9 +84,11 @@ def read_sidecar(file: os.PathLike) -> Sidecar:
         if content.get("sha256") not in (None, file_hash(file)):
             raise CheckpointError(f"{file}: is not the file that {path.name} describes, or was damaged since; copy "
                                   "both again, or export again")
-        return Sidecar(model_of_file(content["model"]),
-                       from_dict(PreprocessConfig, content["preprocess"], "preprocess"), _batch(content["batch"]),
-                       dict(content.get("features", {})))
+        model = model_of_file(content["model"])
+        if len(set(model.emotions)) < len(model.emotions):
+            raise ValueError(f"model.emotions names one twice: {', '.join(model.emotions)}")
+        return Sidecar(model, from_dict(PreprocessConfig, content["preprocess"], "preprocess"),
+                       _batch(content["batch"]), dict(content.get("features", {})))
     except OSError:
         raise CheckpointError(f"{path}: is missing; keep the .json that the export wrote beside {Path(file).name}"
                               ) from None

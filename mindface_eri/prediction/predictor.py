@@ -130,9 +130,10 @@ class Predictor:
         """
         if batch_size < 1 or workers < 0:
             raise ConfigError(f"batch_size {batch_size} and workers {workers}: must be at least 1 and 0")
-        if not clip_limit > 0 or clip_limit != LIMIT and not workers:
-            raise ConfigError(f"clip_limit {clip_limit:g}: must be more than 0, and holds in worker processes only; "
-                              "ask for workers=1")
+        if not clip_limit > 0:
+            raise ConfigError(f"a limit of {clip_limit:g} s leaves no clip any time: give more than 0")
+        if clip_limit != LIMIT and not workers:
+            raise ConfigError(f"clip_limit {clip_limit:g} holds in worker processes only; ask for workers=1")
         windows = Windows(window, hop, whole, moving)
         jobs = as_jobs(clips)
         if (window or hop) and any(job.clip is not None for job in jobs):

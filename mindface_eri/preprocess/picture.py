@@ -13,6 +13,7 @@ from mindface_eri.errors import MediaError
 from mindface_eri.preprocess.display import UPRIGHT, Turn
 
 _LUMA_FIRST = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray")
+_ROUNDING = 4  # pixels by which a picture of the same form may miss the size
 _LARGE = 600_000  # pixels from which converting a part is cheaper than converting the whole
 
 
@@ -50,10 +51,24 @@ def _copying_graph(frame):
     return graph
 
 
-def fitted(frame, size: Tuple[int, int]):
-    """The frame brought to this width and height, in its own pixel format where FFmpeg's scaler can write it."""
+def fitted(frame, size: Tuple[int, int], shape: Optional[Tuple[int, int]] = None):
+    """The frame brought to this width and height, in its own pixel format where FFmpeg's scaler can write it.
+
+    Args:
+        shape: width and height that the frame has with square pixels, by default `size`. One of another form (a phone
+            that is turned in a call) is laid into the middle, black beside it, and not stretched.
+    """
     if (frame.width, frame.height) == size:
         return frame
+    width, height = shape or size
+    scale = min(size[0] / width, size[1] / height)
+    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if max(size[0] - inner[0], size[1] - inner[1]) > _ROUNDING:
+        left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+        canvas = np.zeros((size[1], size[0], 3), np.uint8)
+        canvas[top:top + inner[1], left:left + inner[0]] = _converted(
+            frame, width=inner[0], height=inner[1], format="rgb24").to_ndarray()
+        return type(frame).from_ndarray(canvas, format="rgb24")
     try:
         return frame.reformat(width=size[0], height=size[1])
     except (OSError, ValueError):

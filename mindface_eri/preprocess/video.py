@@ -76,8 +76,8 @@ def probe(path: os.PathLike) -> MediaInfo:
 def read_frames(path: os.PathLike, info: Optional[MediaInfo] = None) -> Iterator[Tuple[float, Picture]]:
     """Every decodable frame in order of time: `(seconds, Picture)`, strictly increasing seconds.
 
-    Frames whose size differs from the first one's are scaled to it. Packets that cannot be decoded are skipped.
-    The same file gives the same frames, however damaged it is.
+    Frames whose size differs from the first one's are scaled to it, those of another form with black beside them.
+    Packets that cannot be decoded are skipped. The same file gives the same frames, however damaged it is.
 
     Args:
         info: from `scan`, where it was called before; it spares another one.
@@ -114,10 +114,10 @@ def _read(path: os.PathLike, hear: Optional[Callable], info: Optional[MediaInfo]
                 hear(frame)
                 continue
             seconds, turn = clock.next(frame.pts), turn_of(frame)
+            shape = square_size(frame.width, frame.height, stream.sample_aspect_ratio)
             if size is None:
-                size = square_size(frame.width, frame.height, stream.sample_aspect_ratio)
-                tone = ToneMap() if wide_range(frame) and can_map() else None
-            yield seconds, Picture(fitted(copied(frame), size), turn, tone)
+                size, tone = shape, ToneMap() if wide_range(frame) and can_map() else None
+            yield seconds, Picture(fitted(copied(frame), size, shape), turn, tone)
         if size is None:
             raise MediaError(f"{path}: the video stream holds no frame that can be decoded")
 

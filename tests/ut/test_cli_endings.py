@@ -255,3 +255,15 @@ def test_an_answer_that_cannot_be_printed_is_told(monkeypatch, capsys):
         assert "the disk is full (standard output)" in capsys.readouterr().err
         with contextlib.suppress(OSError):
             full.close()
+
+
+def test_a_second_press_says_nothing_more(capfd):
+    with signals.stoppable():
+        try:
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            time.sleep(0.2)  # the thread has heard of it by now
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.1)
+    assert capfd.readouterr().err == ""

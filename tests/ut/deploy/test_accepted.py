@@ -63,6 +63,10 @@ def constant_elsewhere(model):
     value.tensors.add(dims=[1], data_type=1).external_data.location = "w"
 
 
+def constant_of_nothing(model):
+    model.graph.node.add(op_type="Constant", name="c")
+
+
 def nested(model):  # a tuple that holds the name of a module of Python
     outer = model.primitives[0].attribute.add(name="outer", type=AttributeProto.TUPLE)
     outer.values.add(name="inner", type=AttributeProto.NAME_SPACE, s=b"os")
@@ -92,6 +96,7 @@ def preprocessor(model):
     (custom, "holds the primitive 'Custom'"), (bare, "primitive 'PyExecute'"), (dangling, "REF::Add:12345"),
     (renamed, "primitive 'PyFunc'"), (function, "has functions"),
     (elsewhere, r"another file \(layer_variables/data_0\)"), (constant_elsewhere, "another file"),
+    (constant_of_nothing, "a constant without a value"),
     (nested, "'inner' of kind NAME_SPACE"), (graph_within, "of kind GRAPH"),
     (empty, "0 bytes of data, its shape"), (another_shape, "bytes of data, its shape"), (of_strings, "no known type"),
     (preprocessor, "has preprocessor")])

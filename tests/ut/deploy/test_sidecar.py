@@ -93,6 +93,7 @@ def test_another_file_than_the_one_described(write, tiny, tmp_path):
     (lambda said: said.pop("batch"), "'batch'"), (lambda said: said.update(batch=0), "batch is 0"),
     (lambda said: said.update(batch="3"), "batch is '3'"), (lambda said: said.update(batch=1.5), "batch is 1.5"),
     (lambda said: said["model"].update(width="x"), "model.width"),
+    (lambda said: said["model"].update(emotions=["Fear", "Joy", "Fear"]), "names one twice: Fear, Joy, Fear"),
     (lambda said: said["preprocess"].update(nose=1), "preprocess.nose"), (lambda said: said.update(features=3), "int"),
     (lambda said: said.update(features=None), "NoneType")])
 def test_a_description_that_says_nothing_usable(change, message, write, tiny, tmp_path):

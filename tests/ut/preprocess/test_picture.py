@@ -7,7 +7,7 @@ import pytest
 from av.video.reformatter import VideoReformatter
 
 from mindface_eri.preprocess.display import Turn
-from mindface_eri.preprocess.picture import FrameCopies, Picture
+from mindface_eri.preprocess.picture import FrameCopies, Picture, fitted
 
 TURNS = [Turn(), Turn(True, False, True), Turn(False, True, True), Turn(True, True, False)]  # quarters, anticlockwise
 
@@ -137,3 +137,15 @@ def test_copies_are_the_same_picture_in_other_memory(pixels):
         np.testing.assert_array_equal(Picture(copy).rgb(), Picture(frame).rgb())
     other = copied(frame_of(scene(), "yuv422p"))
     assert other.format.name == "yuv422p"
+
+
+def test_a_picture_of_another_form_is_laid_into_the_middle():
+    """A phone that is turned in a call: the face keeps its form."""
+    upright = av.VideoFrame.from_ndarray(np.full((80, 40, 3), 200, np.uint8), "rgb24")
+    found = fitted(upright, (60, 40), (40, 80)).to_ndarray(format="rgb24")
+    assert found.shape == (40, 60, 3) and (found[:, 20:40] == 200).all() and not found[:, :20].any()
+    squeezed = fitted(upright, (60, 40), (120, 80)).to_ndarray(format="rgb24")  # its pixels are thrice as wide as high
+    assert squeezed.shape == (40, 60, 3) and (squeezed == 200).all()
+    wider = fitted(upright, (60, 40), (160, 80)).to_ndarray(format="rgb24")
+    assert (wider[5:35] == 200).all() and not wider[:5].any() and not wider[35:].any()
+    assert fitted(upright, (38, 78), (40, 80)).to_ndarray(format="rgb24").min() == 200  # all but the same form: no edge
