@@ -142,3 +142,12 @@ def test_a_track_without_a_sample(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(0), 16000)
     with pytest.raises(MediaError, match="a.wav: the sound track holds no sample that can be decoded"):
         load_audio(tmp_path / "a.wav", 16000)
+
+
+def test_a_rate_that_no_sound_has_is_that_files_reason(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.full(4000, 0.5), 16000)
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    data[24:28] = (2**31 - 1).to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(data)
+    with pytest.raises(MediaError, match=r"a.wav: the sound cannot be brought to 16000 Hz \(Cannot allocate memory\)"):
+        load_audio(tmp_path / "a.wav", 16000)
