@@ -93,9 +93,9 @@ def _track(tracker: Tracker, config: FaceConfig, detector: str, total: int, size
     found, missed, seen = np.zeros(total, bool), np.zeros(total, bool), np.zeros(total, bool)
     missed[tracker.examined] = True
     chains = join_people(tracker.people, tracker.cuts)
-    chosen = choose_person(chains, config.follow, size) if chains else None
+    chosen = choose_person(chains, config.follow, size) if chains else -1
     others = count_others(chains, chosen, len(tracker.examined))
-    if chosen is None:
+    if chosen < 0:
         return FaceTrack(landmarks, found, missed, detector, others, seen, stranger=bool(chains))
     for person in chains[int(chosen)]:
         for number, marks in person.landmarks.items():

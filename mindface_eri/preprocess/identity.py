@@ -16,8 +16,8 @@ import numpy as np
 from mindface_eri.errors import ConfigError
 from mindface_eri.preprocess.detectors import DlibDetector, Landmarks, MtcnnDetector, dlib_module, recognition_model
 from mindface_eri.preprocess.geometry import face_boxes
+from mindface_eri.preprocess.person import Person
 from mindface_eri.preprocess.picture import Picture
-from mindface_eri.preprocess.tracking import Person
 
 CHOICES = ("longest", "largest", "first", "center")  # of whom to follow, besides a photograph
 # Distances of 36 people, three films each: one person's at most 0.37, two people's at least 0.54, 1% below 0.62.

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
 from mindface_eri.preprocess.identity import CHOICES, SAME, SAME_PLACE, apart, apart_from, photographed
-from mindface_eri.preprocess.tracking import Person, distance
+from mindface_eri.preprocess.person import Person, distance
 
-_NEAR = 1.5  # distance (see `tracking.distance`) up to which a face is found about where it was lost
+_NEAR = 1.5  # distance (see `person.distance`) up to which a face is found about where it was lost
 _REMEMBERED = 8  # tracks at either end of a person's
 _SERIOUS = 0.2  # share of the longest track's frames from which a track may be the person to follow
 
@@ -52,17 +52,17 @@ def _limit(before: Person, after: Person, cuts: Sequence[int]) -> float:
     return SAME_PLACE if near and not any(before.last < cut <= begin for cut in cuts) else SAME
 
 
-def choose_person(chains: List[List[Person]], follow: str, size: Tuple[int, int]) -> Optional[int]:
+def choose_person(chains: List[List[Person]], follow: str, size: Tuple[int, int]) -> int:
     """Index of the chain to follow: "longest" by frames, "largest" by median side, "first" by its begin, "center" by
     distance from the middle of the frame; all but "longest" among those seen at least a fifth as long as the longest.
-    Otherwise `follow` is a photograph of the one to follow: None where nobody has that face.
+    Otherwise `follow` is a photograph of the one to follow: -1 where nobody has that face.
 
     size: width and height of the frame, pixels.
     """
     if follow not in CHOICES:
         face = photographed(follow)
         far = [min(apart_from(face, track) for track in chain) for chain in chains]
-        return int(np.argmin(far)) if min(far) <= SAME_PLACE else None
+        return int(np.argmin(far)) if min(far) <= SAME_PLACE else -1
     lengths = np.array([sum(len(p.landmarks) for p in chain) for chain in chains])
     if follow == "longest":
         return int(lengths.argmax())
@@ -76,7 +76,7 @@ def choose_person(chains: List[List[Person]], follow: str, size: Tuple[int, int]
     return int(serious[np.argmin([np.hypot(*((box[:, :2] + box[:, 2:]) / 2 - middle).T).mean() for box in boxes])])
 
 
-def count_others(chains: List[List[Person]], chosen: Optional[int], examined: int) -> int:
+def count_others(chains: List[List[Person]], chosen: int, examined: int) -> int:
     """People other than the chosen one, seen in at least 3 examined frames and 5% of them."""
     need = max(3.0, 0.05 * examined)
     return sum(sum(len(p.landmarks) for p in chain) >= need for k, chain in enumerate(chains) if k != chosen)

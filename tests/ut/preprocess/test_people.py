@@ -6,7 +6,7 @@ import pytest
 
 from mindface_eri.preprocess import people
 from mindface_eri.preprocess.people import choose_person, count_others, join_people, taken_places
-from mindface_eri.preprocess.tracking import Person
+from mindface_eri.preprocess.person import Person
 
 
 class Face:
@@ -140,12 +140,12 @@ def test_first_is_who_is_seen_first_of_those_seen_long_enough(still):
     assert choose_person(chains, "first", (640, 480)) == 2
 
 
-@pytest.mark.parametrize("face, expected", [(0.0, 0), (2.2, 1), (3.9, 2), (1.0, None)])
+@pytest.mark.parametrize("face, expected", [(0.0, 0), (2.2, 1), (3.9, 2), (1.0, -1)])
 def test_a_photograph_chooses_the_nearest_face_that_is_near_enough(still, monkeypatch, face, expected):
     monkeypatch.setattr(people, "photographed", lambda path: Face(face).numbers if path == "her.jpg" else None)
     chains = [[still(0, 9, *NEAR)], [still(0, 2, *FAR, who=5), still(4, 1, *FAR, who=2)], [still(0, 30, *FAR, who=4)]]
     assert choose_person(chains, "her.jpg", (640, 480)) == expected
-    assert count_others(chains, expected, 20) == {0: 2, 1: 2, 2: 2, None: 3}[expected]
+    assert count_others(chains, expected, 20) == {0: 2, 1: 2, 2: 2, -1: 3}[expected]
 
 
 @pytest.mark.parametrize("brief, expected", [(4, 1), (3, 2)])

@@ -5,7 +5,7 @@ import pytest
 from mindface_eri.config import FaceConfig
 from mindface_eri.preprocess.faces import FaceTrack, stride
 from mindface_eri.preprocess.people import choose_person, count_others, join_people
-from mindface_eri.preprocess.tracking import Person, distance
+from mindface_eri.preprocess.person import Person, distance
 
 
 def test_steady_face_costs_two_looks_a_block_at_most(track, script):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mindface_eri.config import FaceConfig
-from mindface_eri.preprocess.tracking import Person, Tracker, distance
+from mindface_eri.preprocess.person import Person, distance
+from mindface_eri.preprocess.tracking import Tracker
 
 STEADY = (300, 200, 200)
 
