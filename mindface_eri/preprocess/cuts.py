@@ -8,7 +8,6 @@ from typing import Deque, Optional, Tuple
 
 import numpy as np
 
-from mindface_eri.preprocess.geometry import face_boxes
 from mindface_eri.preprocess.picture import Picture
 
 _SCENE, _FACE = (32, 24), (24, 24)  # width and height of what is compared
@@ -54,13 +53,15 @@ def face_of(picture: Picture, landmarks: np.ndarray) -> np.ndarray:
     landmarks: (68, 2) pixels of the picture.
     """
     grey = picture.solid_grey
-    box = np.round(face_boxes(landmarks, 0.1)).astype(int)
-    (x0, y0), (x1, y1) = np.maximum(box[:2], 0), np.minimum(box[2:], grey.shape[::-1])
+    (left, top), (right, bottom) = landmarks.min(axis=0).tolist(), landmarks.max(axis=0).tolist()
+    x, y, half = (left + right) / 2, (top + bottom) / 2, 0.6 * max(right - left, bottom - top)
+    x0, x1 = max(round(x - half), 0), min(round(x + half), grey.shape[1])
+    y0, y1 = max(round(y - half), 0), min(round(y + half), grey.shape[0])
     if x1 - x0 < 4 or y1 - y0 < 4:
         return np.zeros(_FACE, np.float32)
     small = _small(grey[y0:y1, x0:x1], _FACE)
     small -= small.mean()
-    return small / max(float(np.linalg.norm(small)), _FACE[0])  # a grey level of noise on a wall stays noise
+    return small / max(float(np.vdot(small, small)) ** 0.5, _FACE[0])  # a grey level of noise on a wall stays noise
 
 
 def _small(grey: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
