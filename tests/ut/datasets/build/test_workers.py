@@ -111,11 +111,12 @@ def test_a_pool_that_is_closed_in_the_middle_of_a_clip_is_stopped(folder, monkey
     made = WorkerPool(1, "odd_work:work", None, 60.0)
     with ThreadPoolExecutor(1) as thread:
         reply = thread.submit(made, f"{folder}/hang long")
-        while not (folder / "hang long.tries").exists():
+        tries = folder / "hang long.tries"
+        while not (tries.exists() and tries.read_text()):
             time.sleep(0.02)
         made.close()
         assert reply.result(20) == STOPPED
-    assert (folder / "hang long.tries").read_text() == "1"
+    assert tries.read_text() == "1"
 
 
 def test_a_process_that_never_starts_is_told_as_such(monkeypatch):
