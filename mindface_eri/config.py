@@ -153,10 +153,10 @@ def model_of_file(tree: Any) -> ModelConfig:
     Raises:
         ConfigError: it cannot be used.
     """
-    return from_dict(ModelConfig, _named_temporal(tree) if isinstance(tree, Mapping) else tree, "model")
+    return from_dict(ModelConfig, named_temporal(tree) if isinstance(tree, Mapping) else tree, "model")
 
 
-def _named_temporal(model: Mapping) -> Mapping:
+def named_temporal(model: Mapping) -> Mapping:
     """Version 0.1 had one temporal module, and wrote no name for it."""
     return {"temporal": "plain", **model}
 
@@ -273,7 +273,7 @@ def _of_version(tree: dict) -> dict:
     """A run's config.yaml of version 0.1 means what it meant then: it names every option of the model but this one."""
     model = tree.get("model")
     whole = isinstance(model, Mapping) and all(name in model for name in _RESOLVED)
-    return {**tree, "model": _named_temporal(model)} if whole else tree
+    return {**tree, "model": named_temporal(model)} if whole else tree
 
 
 def _with_sizes(tree: dict) -> dict:

@@ -26,8 +26,8 @@ from mindface_eri.threads import cores
 # As cheap a clip and network as there can be: what grows is the number of clips.
 TINY = Config(
     preprocess=PreprocessConfig(frames=4, face=FaceConfig(size=32)),
-    model=ModelConfig(name="eri_visual", frames=4, crop_size=32, stem_width=8, spatial_depth=1, width=16,
-                      temporal_depth=1),
+    model=ModelConfig(name="eri_visual", temporal="plain", frames=4, crop_size=32, stem_width=8, spatial_depth=1,
+                      width=16, temporal_depth=1),
     train=TrainConfig(epochs=3, batch_size=16))
 
 

@@ -10,12 +10,12 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Optional, Union
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Union
 
 import numpy as np
 from mindspore import Parameter, Tensor
 
-from mindface_eri.config import Config, save_config, to_dict
+from mindface_eri.config import Config, named_temporal, save_config, to_dict
 from mindface_eri.datasets.folds import check_groups
 from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.device.context import Context, seed_everything, setup
@@ -100,6 +100,7 @@ def _prepare(config: Config, run: RunFolder, context: Context, resume: bool, pro
     config = complete(config, records)
     begun = resume and run.state.is_file()
     saved, state = read_checkpoint(run.state) if begun else ({}, {})
+    _check_temporal(state, config, run)
     epoch = int(state.get("epoch", 0))
     # Dropout's generators cannot be set to a state: a resumed run draws masks that no earlier epoch drew.
     seed_everything(config.runtime.seed + context.rank + 1_000_003 * epoch)
@@ -120,6 +121,15 @@ def _prepare(config: Config, run: RunFolder, context: Context, resume: bool, pro
         if changed:
             say("the recipe has changed since: " + "; ".join(changed))
     return loop
+
+
+def _check_temporal(state: Mapping, config: Config, run: RunFolder) -> None:
+    """Before anything is written: a run of version 0.1 taken up with a recipe of today would lose its own."""
+    model = state.get("config", {}).get("model")
+    was = config.model.temporal if model is None else named_temporal(model)["temporal"]
+    if was != config.model.temporal:
+        raise CheckpointError(f"{run.path}: was begun with model.temporal {was}, the recipe has "
+                              f"{config.model.temporal}; set model.temporal={was} to go on, or name another folder")
 
 
 class Loop:

@@ -15,7 +15,7 @@ from mindface_eri.config import DataConfig, load_config, to_dict
 from mindface_eri.datasets.records import open_records
 from mindface_eri.device import distribute
 from mindface_eri.device.context import Context
-from mindface_eri.errors import BusyError, ConfigError
+from mindface_eri.errors import BusyError, CheckpointError, ConfigError
 from mindface_eri.runner import trainer
 from mindface_eri.runner.run_folder import describe_environment, differences
 from mindface_eri.runner.trainer import train
@@ -89,6 +89,25 @@ def test_folds_through_people_are_refused_before_anything_is_written(recipe, run
         run(config)
     assert not (run.path / "config.yaml").exists()
     assert run(dataclasses.replace(config, data=DataConfig(folds=2, group="None"))).epochs == 1
+
+
+def test_a_run_goes_on_with_its_own_temporal_module(recipe, run, monkeypatch):
+    """Version 0.1 did not name the one it had; nothing of such a run is touched by a recipe with another."""
+    run(recipe(epochs=1))
+    read = trainer.read_checkpoint
+
+    def without_name(path):
+        weights, note = read(path)
+        note["config"]["model"].pop("temporal")
+        return weights, note
+
+    monkeypatch.setattr(trainer, "read_checkpoint", without_name)
+    before = (run.path / "config.yaml").read_text()
+    with pytest.raises(CheckpointError, match="run: was begun with model.temporal plain, the recipe has temma; set "
+                                              "model.temporal=plain to go on, or name another folder"):
+        run(recipe(epochs=2, model={"temporal": "temma"}), resume=True)
+    assert (run.path / "config.yaml").read_text() == before
+    assert run(recipe(epochs=2), resume=True).epochs == 2
 
 
 @pytest.fixture
