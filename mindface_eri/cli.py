@@ -164,7 +164,8 @@ def _prepare_device(arguments: argparse.Namespace) -> None:
 def _sentence(error: OSError) -> object:
     where = error.filename or "standard output"  # all files name themselves (files.py)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full ({where}): free some space and run the same command again; what is finished is kept"
+        return (f"the disk is full ({where}): free some space and run the same command again, with --resume where it "
+                "has that; what is finished is kept")
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return f"{where}: {error.strerror}; name another place, or ask for the right to use this one"
     return f"{where}: {error.strerror}" if error.strerror and error.filename else error

@@ -18,6 +18,13 @@ def test_a_cell_cannot_break_the_table():
     assert r"a\|b c" in format_table(["x"], [["a|b\nc"]])
 
 
+def test_no_name_steers_the_terminal():
+    """Tables of others may hold escape sequences, as labels and as names of emotions."""
+    text = format_table(["An\x1b[31mger", "a|b"], [["\x1b]0;x\x07", 0.5]])
+    assert {c for c in text if not c.isprintable()} == {"\n"}
+    assert r"An\x1b[31mger" in text and r"a\|b" in text and r"\x1b]0;x\x07" in text
+
+
 def test_columns_are_as_wide_as_their_widest_cell():
     text = format_table(["a", "number", "b"], [["x", 1, "yyyyy"], [None, 23, 0.5]])
     assert text.splitlines() == [
