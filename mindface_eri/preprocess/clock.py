@@ -29,7 +29,7 @@ _ROUNDING = 0.002  # seconds that it takes from or adds to a usual step
 
 
 class Clock:
-    """Seconds of all pictures of one stream, strictly increasing."""
+    """Seconds of all pictures of one stream, strictly increasing; `joins` says how often their stamps begin anew."""
 
     def __init__(self, stamps: Sequence[Optional[int]], base, rate: float = 0.0,
                  decoding: Optional[Sequence[Optional[int]]] = None, counted: bool = False) -> None:
@@ -45,7 +45,7 @@ class Clock:
         """
         known, order = _seconds(stamps, base), None if decoding is None else _seconds(decoding, base)
         self.step = usual_step(known if order is None or not np.isfinite(order).any() else order, 1.0 / (rate or 25.0))
-        placed = mended(known, self.step, order)  # in the file's order
+        placed, self.joins = mended(known, self.step, order)  # in the file's order
         self.times = np.sort(placed)
         self.fps, self.slack = _rate_of(np.diff(self.times), rate), REORDER * self.step if counted else 0.0
         self._places: Dict[int, List[float]] = {}  # of each stamp, where they are not what it says

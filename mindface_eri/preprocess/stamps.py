@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 import numpy as np
 
@@ -17,8 +17,8 @@ _NEAR = 2.0  # seconds by which stamps that begin anew go back at least
 _LONGEST = 86_400.0  # seconds; no recorder pauses for more than a day
 
 
-def mended(known: np.ndarray, step: float, order: Optional[np.ndarray]) -> np.ndarray:
-    """(n,) seconds, none of them twice.
+def mended(known: np.ndarray, step: float, order: Optional[np.ndarray]) -> Tuple[np.ndarray, int]:
+    """(n,) seconds, none of them twice, and how often the stamps begin anew.
 
     Args:
         known: (n,) seconds in the file's order, nan where there is no stamp; returned itself where all are right.
@@ -27,7 +27,7 @@ def mended(known: np.ndarray, step: float, order: Optional[np.ndarray]) -> np.nd
     """
     reach = 0 if order is None else REORDER
     if _right(known, reach) and (order is None or (np.diff(order[np.isfinite(order)]) > 0).all()):
-        return known
+        return known, 0
     ordered = order is not None and np.isfinite(order).all()
     joins = _joins(order, 0) if ordered else _joins(known, reach)
     parts, end = [], None
@@ -37,7 +37,7 @@ def mended(known: np.ndarray, step: float, order: Optional[np.ndarray]) -> np.nd
             times = times + (end + step - times.min())
         parts.append(times)
         end = float(times.max())
-    return np.concatenate(parts)
+    return np.concatenate(parts), len(joins)
 
 
 def _right(known: np.ndarray, reach: int) -> bool:

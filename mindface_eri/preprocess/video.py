@@ -153,8 +153,10 @@ def _with_picture(info: MediaInfo, films: list, stamps: dict, unsaid: bool) -> T
     film, clock = films[chosen], clocks[chosen]
     wide = wide_range(film.codec_context)
     loss = f"{wide}: colours are not those of a player, which needs PyAV 17 or later" if wide and not can_map() else ""
+    joined = (f"the time stamps begin anew {clock.joins} times, as in recordings joined end to end: the sound may part "
+              "from the picture there" if clock.joins else "")
     return replace(info, width=film.width, height=film.height, fps=clock.fps, stream=film.index, clock=clock,
-                   note="; ".join(filter(None, (why, loss)))), clock.times
+                   note="; ".join(filter(None, (why, loss, joined)))), clock.times
 
 
 def _clock(film, stamps: List[Tuple[Optional[int], Optional[int]]], unsaid: bool) -> Clock:

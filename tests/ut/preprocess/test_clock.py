@@ -135,3 +135,10 @@ def test_any_few_odd_stamps_move_no_picture_by_more_than_a_step(seed):
 
 def test_without_a_unit():
     assert Clock([5, 7, 9], None, 0).times.tolist() == pytest.approx([0, 0.04, 0.08])
+
+
+def test_it_is_known_how_often_the_stamps_begin_anew():
+    part = [40 * k for k in range(100)]
+    assert Clock(part, Fraction(1, 1000)).joins == 0
+    assert Clock([*part, 9000, *(4000 + stamp for stamp in part)], Fraction(1, 1000)).joins == 0  # one is odd
+    assert Clock(3 * part, Fraction(1, 1000)).joins == 2

@@ -153,6 +153,7 @@ def test_recordings_joined_end_to_end_are_foreseen_as_they_come(tmp_path, start)
     found = [seconds for seconds, _ in read_frames(tmp_path / "both.ts", info)]
     np.testing.assert_allclose(found, planned, atol=1e-9)
     np.testing.assert_allclose(found, 50 + np.arange(28) / 25, atol=1e-6)
+    assert info.note.startswith("the time stamps begin anew 1 times, as in recordings joined end to end: the sound may")
 
 
 @pytest.mark.parametrize("rate, suffix, fps", [(1000, "nut", 1000), (1001, "nut", 0), (5000, "mkv", 1000),
