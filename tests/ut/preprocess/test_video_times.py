@@ -173,15 +173,16 @@ def test_rates_that_no_camera_has_are_not_believed(tmp_path, rate, suffix, fps):
 
 
 def test_a_size_that_changes_is_brought_to_the_first_one(tmp_path):
-    halves = [np.zeros((48, 64, 3), np.uint8), np.zeros((96, 160, 3), np.uint8)]
+    halves = [np.zeros((48, 64, 3), np.uint8), np.zeros((96, 128, 3), np.uint8), np.zeros((96, 160, 3), np.uint8)]
     for picture in halves:
         picture[:, picture.shape[1] // 2:] = 200  # bright to the right
-    mux(tmp_path / "clip.mkv", jpegs([halves[0], halves[1], halves[0]]), [0, 0.04, 0.08])
+    mux(tmp_path / "clip.mkv", jpegs([halves[0], halves[1], halves[2]]), [0, 0.04, 0.08])
     pictures = [picture for _, picture in read_frames(tmp_path / "clip.mkv")]
     assert [(p.width, p.height) for p in pictures] == [(64, 48)] * 3
-    for picture in pictures:
+    for picture, rows in zip(pictures, (slice(0, 48), slice(0, 48), slice(7, 41))):  # the last one is wider
         assert picture.rgb().shape == (48, 64, 3)
-        assert picture.grey[:, :28].max() < 15 and picture.grey[:, 36:].min() > 185
+        assert picture.grey[:, :28].max() < 15 and picture.grey[rows, 36:].min() > 185
+    assert max(pictures[2].grey[:4].max(), pictures[2].grey[44:].max()) < 15, "not stretched"
 
 
 def test_what_containers_say(tmp_path, write_streams):
