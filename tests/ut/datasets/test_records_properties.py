@@ -15,11 +15,13 @@ from mindface_eri.datasets.build.plan import make_plan
 from mindface_eri.datasets.build.preprocessing import preprocess_dataset
 from mindface_eri.datasets.build.summary import COLUMNS
 from mindface_eri.datasets.labels import ClipEntry, Manifest
+from mindface_eri.datasets.media import one_name
 from mindface_eri.datasets.parts import ARRAYS, Work, save_clip, save_failure
 from mindface_eri.datasets.records import open_records
 
 LETTERS = st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/\\:")
-NAMES = st.text(LETTERS, min_size=1, max_size=12).filter(lambda name: name.strip() == name and name not in (".", ".."))
+NAMES = st.text(LETTERS, min_size=1, max_size=12).map(one_name).filter(
+    lambda name: name.strip() == name and name not in (".", ".."))
 HOSTILE = ("=1+1", "<b>&amp;", 'a,"b"', "'; DROP TABLE", "-rf", "%s{0}$HOME", "\u202eevil", "名前", "x" * 120)
 IDS = NAMES | st.sampled_from(HOSTILE)
 VALUES = st.just(float("nan")) | st.floats(0, 1, width=32)
