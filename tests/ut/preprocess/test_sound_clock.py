@@ -131,3 +131,9 @@ def test_long_silence_takes_no_memory():
     np.testing.assert_array_equal(np.concatenate(pieces[:-2])[:6 * LENGTH], 0.5) if len(pieces) > 3 else None
     np.testing.assert_array_equal(pieces[-1][-6 * LENGTH:], 0.5)
     assert not pieces[-1][:-6 * LENGTH].any()
+
+
+def test_a_gap_after_the_clock_began_anew_is_kept():
+    even = np.arange(50) / 50
+    _, begins = placed([*(50 + even), *even, *(1.5 + even)])
+    np.testing.assert_allclose(begins, np.concatenate([50 + even, 51 + even, 52.5 + even]), atol=1e-6)
