@@ -4,10 +4,10 @@
 1. Stamps win: a frame lies where its stamp says, counted from the first one. What is missing before it is silence,
    what it overlaps is replaced by it.
 2. A frame that lies at most `_JITTER` from the end of the one before it follows that one: containers round stamps.
-3. A stamp more than `_NEAR` away counts where most of the next stamps go on from it, however long the gap is; otherwise
+3. A stamp more than `NEAR` away counts where most of the next stamps go on from it, however long the gap is; otherwise
    it is damaged, and its frame follows the one before it. So does one without a stamp, or with that of the one before
    where the next one leaves room for both.
-4. Where the stamps go back by more than that for good, or ahead by more than `_LONGEST`, a new clock begins: the sound
+4. Where the stamps go back by more than that for good, or ahead by more than `LONGEST`, a new clock begins: the sound
    goes on from there.
 """
 
@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Iterator, List, NamedTuple, Optional
 
+from mindface_eri.preprocess.stamps import LONGEST, NEAR
+
 _JITTER = 0.015  # seconds; what is left between sound and picture stays well under the 20 ms that people may notice
 _ROUNDING = 0.002  # seconds; so little after a jump, as recordings that overlap may lie packet beside packet
-_NEAR = 2.0  # seconds; a damaged stamp that is no further away costs its own frame alone
-_LONGEST = 86_400.0  # seconds; no recorder pauses for more than a day
 _NEXT = 4  # stamps that are asked about one that is far away
 
 
@@ -62,12 +62,12 @@ class SoundClock:
     def _place(self, ahead: int) -> Iterator[Placed]:
         while self._waiting:
             jump = self._jump() if self.start is not None else None
-            if len(self._waiting) <= ahead and (jump is None or abs(jump) > _NEAR or self._waiting[0].doubled):
+            if len(self._waiting) <= ahead and (jump is None or abs(jump) > NEAR or self._waiting[0].doubled):
                 return  # more must be known first
             if jump is None:
                 self.start = self._end = self._begin()
                 jump = self._jump()
-            if abs(jump) > _NEAR:
+            if abs(jump) > NEAR:
                 jump = self._judged(jump)
             heard = self._waiting.popleft()
             begin, self._jumped = self._end + jump, bool(jump)
@@ -92,7 +92,7 @@ class SoundClock:
         later = self._later(self._end)
         if 2 * sum(abs(other - jump) < abs(other) for other in later) <= len(later):
             return 0.0
-        if 0 < jump <= _LONGEST:
+        if 0 < jump <= LONGEST:
             return jump
         self._shift -= jump
         return 0.0
@@ -101,7 +101,7 @@ class SoundClock:
         """Where the track begins: where its first frame says, unless those that come next say that this cannot be."""
         stamp = self._waiting[0].stamp
         later = sorted(self._later(stamp or 0.0))
-        if later and (stamp is None or later[len(later) // 2] > _LONGEST):
+        if later and (stamp is None or later[len(later) // 2] > LONGEST):
             return (stamp or 0.0) + later[0]
         if len(later) > 1 and later[1] < -_JITTER:  # two of them are earlier: one alone may be damaged
             return stamp + later[1]

@@ -12,9 +12,9 @@ REORDER = 16  # packets by which codecs may store a picture away from its place
 _WINDOW = 7  # stamps on each side of a place that tell whether the clock begins anew there
 _FEW = 4  # a shorter recording is not told from odd stamps
 _LONE = 10.0  # times the longest other gap, from which a single last picture is not believed
-# As for the sound, so that both begin anew together:
-_NEAR = 2.0  # seconds by which stamps that begin anew go back at least
-_LONGEST = 86_400.0  # seconds; no recorder pauses for more than a day
+# Of the sound's clock, too, so that both begin anew together:
+NEAR = 2.0  # seconds by which stamps that begin anew go back at least
+LONGEST = 86_400.0  # seconds; no recorder pauses for more than a day
 
 
 def mended(known: np.ndarray, step: float, order: Optional[np.ndarray]) -> Tuple[np.ndarray, int]:
@@ -47,7 +47,7 @@ def _right(known: np.ndarray, reach: int) -> bool:
     order = np.argsort(known, kind="stable")
     ordered = known[order]
     steps, away = np.diff(ordered), np.abs(order - np.arange(len(order)))
-    return bool((steps > 0).all() and (steps <= _LONGEST).all() and (away <= reach).all() and not _lone_end(ordered))
+    return bool((steps > 0).all() and (steps <= LONGEST).all() and (away <= reach).all() and not _lone_end(ordered))
 
 
 def _lone_end(ordered: np.ndarray) -> bool:
@@ -61,11 +61,11 @@ def _joins(known: np.ndarray, reach: int) -> List[int]:
     stamps, width = known[where], _WINDOW + reach
     jumps = np.diff(stamps)
     joins: List[int] = []
-    for i in np.flatnonzero((jumps < -_NEAR) | (jumps > _LONGEST)) + 1:
+    for i in np.flatnonzero((jumps < -NEAR) | (jumps > LONGEST)) + 1:
         if i < _FEW or i > len(stamps) - _FEW or joins and i - joins[-1] < _FEW:
             continue
         leap = np.median(stamps[i:i + width]) - np.median(stamps[max(i - width, 0):i])
-        if leap > _LONGEST or leap < 0 and stamps[i] < np.median(stamps[max(i - width, 0):i]):
+        if leap > LONGEST or leap < 0 and stamps[i] < np.median(stamps[max(i - width, 0):i]):
             joins.append(int(i))
     return where[joins].tolist()
 

@@ -2,10 +2,12 @@
 """Clips with drawn faces, which dlib finds, so that no one's likeness and no download is needed."""
 
 import os
+from fractions import Fraction
 from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -251,3 +253,30 @@ def extract(numbered, monkeypatch, replace_dlib):
         return extract_faces(path, info, announced if planned is None else planned, config,
                              count or frames), looks
     return run
+
+
+@pytest.fixture
+def joined(tmp_path):
+    """`joined(begins, pictures, **codec)`: the path of transport streams joined end to end, each with its own clock.
+
+    begins: of each stream, the stamp of its first picture, in 1/25 s.
+    """
+    def build(begins, pictures, **codec):
+        parts = []
+        for begin in begins:
+            with av.open(str(tmp_path / "part.ts"), "w") as container:
+                track = container.add_stream("mpeg2video", rate=25)
+                track.width, track.height, track.pix_fmt = pictures[0].shape[1], pictures[0].shape[0], "yuv420p"
+                for name, value in codec.items():
+                    setattr(track.codec_context, name, value)
+                for k, image in enumerate(pictures):
+                    frame = av.VideoFrame.from_ndarray(image)
+                    frame.pts, frame.time_base = begin + k, Fraction(1, 25)
+                    container.mux(track.encode(frame))
+                container.mux(track.encode())
+            parts.append((tmp_path / "part.ts").read_bytes())
+        path = tmp_path / "both.ts"
+        path.write_bytes(b"".join(parts))
+        return path
+
+    return build

@@ -94,22 +94,11 @@ def test_a_packet_that_cannot_be_decoded_is_left_out(tmp_path):
     assert [round(float(p.rgb().mean())) for p in pictures] == pytest.approx([20, 30, 50, 60], abs=2)
 
 
-def test_recordings_joined_end_to_end_keep_all_their_pictures(tmp_path):
+def test_recordings_joined_end_to_end_keep_all_their_pictures(joined):
     """The second one's clock begins anew, from zero or from a little before."""
     for start in (0.0, 97.9):
-        parts = []
-        for begin in (100.0, start):
-            with av.open(str(tmp_path / "part.ts"), "w") as container:
-                track = container.add_stream("mpeg2video", rate=25)
-                track.width, track.height, track.pix_fmt, track.codec_context.gop_size = 64, 48, "yuv420p", 1
-                for k, picture in enumerate(ramp(6)):
-                    frame = av.VideoFrame.from_ndarray(picture)
-                    frame.pts, frame.time_base = round(begin * 25) + k, Fraction(1, 25)
-                    container.mux(track.encode(frame))
-                container.mux(track.encode())
-            parts.append((tmp_path / "part.ts").read_bytes())
-        (tmp_path / "both.ts").write_bytes(b"".join(parts))
-        times, pictures = zip(*read_frames(tmp_path / "both.ts"))
+        both = joined((100 * 25, round(start * 25)), list(ramp(6)), gop_size=1)
+        times, pictures = zip(*read_frames(both))
         np.testing.assert_allclose(times, 100 + np.arange(12) / 25, atol=1e-6)
         assert [round(float(p.rgb().mean())) for p in pictures] == pytest.approx([20, 30, 40, 50, 60, 70] * 2, abs=4)
 

@@ -135,22 +135,11 @@ def test_what_is_foreseen_is_what_comes_with_pictures_out_of_order_too(tmp_path,
 
 
 @pytest.mark.parametrize("start", [0, 40])
-def test_recordings_joined_end_to_end_are_foreseen_as_they_come(tmp_path, start):
+def test_recordings_joined_end_to_end_are_foreseen_as_they_come(joined, start):
     """Transport streams with pictures out of order; the second one's clock begins anew."""
-    parts = []
-    for begin in (50, start):
-        with av.open(str(tmp_path / "part.ts"), "w") as container:
-            track = container.add_stream("mpeg2video", rate=25)
-            track.width, track.height, track.pix_fmt, track.codec_context.max_b_frames = 64, 48, "yuv420p", 2
-            for k, picture in enumerate(ramp(14)):
-                frame = av.VideoFrame.from_ndarray(picture)
-                frame.pts, frame.time_base = begin * 25 + k, Fraction(1, 25)
-                container.mux(track.encode(frame))
-            container.mux(track.encode())
-        parts.append((tmp_path / "part.ts").read_bytes())
-    (tmp_path / "both.ts").write_bytes(b"".join(parts))
-    info, planned = scan(tmp_path / "both.ts")
-    found = [seconds for seconds, _ in read_frames(tmp_path / "both.ts", info)]
+    both = joined((50 * 25, start * 25), list(ramp(14)), max_b_frames=2)
+    info, planned = scan(both)
+    found = [seconds for seconds, _ in read_frames(both, info)]
     np.testing.assert_allclose(found, planned, atol=1e-9)
     np.testing.assert_allclose(found, 50 + np.arange(28) / 25, atol=1e-6)
     assert info.note.startswith("the time stamps begin anew 1 times, as in recordings joined end to end: the sound may")
