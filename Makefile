@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 TORCH ?= torch>=2.6,<3
 
-.PHONY: help demo test test-slow test-parity mutants bench lint docs clean
+.PHONY: help demo test test-slow test-parity mutants bench lint docs site clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,10 @@ lint: $(INSTALLED)  ## ruff, then pylint, then the types of the public names
 
 docs: $(INSTALLED)  ## the pages: links, anchors, pictures, commands, code, quoted values
 	$(PYTEST) tests/ut/test_docs.py
+
+site: $(INSTALLED)  ## the pages and the reference of the public names as a site, in build/site
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[site]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) demo build *.egg-info

@@ -46,6 +46,7 @@ EXTRAS = {
     "test": ["pytest>=7.4,<10", "pytest-xdist>=3.3,<4", "hypothesis>=6.80,<7", "onnx>=1.14,<2", "onnxruntime>=1.16,<2",
              "safetensors>=0.4,<1", "threadpoolctl>=3,<4"],
     "mutants": ["mutmut>=3.8,<4"],  # needs Python 3.10
+    "site": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26,<2"],
     "lint": ["ruff>=0.6,<1", "pylint>=3.2,<5", "mypy>=1.11,<3"],
 }
 

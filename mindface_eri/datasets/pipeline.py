@@ -67,11 +67,12 @@ def create_dataset(records: Union[Records, str, os.PathLike], split: Optional[st
             are gathered and repeated clips dropped; and the names of feature sets, (B, T, F) float32 each, which
             lengthen `present` to (B, 2 + sets) in their order.
         shuffle: None means for split "train" only.
-        num_shards, shard_id: ranks and which one this is; see `epoch_order`.
+        num_shards: ranks.
+        shard_id: which rank this is, from 0; see `epoch_order`.
         prefetch: batches made ahead (set for the whole process: MindData has no setting for one dataset).
-        seed, epoch: order and augmentation are functions of them. With `epoch` None each pass over the dataset counts
-            as the next epoch, which is what `Model.train` needs; a loop that makes one dataset an epoch, and must be
-            able to go on after a stop, gives the number.
+        seed: order and augmentation are functions of it and of the epoch.
+        epoch: with None each pass over the dataset counts as the next one, which is what `Model.train` needs; a loop
+            that makes one dataset an epoch, and must be able to go on after a stop, gives the number.
         augment: its augmentation settings are applied; for training only.
         drop_remainder: None means when shuffling, if there is at least one whole batch.
         pad_last: fill the last batch up with repeated clips, so that all batches have the same shape.

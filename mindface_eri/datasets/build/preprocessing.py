@@ -70,7 +70,8 @@ def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLik
         out: folder to write.
         workers: processes that extract; at most the number of processor cores.
         resume: go on in a folder that an earlier run began; without, such a folder is refused.
-        num_shards, shard_index: of how many runs that share the data set and `out` this is which one, from 0.
+        num_shards: how many runs share the data set and `out`.
+        shard_index: which of them this is, from 0.
         preview: contact sheets to draw, into `out`/preview, for the first clips of the manifest.
         clip_limit: seconds after which a clip is given up.
         verify: find changed clips by the hash of their files too, not by size and time alone.
