@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lays this repository out as a part of MindFace: `python tools/mindface_layout.py OUT`.
+"""Merges this repository into a checkout of MindFace: `python tools/mindface_layout.py --into CHECKOUT`.
 
-    mindface/eri/         the package, imported as `mindface.eri`, with configs/, tools/ and its README
-    test/eri/{UT,ST}/     the tests
+    mindface/eri/         the package, imported as `mindface.eri`, with train.py, eval.py, infer.py and configs/
+    test/eri/{UT,ST}/     the tests, with their settings in test/eri/pytest.ini
     docs/eri/             the pages
-    setup.py              for trying the part alone; the console command keeps its name
+    tutorials/eri/        those of the pages that lead by the hand
 
+Files that MindFace has are left alone: what has to change in them is printed as a patch, for `git apply`.
 docs/mindface.md says why. Checks of this repository itself (its pages, layers and mutants) stay behind.
 """
 
@@ -19,18 +20,20 @@ import sys
 import tokenize
 from os.path import relpath
 from pathlib import Path, PurePosixPath
-from typing import Iterator, Optional
+from typing import Dict, Iterator, Optional
+
+from mindface_patch import patch_of
 
 ROOT = Path(__file__).resolve().parents[1]
 # The first that fits moves a file; None leaves it behind.
 MOVES = (("mindface_eri/", "mindface/eri/"), ("configs/", "mindface/eri/configs/"), ("tests/mutants/", None),
-         ("README.md", "mindface/eri/README.md"), ("tools/mindface_layout.py", None), ("tools/", "mindface/eri/tools/"),
+         ("README", "mindface/eri/README"), ("tools/mindface_", None), ("tools/", "mindface/eri/tools/"),
          ("tests/ut/test_docs.py", None), ("tests/ut/test_layers.py", None), ("tests/ut/test_mindface_layout.py", None),
          ("tests/ut/test_headers.py", None), ("tests/ut/test_public_names.py", None), ("tests/st/test_pages.py", None),
-         ("tests/ut/", "test/eri/UT/"), ("tests/st/", "test/eri/ST/"), ("tests/", "test/eri/"),
-         ("docs/mindface.md", None), ("docs/", "docs/eri/"), ("setup.py", "setup.py"),
-         ("pyproject.toml", "pyproject.toml"), ("LICENSE", "LICENSE"))
-SUFFIXES = (".py", ".md", ".toml", ".yaml", "")  # of text; everything else is copied as it is
+         ("tests/typing/", None), ("tests/ut/", "test/eri/UT/"), ("tests/st/", "test/eri/ST/"), ("tests/", "test/eri/"),
+         ("docs/mindface.md", None), ("docs/extending.md", "tutorials/eri/extending.md"),
+         ("docs/deployment.md", "tutorials/eri/deployment.md"), ("docs/", "docs/eri/"))
+SUFFIXES = (".py", ".md", ".yaml")  # of text; everything else is copied as it is
 LEFT_BEHIND = ("__pycache__", ".ipynb_checkpoints")
 
 # What the one line stands for here; MindFace's files carry it in full.
@@ -53,37 +56,73 @@ FULL_HEADER = """\
 """
 
 _DOTTED = re.compile(r"\bmindface_eri(?=\.[A-Za-z_{*])")
+_EXTRA = re.compile(r"\bmindface_eri\[(?=[a-z])")
 _IMPORTED = re.compile(r"(\b(?:import [\w., ]*?|from |-m ))mindface_eri\b")
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)#:\s]+)((?:#[^)\s]*)?)\)")
-_SETTINGS = (("find_packages", "find_namespace_packages"), ('include=["mindface_eri"', 'include=["mindface.eri"'),
-             ('package_data={"mindface_eri"', 'package_data={"mindface.eri"'),
-             ('ROOT / "README.md"', 'ROOT / "mindface/eri/README.md"'),
-             ('testpaths = ["tests"]', 'testpaths = ["test/eri"]'),
-             ('files = ["mindface_eri/__init__.py", "tests/typing"]',
-              'files = ["mindface/eri/__init__.py", "test/eri/typing"]'))
+# What MindFace's pylint (2.13.9) takes for faults: imports where they are needed, so that a command starts fast, and
+_ON_PURPOSE = {"mindface_eri/__init__.py": ["useless-import-alias", "invalid-name"],  # names for type checkers
+               "mindface_eri/metrics/__init__.py": ["invalid-name"],  # a module's own __getattr__
+               "mindface_eri/fields.py": ["invalid-field-call"]}  # functions that give a dataclass's field
+# MindFace starts its parts by file. The package's own modules must not hide others of the same name.
+_SCRIPT = FULL_HEADER + '''\
+"""`mindface-eri {command}`, started by file as MindFace's other parts are."""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from mindface.eri.cli import main  # pylint: disable=wrong-import-position
+
+if __name__ == "__main__":
+    sys.argv.insert(1, "{command}")
+    sys.exit(main())
+'''
+SCRIPTS = {"train": "train", "eval": "evaluate", "infer": "predict"}
+_PYTEST = """\
+[pytest]
+addopts = -q --strict-markers --import-mode=importlib
+markers = slow: whole routes and long checks
+norecursedirs = .* *.egg dist venv
+filterwarnings =
+    ignore::DeprecationWarning
+    ignore::UserWarning:mindspore
+"""
 
 
-def lay_out(out: Path) -> list:
-    """Writes the part into `out`, an empty or new folder; returns the files written, relative to it.
+def merge(checkout: Path) -> int:
+    """Writes the part into a checkout of MindFace; returns how many files were written.
 
     Raises:
-        FileExistsError: `out` holds something.
+        FileNotFoundError: it is no checkout of MindFace.
+        FileExistsError: a file is there already; nothing has been written.
     """
-    if out.exists() and any(out.iterdir()):
-        raise FileExistsError(f"{out} holds something; name a new or empty folder")
-    written = []
-    for source in _sources():
-        target = new_place(source)
-        if target is None:
-            continue
-        path = out / target
+    if not (checkout / "mindface" / "__init__.py").is_file():
+        raise FileNotFoundError(f"{checkout}: no checkout of MindFace (mindface/__init__.py is missing)")
+    files = new_files()
+    there = [name for name in files if (checkout / name).exists()]
+    if there:
+        raise FileExistsError(f"{checkout}: {len(there)} files are there already, first {there[0]}; nothing was"
+                              " written")
+    for name, content in files.items():
+        path = checkout / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if PurePosixPath(source).suffix in SUFFIXES:
-            path.write_text(rewrite(source, (ROOT / source).read_text(encoding="utf-8")), encoding="utf-8")
-        else:
-            path.write_bytes((ROOT / source).read_bytes())
-        written.append(target)
-    return written
+        path.write_bytes(content)
+    return len(files)
+
+
+def new_files() -> Dict[str, bytes]:
+    """What is written, by its place in MindFace."""
+    files = {}
+    for source in _sources():
+        target, content = new_place(source), (ROOT / source).read_bytes()
+        if target is not None:
+            text = PurePosixPath(source).suffix in SUFFIXES
+            files[target] = rewrite(source, content.decode("utf-8")).encode("utf-8") if text else content
+    files["test/eri/pytest.ini"] = _PYTEST.encode()
+    for name, command in SCRIPTS.items():
+        files[f"mindface/eri/{name}.py"] = _SCRIPT.format(command=command).encode()
+    return files
 
 
 def _sources() -> Iterator[str]:
@@ -91,13 +130,13 @@ def _sources() -> Iterator[str]:
         for path in sorted((ROOT / folder).rglob("*")):
             if path.is_file() and path.suffix != ".pyc" and not set(path.parts) & set(LEFT_BEHIND):
                 yield path.relative_to(ROOT).as_posix()
-    yield from ("README.md", "setup.py", "pyproject.toml", "LICENSE")
+    yield from (path.name for path in sorted(ROOT.glob("README*.md")))
 
 
 def new_place(source: str) -> Optional[str]:
     """Where a file of this repository lies in MindFace; None where it has no place there."""
     for old, new in MOVES:
-        if source == old or (old.endswith("/") and source.startswith(old)):
+        if source.startswith(old):
             return new and new + source[len(old):]
     return None
 
@@ -106,7 +145,7 @@ def rewrite(source: str, text: str) -> str:
     """A file's text as it has to be in its new place."""
     python = source.endswith(".py")
     if python:
-        text = text.replace(HEADER, FULL_HEADER, 1)
+        text = text.replace(HEADER, FULL_HEADER + _pylint_line(source, text), 1)
     if source.endswith(".md"):
         text = _LINK.sub(lambda link: _moved_link(source, *link.groups()), text)
         text = re.sub(r"(?<![\w/.(-])(configs|tools)/(?=\w)", r"mindface/eri/\1/", text)
@@ -114,11 +153,17 @@ def rewrite(source: str, text: str) -> str:
         depth = source.count("/")
         text = text.replace(f"Path(__file__).parents[{depth}]", f"Path(__file__).parents[{depth + 1}]")
         text = re.sub(r'(parents\[\d\] / )"(configs|tools)"', r'\1"mindface/eri/\2"', text)
-    if "/" not in source:
-        for old, new in _SETTINGS:
-            text = text.replace(old, new)
     text = re.sub(r"\bmindface_eri/(?=\w)", "mindface/eri/", text)
     return rename_imports(text, python=python)
+
+
+def _pylint_line(source: str, text: str) -> str:
+    if not source.startswith("mindface_eri/"):
+        return ""
+    late = any(isinstance(inner, (ast.Import, ast.ImportFrom)) for outer in ast.walk(ast.parse(text))
+               if isinstance(outer, ast.FunctionDef) for inner in ast.walk(outer))
+    names = [*(["import-outside-toplevel"] if late else []), *_ON_PURPOSE.get(source, [])]
+    return f"# pylint: disable={','.join(names)}\n" if names else ""
 
 
 def _moved_link(source: str, shown: str, target: str, anchor: str) -> str:
@@ -132,8 +177,8 @@ def _moved_link(source: str, shown: str, target: str, anchor: str) -> str:
 
 
 def rename_imports(text: str, *, python: bool = True) -> str:
-    """`mindface_eri` as a module becomes `mindface.eri`, in code and in strings; the distribution keeps its name."""
-    text = _IMPORTED.sub(r"\1mindface.eri", _DOTTED.sub("mindface.eri", text))
+    """`mindface_eri` becomes `mindface.eri` as a module, also in strings, and `mindface` as what pip installs."""
+    text = _EXTRA.sub("mindface[", _IMPORTED.sub(r"\1mindface.eri", _DOTTED.sub("mindface.eri", text)))
     if not python:
         return text
     lines = text.splitlines(keepends=True)
@@ -147,15 +192,18 @@ def rename_imports(text: str, *, python: bool = True) -> str:
 
 
 def main() -> int:
-    """Lays out and says how many files."""
+    """Merges, says how many files, and prints the patch."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("out", type=Path, help="new or empty folder")
+    parser.add_argument("--into", type=Path, required=True, metavar="CHECKOUT", help="a checkout of MindFace")
     try:
-        out = parser.parse_args().out
-        print(f"{len(lay_out(out))} files in {out}")
-    except OSError as error:
+        checkout = parser.parse_args().into
+        patch = patch_of(checkout, ROOT)  # first, so that a checkout that it does not fit stays as it is
+        count = merge(checkout)
+    except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    print(f"{count} files written into {checkout}; the patch for the files that were there: git apply", file=sys.stderr)
+    print(patch, end="")
     return 0
 
 

@@ -26,7 +26,7 @@ def test_every_command_explains_itself(command, capsys):
 
 
 def test_tools_are_what_msrun_and_mindfaces_users_start():
-    tools = {path.stem for path in TOOLS.glob("*.py")} - {"mindface_layout", "site_pages"}
+    tools = {path.stem for path in TOOLS.glob("*.py")} - {"mindface_layout", "mindface_patch", "site_pages"}
     assert tools == {"train", "evaluate", "export", "preprocess", "reproduce", "predict"} <= set(cli.COMMANDS)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The part of MindFace: names and links in their new place, and tests that pass there without this package."""
 
-import importlib.util
+import importlib
 import os
 import re
 import subprocess
@@ -10,9 +10,31 @@ from pathlib import Path
 
 import pytest
 
-from mindface_eri import __version__
-
 SCRIPT = Path(__file__).parents[2] / "tools" / "mindface_layout.py"
+# What the tool looks for in MindFace, and no more.
+MINDFACE = {
+    "mindface/__init__.py": "", "mindface/version.py": "__version__ = '0'\n",
+    ".github/workflows/main.yml": """\
+        python-version: ["3.7", "3.8", "3.9"]
+      run: |
+        pytest test/recognition/UT/*.py
+      run: |
+        pytest test/recognition/ST/*.py""",
+    "README.md": "### Recognition\n\n### Detection\n- [Learn about detection configs](x.md)\n",
+    "README_CN.md": "#### 识别任务\n\n## 教程\n\n### 识别任务\n",
+    "requirements.txt": "mindspore_gpu==1.8.1\nnumpy==1.21.6\nopencv_python==4.6.0.66\nscikit-learn==1.1.2\ndownload",
+    "test/requirements.txt": "mindspore\nnumpy\npylint==2.13.9\npytest\nnumpy==1.21.6\n",
+    "setup.py": """\
+from setuptools import find_packages, setup
+setup(
+    name="mindface", version="0.1", include_package_data=True,
+    packages=find_packages(include=["mindface", "mindface.*"]),
+    install_requires=[
+        'numpy==1.21.6',
+        "scikit-learn"
+    ]
+)
+"""}
 SUBSET = ("test_config.py", "test_cli.py", "test_recipes.py", "test_plugins.py", "datasets/test_labels.py",
           "datasets/build/test_preprocessing.py::test_one_and_two_workers_write_the_same", "deploy/test_model_card.py",
           "deploy/test_export.py::test_onnx_predictor_does_not_import_mindspore")
@@ -20,10 +42,24 @@ SUBSET = ("test_config.py", "test_cli.py", "test_recipes.py", "test_plugins.py",
 
 @pytest.fixture(scope="module")
 def layout():
-    spec = importlib.util.spec_from_file_location("mindface_layout", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(SCRIPT.parent))
+    try:
+        return importlib.import_module("mindface_layout")
+    finally:
+        sys.path.remove(str(SCRIPT.parent))
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    for name, text in MINDFACE.items():
+        (tmp_path / "mindface" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mindface" / name).write_text(text, encoding="utf-8")
+    return tmp_path / "mindface"
+
+
+def run(checkout):
+    return subprocess.run([sys.executable, str(SCRIPT), "--into", str(checkout)], capture_output=True, text=True,
+                          encoding="utf-8", check=False)
 
 
 @pytest.mark.parametrize("before, after", [
@@ -35,7 +71,7 @@ def layout():
     ('f"mindface_eri.{name}"\n', 'f"mindface.eri.{name}"\n'),
     ('"import sys, mindface_eri; mindface_eri.x"\n', '"import sys, mindface.eri; mindface.eri.x"\n'),
     ('"python -m mindface_eri.cli"\n', '"python -m mindface.eri.cli"\n'),
-    ('"pip install mindface_eri[onnx]"\n', '"pip install mindface_eri[onnx]"\n'),  # the distribution keeps its name
+    ('"pip install mindface_eri[onnx]"\n', '"pip install mindface[onnx]"\n'),  # MindFace is what is installed there
     ('{"mindface_eri": 1}\n', '{"mindface_eri": 1}\n'),
     ("_PREFIX = 'mindface_eri_cuda'\n", "_PREFIX = 'mindface_eri_cuda'\n")])
 def test_modules_are_renamed_and_nothing_else(layout, before, after):
@@ -58,7 +94,8 @@ def test_what_would_not_be_python_any_more_is_refused(layout):
     ("tests/extractors/fake_extractor.py", "test/eri/extractors/fake_extractor.py"),
     ("tests/data/version_0_1.tar.xz", "test/eri/data/version_0_1.tar.xz"), ("tests/mutants/run.py", None),
     ("docs/data.md", "docs/eri/data.md"), ("tests/ut/test_docs.py", None),
-    ("tests/ut/test_public_names.py", None), ("CONTRIBUTING.md", None)])
+    ("docs/deployment.md", "tutorials/eri/deployment.md"), ("README.md", "mindface/eri/README.md"),
+    ("tests/ut/test_public_names.py", None), ("CONTRIBUTING.md", None), ("tools/mindface_patch.py", None)])
 def test_places(layout, source, target):
     assert layout.new_place(source) == target
 
@@ -77,33 +114,84 @@ def test_the_licence_stands_in_full_there(layout, first):
     assert text.endswith(f'# {"=" * 76}\n"""x"""\nLINE = """\n{line}"""\n')
 
 
-def test_files_of_the_package_are_named_by_their_new_place(layout):
-    assert layout.rewrite("setup.py", 'ROOT / "mindface_eri/version.py"') == 'ROOT / "mindface/eri/version.py"'
+def test_late_imports_are_on_purpose(layout):
+    line = "# SPDX-License-Identifier: Apache-2.0\n"
+    late, early = f"{line}def f():\n    import os\n", f"{line}import os\n"
+    assert "# pylint: disable=import-outside-toplevel\n" in layout.rewrite("mindface_eri/x.py", late)
+    assert "pylint" not in layout.rewrite("mindface_eri/x.py", early)
 
 
-def test_a_full_folder_is_refused(layout, tmp_path):
-    (tmp_path / "x").touch()
-    with pytest.raises(FileExistsError):
-        layout.lay_out(tmp_path)
+def test_what_is_there_stays(layout, checkout):
+    (checkout / "mindface/eri").mkdir()
+    (checkout / "mindface/eri/config.py").touch()
+    done = run(checkout)
+    assert done.returncode == 1 and "config.py; nothing was written" in done.stderr and not done.stdout
+    assert {path.relative_to(checkout).as_posix() for path in checkout.rglob("*") if path.is_file()} == {
+        *MINDFACE, "mindface/eri/config.py"}
+
+
+@pytest.mark.parametrize("name, text", [("mindface/__init__.py", None), ("README.md", "no list\n"), ("setup.py", "\n")])
+def test_another_mindface_is_left_as_it_is(checkout, name, text):
+    (checkout / name).unlink()
+    if text is not None:
+        (checkout / name).write_text(text)
+    before = sorted(checkout.rglob("*"))
+    done = run(checkout)
+    assert done.returncode == 1 and str(checkout) in done.stderr and sorted(checkout.rglob("*")) == before
 
 
 @pytest.mark.slow
-def test_its_tests_pass_there_without_this_package(layout, tmp_path):
-    written = layout.lay_out(tmp_path / "out")
-    pages = [tmp_path / "out" / name for name in written if name.endswith(".md")]
-    for page in pages:
-        for target in re.findall(r"\]\(([^)#:\s]+)[)#]", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+def test_a_merged_checkout(checkout, tmp_path):
+    done = run(checkout)
+    assert done.returncode == 0 and "files written" in done.stderr
+    assert all((checkout / name).read_text(encoding="utf-8") == text for name, text in MINDFACE.items())
+    applied = subprocess.run(["git", "apply", "-"], cwd=checkout, input=done.stdout, text=True, encoding="utf-8",
+                             capture_output=True, check=False)
+    assert applied.returncode == 0, applied.stderr
+    _patched_files(checkout)
+    _links(checkout)
+    _starts_anywhere(checkout, tmp_path)
+    _tests_pass_without_this_package(checkout, tmp_path)
+
+
+def _patched_files(checkout):
+    needs = (checkout / "requirements.txt").read_text().split()
+    assert [line for line in needs if line.startswith(("numpy", "opencv", "mindspore", "scikit", "download"))] == [
+        "mindspore>=2.7.1,<2.11", "numpy>=1.22,<2", "opencv_python>=4.10,<4.12", "scikit-learn>=1.1.2", "download"]
+    assert "pylint==2.13.9" in (checkout / "test/requirements.txt").read_text().split()
+    workflow = (checkout / ".github/workflows/main.yml").read_text()
+    assert "recognition/ST/*.py\n        pytest test/eri/ST\n" in workflow and '["3.9"]' in workflow
+    assert "### Reaction intensity" in (checkout / "README.md").read_text()
+    assert "\n\n### 情绪反应强度估计\n" in (checkout / "README_CN.md").read_text(encoding="utf-8")
+
+
+def _links(checkout):
+    for page in checkout.rglob("*.md"):
+        if "eri" in page.parts:
+            for target in re.findall(r"\]\(([^)#:\s]+)[)#]", page.read_text(encoding="utf-8")):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def _starts_anywhere(checkout, tmp_path):
+    built = subprocess.run([sys.executable, "setup.py", "-q", "build", "--build-base", str(tmp_path / "build")],
+                           cwd=checkout, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    eri = tmp_path / "build" / "lib" / "mindface" / "eri"
+    assert (eri / "configs" / "demo_visual.yaml").is_file() and list(eri.glob("report/templates/*.html"))
+    for name in ("train", "eval", "infer"):
+        said = subprocess.run([sys.executable, str(eri / f"{name}.py"), "--help"], cwd=tmp_path, capture_output=True,
+                              text=True, check=True).stdout
+        assert "usage:" in said
+
+
+def _tests_pass_without_this_package(checkout, tmp_path):
     (tmp_path / "block").mkdir()
     (tmp_path / "block" / "sitecustomize.py").write_text("import sys\nsys.modules['mindface_eri'] = None\n")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path / "block", tmp_path / "out")))}
-    said = subprocess.run([sys.executable, "setup.py", "--version"], cwd=tmp_path / "out", env=environment,
-                          capture_output=True, text=True, check=True).stdout
-    assert said.split()[-1] == __version__
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path / "block", checkout)))}
     names = [*(f"test/eri/UT/{name}" for name in SUBSET), "test/eri/ST/test_version_0_1.py"]
-    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *names], cwd=tmp_path / "out",
-                         env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout[-3000:]
-    refused = subprocess.run([sys.executable, "-c", "import mindface.eri; import mindface_eri"], cwd=tmp_path / "out",
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *names], cwd=checkout,
+                          env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    refused = subprocess.run([sys.executable, "-c", "import mindface.eri; import mindface_eri"], cwd=checkout,
                              env=environment, capture_output=True, text=True, check=False)
     assert "mindface_eri" in refused.stderr.splitlines()[-1] and refused.returncode
