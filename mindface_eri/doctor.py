@@ -20,7 +20,6 @@ import psutil
 
 from mindface_eri import children
 from mindface_eri.device.hardware import Requirement, obstacle
-from mindface_eri.preprocess.compiled import CURE
 from mindface_eri.threads import cores
 
 _OK, _NOTE, _BAD = "ok", "note", "missing"
@@ -153,8 +152,8 @@ def _check(subject: str, probe: Callable[[], str], cure: str) -> Finding:
         return Finding(subject, _OK, probe())
     except Exception as error:  # whatever is broken, the diagnosis goes on and says it
         no_place = isinstance(error, OSError) and error.errno in _NO_PLACE
-        if no_place or str(error).endswith(CURE) or "temporary directory" in str(error):  # as Python's tempfile says
-            cure = CURE
+        if no_place or "temporary directory" in str(error):  # as Python's tempfile says
+            cure = "set TMPDIR to a folder that can be written to"
         return Finding(subject, _BAD, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
                        cure)
 
