@@ -27,7 +27,8 @@ from mindface_patch import patch_of
 ROOT = Path(__file__).resolve().parents[1]
 # The first that fits moves a file; None leaves it behind.
 MOVES = (("mindface_eri/", "mindface/eri/"), ("configs/", "mindface/eri/configs/"), ("tests/mutants/", None),
-         ("README", "mindface/eri/README"), ("tools/mindface_", None), ("tools/", "mindface/eri/tools/"),
+         ("README", "mindface/eri/README"), ("tools/mindface_", None), ("tools/site_", None),
+         ("tools/", "mindface/eri/tools/"),
          ("tests/ut/test_docs.py", None), ("tests/ut/test_layers.py", None), ("tests/ut/test_mindface_layout.py", None),
          ("tests/ut/test_headers.py", None), ("tests/ut/test_public_names.py", None), ("tests/st/test_pages.py", None),
          ("tests/typing/", None), ("tests/ut/", "test/eri/UT/"), ("tests/st/", "test/eri/ST/"), ("tests/", "test/eri/"),
