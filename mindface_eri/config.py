@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import yaml
 
@@ -74,7 +74,10 @@ class PreprocessConfig:
 # a configuration knows them where MindSpore is not installed; `models.register_model` adds those of other networks.
 NETWORK_INPUTS: Dict[str, Tuple[str, ...]] = {
     "eri_visual": ("frames",), "eri_acoustic": ("mfcc",), "eri_features": ("features",),
-    "eri_dual_branch": ("frames", "mfcc", "present"), "eri_multi_branch": ("frames", "mfcc", "features", "present")}
+    "eri_dual_branch": ("frames", "mfcc", "present"), "eri_multi_branch": ("frames", "mfcc", "features", "present"),
+    "eri_statistics": ("mfcc", "landmarks", "features", "present")}
+# The modality that an input belongs to: without a face there are neither crops nor landmarks. A feature set is its own.
+MODALITY_OF = {"frames": "visual", "landmarks": "visual", "mfcc": "acoustic"}
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class ModelConfig:
     frames: int = number(32, 1, 4096)
     crop_size: int = number(112, 32, 448)
     mfcc_features: int = number(1024, 1)
+    mfcc_stack: int = number(8, 1)  # MFCC frames in those features, one after another; eri_statistics tells them apart
     stem_width: int = number(64, 4)  # ResNet-18's first width; its third stage has four times as many channels
     stem_checkpoint: Optional[str] = None  # made by `mindface-eri convert-weights`
     freeze_stem: bool = False
@@ -102,6 +106,9 @@ class ModelConfig:
     temporal_dropout: Optional[float] = number(None, 0.0, 0.95)  # None: 0.2 of reference 3, or for plain dropout
     ffn_ratio: float = number(4.0, 0.25)  # width of the feed-forward layers over d; not in the paper
     dropout: float = number(0.1, 0.0, 0.95)  # not in the paper
+    hidden_dropout: float = number(0.5, 0.0, 0.95)  # eri_statistics: of its hidden layer; not in the paper
+    # eri_statistics: which of mfcc and landmarks it takes, () both; beside them it takes all of `features`.
+    takes: Tuple[str, ...] = listed()  # not in the paper
     p_both: float = number(0.9, 0.0, 1.0)  # p_m of eq. 7; of more than two branches, that all are kept
     p_visual: float = number(0.5, 0.0, 1.0)  # p_v of eq. 7
     features: Tuple[str, ...] = listed()  # feature sets of the records, each a branch; not in the paper
@@ -128,10 +135,18 @@ class ModelConfig:
         Raises:
             ConfigError: no network has this name, even among the plugins.
         """
-        found = []
+        found: List[str] = []
         for name in inputs_of(self.name):
             found += self.features if name == "features" else (name,)
-        return tuple(found)
+        if self.name != "eri_statistics":
+            return tuple(found)
+        streams = [name for name in found if name != "present"
+                   and (name in self.features or not self.takes or name in self.takes)]
+        return (*streams, *(["present"] if len(streams) > 1 else []))
+
+    def column_of(self, name: str) -> int:
+        """Which column of `present` speaks of an input."""
+        return self.modalities.index(MODALITY_OF.get(name, name))
 
 
 def inputs_of(name: str) -> Tuple[str, ...]:
@@ -224,7 +239,8 @@ class RuntimeConfig:
 _RESOLVED = ("name", "emotions", "stem_checkpoint", "recompute_stem", "tcn_kernel", "ffn_ratio", "p_both",
              "feature_widths", "p_alone")
 # Sizes of the network, and where preprocessing makes them.
-_SIZES = {"frames": "frames", "crop_size": "face.size", "mfcc_features": "audio.features"}
+_SIZES = {"frames": "frames", "crop_size": "face.size", "mfcc_features": "audio.features",
+          "mfcc_stack": "audio.stack"}
 
 
 @dataclass(frozen=True)
@@ -240,7 +256,7 @@ class Config:
     def __post_init__(self) -> None:
         for ours, theirs in _SIZES.items():
             left, right = getattr(self.model, ours), _lookup(self.preprocess, theirs)
-            if left != right:
+            if left != right and (ours != "mfcc_stack" or self.model.name == "eri_statistics"):  # others need not know
                 raise ConfigError(f"model.{ours} is {left} but preprocess.{theirs} is {right}: the network takes what "
                                   "preprocessing makes; leave the model's out, or set both alike")
         folds, fold = self.data.folds, self.data.fold

@@ -11,6 +11,9 @@ EMOTIONS = ("Adoration", "Amusement", "Anxiety", "Disgust", "Empathic-Pain", "Fe
 # Order of the two entries of `present` (B, 2).
 MODALITIES = ("visual", "acoustic")
 
+# One face's points: dlib's 68 landmarks, x and y.
+LANDMARKS = (68, 2)
+
 # Canonical split names, and the spellings met in the two packagings of the data set.
 SPLITS = ("train", "val", "test")
 SPLIT_ALIASES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "devel": "val", "dev": "val",

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Seq
 
 import numpy as np
 
+from mindface_eri.constants import LANDMARKS
 from mindface_eri.datasets.feature_sets import open_feature_set
 from mindface_eri.datasets.parts import ARRAYS, read_rows
 from mindface_eri.datasets.records import Records
@@ -156,4 +157,5 @@ def _shapes(records: Records) -> Dict[str, Tuple[int, ...]]:
     config = records.preprocess
     count, size = config.frames, config.face.size
     return {"frames": (count, size, size, 3), "mfcc": (count, config.audio.features), "present": (2,),
-            "labels": (len(records.emotions),), "timestamps": (count,), "boxes": (count, 4), "detected": (count,)}
+            "landmarks": (count, *LANDMARKS), "labels": (len(records.emotions),), "timestamps": (count,),
+            "boxes": (count, 4), "detected": (count,)}

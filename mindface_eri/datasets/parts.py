@@ -23,7 +23,8 @@ from mindface_eri.files import json_text, replacing, write_json
 
 # Fields of one record, as MindRecord's schema names their types; `frames` holds a JPEG of all crops, or raw bytes.
 ARRAYS = {"frames": np.uint8, "mfcc": np.float32, "present": np.float32, "timestamps": np.float32,
-          "boxes": np.float32, "detected": np.uint8}
+          "boxes": np.float32, "detected": np.uint8, "landmarks": np.float32}
+OF_VERSION_0_1 = tuple(name for name in ARRAYS if name != "landmarks")  # fields of records that do not name theirs
 
 
 class Work:
@@ -64,7 +65,7 @@ def save_clip(path: Path, arrays: Mapping[str, np.ndarray], row: Mapping[str, ob
     """Writes a finished clip; the file appears whole or not at all."""
     with replacing(path) as temporary:
         np.savez(temporary, row=np.frombuffer(json_text(row).encode(), np.uint8),
-                 **{name: np.asarray(arrays[name], kind) for name, kind in ARRAYS.items()})
+                 **{name: np.asarray(arrays[name], kind) for name, kind in ARRAYS.items() if name in arrays})
 
 
 def save_failure(path: Path, stage: str, reason: str, **more: object) -> None:
@@ -94,8 +95,12 @@ def part_sizes(path: Path) -> Tuple[int, int]:
     return os.path.getsize(path), os.path.getsize(f"{path}.db")
 
 
-def write_part(out: Path, block: int, clips: Sequence[Tuple[int, str, str, Sequence[float]]]) -> dict:
+def write_part(out: Path, block: int, clips: Sequence[Tuple[int, str, str, Sequence[float]]],
+               fields: Sequence[str] = tuple(ARRAYS)) -> dict:
     """Packs the finished clips of a block, (position, id, split, labels) each, and removes their small files.
+
+    Args:
+        fields: of `ARRAYS`, those that the records hold.
 
     Raises:
         DataError: the part cannot be written.
@@ -115,7 +120,7 @@ def write_part(out: Path, block: int, clips: Sequence[Tuple[int, str, str, Seque
     part: Dict[str, object] = {"rows": rows, "failures": failures}
     if done:
         try:
-            rows += _write_mindrecord(temporary / name, work, done)
+            rows += _write_mindrecord(temporary / name, work, done, fields)
         except (RuntimeError, OSError) as error:
             raise DataError(f"{folder / name}: cannot be written ({_first_line(error)}); "
                             f"{shutil.disk_usage(out).free >> 20} MB are free there") from error
@@ -129,19 +134,21 @@ def write_part(out: Path, block: int, clips: Sequence[Tuple[int, str, str, Seque
     return part
 
 
-def unpack_part(out: Path, block: int, positions: Mapping[str, int], again: Collection[int]) -> None:
+def unpack_part(out: Path, block: int, positions: Mapping[str, int], again: Collection[int],
+                fields: Sequence[str] = tuple(ARRAYS)) -> None:
     """Makes a block's part into small files again, but for the clips at the positions `again`.
 
     Of a part that cannot be read nothing is left: all its clips are dealt with again.
 
     Args:
         positions: of each clip's id.
+        fields: of `ARRAYS`, those that the records hold.
     """
     part, work = read_part(out, block), Work(out, block)
     work.folder.mkdir(parents=True, exist_ok=True)
     file = Path(out) / "records" / part_name(block)
     try:
-        rows = read_rows([str(file)], list(ARRAYS), range(len(part["rows"]))) if part["rows"] else []
+        rows = read_rows([str(file)], fields, range(len(part["rows"]))) if part["rows"] else []
         for row, record in zip(part["rows"], rows):
             position = positions[row["id"]]
             if position not in again:
@@ -155,7 +162,8 @@ def unpack_part(out: Path, block: int, positions: Mapping[str, int], again: Coll
     (Path(out) / "records" / f"part-{block:05d}.json").unlink()
 
 
-def _write_mindrecord(path: Path, work: Work, clips: Sequence[Tuple[int, str, str, Sequence[float]]]) -> List[dict]:
+def _write_mindrecord(path: Path, work: Work, clips: Sequence[Tuple[int, str, str, Sequence[float]]],
+                      fields: Sequence[str]) -> List[dict]:
     from mindspore.mindrecord import FileWriter
 
     largest = max(work.clip(position).stat().st_size for position, *_ in clips)
@@ -169,7 +177,7 @@ def _write_mindrecord(path: Path, work: Work, clips: Sequence[Tuple[int, str, st
     for position, clip_id, split, labels in clips:
         with np.load(work.clip(position), allow_pickle=False) as stored:
             rows.append({"id": clip_id, "split": split, **json.loads(stored["row"].tobytes())})
-            record = {name: stored[name] for name in ARRAYS}
+            record = {name: stored[name] for name in fields}
         record["labels"] = np.asarray(labels, np.float32)
         if not ready:
             writer.add_schema({"id": {"type": "string"}, "split": {"type": "string"},

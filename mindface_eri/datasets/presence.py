@@ -12,7 +12,8 @@ from mindface_eri.datasets.feature_sets import list_feature_sets, open_feature_s
 from mindface_eri.datasets.folds import LEFT_OUT
 from mindface_eri.datasets.records import Records
 
-_NEEDS = {"frames": ("present_visual", "face"), "mfcc": ("present_acoustic", "sound")}
+_NEEDS = {"frames": ("present_visual", "face"), "landmarks": ("present_visual", "face"),
+          "mfcc": ("present_acoustic", "sound")}
 
 
 def lacking(records: Records, inputs: Sequence[str]) -> Dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ import numpy as np
 from mindface_eri.config import PreprocessConfig, from_dict
 from mindface_eri.constants import SPLITS
 from mindface_eri.datasets.media import one_name
-from mindface_eri.datasets.parts import part_sizes, read_rows
+from mindface_eri.datasets.parts import ARRAYS, OF_VERSION_0_1, part_sizes, read_rows
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.preprocess.storage import decode_jpeg
 
@@ -51,6 +51,7 @@ class Records:
     mfcc_mean: np.ndarray
     mfcc_std: np.ndarray
     extra: Tuple[str, ...] = ()
+    fields: Tuple[str, ...] = tuple(ARRAYS)  # what each record holds beside its labels
 
     def __len__(self) -> int:
         return len(self.table)
@@ -101,9 +102,21 @@ class Records:
         rows = range(len(self.table)) if ids is None else self.rows(ids)
         return tuple(self.table[row][name] for row in rows)
 
+    def check_fields(self, columns: Sequence[str]) -> None:
+        """Refuses a column that these records were made without.
+
+        Raises:
+            DataError: they are of a version that did not store it yet.
+        """
+        lacking = [name for name in columns if name in ARRAYS and name not in self.fields]
+        if lacking:
+            raise DataError(f"{self.path}: these records hold no {lacking[0]}: an earlier version made them, which did "
+                            "not store any; preprocess the clips again, into another folder")
+
     def read(self, ids: Sequence[str], columns: Sequence[str] = ("frames", "mfcc", "present", "labels")
              ) -> Iterator[Dict[str, np.ndarray]]:
         """Reads clips one by one, frames decoded to (T, S, S, 3) uint8."""
+        self.check_fields(columns)
         for record in read_rows(self.files, columns, self.rows(ids)):
             if "frames" in record:
                 record["frames"] = self.crops(record["frames"])
@@ -153,7 +166,7 @@ def open_records(path: Union[str, os.PathLike]) -> Records:
         config = from_dict(PreprocessConfig, head["preprocess"])
         files = tuple(_checked(path / "records", part) for part in head["parts"])
         records = Records(path, tuple(head["emotions"]), config, head["hash"], table, files, labels, mean, std,
-                          tuple(head["extra"]))
+                          tuple(head["extra"]), tuple(head.get("fields", OF_VERSION_0_1)))
         _check_whole(records, sum(part["rows"] for part in head["parts"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, EOFError, zipfile.BadZipFile,
             ConfigError) as error:
@@ -167,7 +180,7 @@ def _check_whole(records: Records, rows: int) -> None:
     table, labels, features = records.table, records.all_labels, (records.preprocess.audio.features,)
     if not len(table) == len(labels) == rows:
         raise DataError(f"{records.path}: clips.csv has {len(table)} rows, arrays.npz {len(labels)}; preprocess again")
-    if not all(isinstance(text, str) for text in (*records.emotions, *records.extra, records.hash)):
+    if not all(isinstance(text, str) for text in (*records.emotions, *records.extra, *records.fields, records.hash)):
         raise ValueError("dataset.json: a name or the hash is no text")
     shapes = labels.shape, records.mfcc_mean.shape, records.mfcc_std.shape
     expected = (rows, len(records.emotions)), features, features

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mean and deviation of features over the clips of a training set."""
+"""Mean and deviation of features over the clips of a training set, and the mean of its faces' shapes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,51 @@ from typing import Iterable, Sequence, Tuple
 
 import numpy as np
 
+from mindface_eri.constants import LANDMARKS
 from mindface_eri.datasets.parts import read_rows
 
 
 def mfcc_statistics(files: Sequence[str], rows: Sequence[int], features: int) -> Tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of each MFCC feature over all stacks of the given rows, both (M,) float32."""
     return merged_statistics((record["mfcc"] for record in read_rows(files, ["mfcc"], rows)), features)
+
+
+def landmark_statistics(files: Sequence[str], rows: Sequence[int]) -> Tuple[np.ndarray, np.ndarray]:
+    """Mean shape (68, 2) of the faces of the given rows, and the deviation of faces laid on it (1,), both float32."""
+    return mean_shape(record["landmarks"] for record in read_rows(files, ["landmarks"], rows))
+
+
+def mean_shape(clips: Iterable[np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
+    """Generalised Procrustes analysis of landmarks (T, 68, 2), zeros where there is no face.
+
+    Of shapes in the plane it has a closed form (Kent, "The complex Bingham distribution and shape analysis", JRSS B 56,
+    1994): as complex vectors of unit length around zero, their mean up to a turn is the first eigenvector of the sum of
+    their outer products, and what the eigenvalue lacks of their number is the sum of squared distances of all shapes
+    from it once each is shifted, scaled and turned to fit. So one pass over the clips is enough.
+
+    Returns:
+        the mean shape (68, 2), around zero, upright as the faces are on average, points one unit from it in the root
+        mean square; and the deviation of a coordinate around it (1,). A circle and 1 where there is no face.
+    """
+    points = LANDMARKS[0]
+    products, total, count = np.zeros((points, points), complex), np.zeros(points, complex), 0
+    for clip in clips:
+        shapes = clip[..., 0] + 1j * clip[..., 1].astype(np.float64)  # (T, 68)
+        shapes = shapes - shapes.mean(axis=1, keepdims=True)
+        lengths = np.linalg.norm(shapes, axis=1)
+        shapes = shapes[lengths > 0] / lengths[lengths > 0, None]
+        products += shapes.T @ shapes.conj()
+        total += shapes.sum(axis=0)
+        count += len(shapes)
+    if not count:
+        turn = np.exp(2j * np.pi * np.arange(points) / points)
+        return np.stack([turn.real, turn.imag], axis=1).astype(np.float32), np.ones(1, np.float32)
+    values, vectors = np.linalg.eigh(products)
+    mean = vectors[:, -1] * np.sqrt(points)
+    mean = mean * np.exp(1j * np.angle(np.vdot(mean, total)))
+    rest = max(count - values[-1], 0.0) / (2 * count)  # of a coordinate, squared, where the shape's mean square is one
+    return (np.stack([mean.real, mean.imag], axis=1).astype(np.float32),
+            np.full(1, max(np.sqrt(rest), 1e-6), np.float32))
 
 
 def merged_statistics(clips: Iterable[np.ndarray], features: int) -> Tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from typing import Iterator, List, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from mindface_eri.config import ModelConfig
+from mindface_eri.constants import LANDMARKS
 from mindface_eri.deploy.check_mindir import check_mindir
 from mindface_eri.deploy.check_onnx import check_onnx
 from mindface_eri.errors import CheckpointError, ConfigError, MissingDependencyError
@@ -21,6 +22,7 @@ def input_shapes(model: ModelConfig, batch: Optional[int]) -> List[Tuple[tuple, 
     """Shape and type of each input of a model, in the order of its call."""
     shapes = {"frames": ((batch, model.frames, model.crop_size, model.crop_size, 3), np.uint8),
               "mfcc": ((batch, model.frames, model.mfcc_features), np.float32),
+              "landmarks": ((batch, model.frames, *LANDMARKS), np.float32),
               "present": ((batch, len(model.modalities)), np.float32)}
     for name, width in zip(model.features, model.feature_widths):
         shapes[name] = ((batch, model.frames, width), np.float32)

@@ -102,9 +102,24 @@ def _inputs(trained: TrainedModel) -> List[np.ndarray]:
             branch = re.fullmatch(rf"(?:feature_branches\.(\d+)\.)?feature_{kind}", name)
             if branch:
                 statistics.setdefault(trained.model.features[int(branch[1] or 0)], []).append(value)
+    statistics.update(_of_streams(trained))
     whole = {name: pair for name, pair in statistics.items() if len(pair) == 2}  # a registered network may hold one
     inputs = check_inputs(trained.model, whole)
     return [inputs[name] for name in trained.model.inputs]
+
+
+def _of_streams(trained: TrainedModel) -> Dict[str, List[np.ndarray]]:
+    """Of the network on statistics over time: its mean shape, and of the other inputs what is usual in a clip."""
+    found: Dict[str, List[np.ndarray]] = {}
+    for number, name in enumerate(trained.model.inputs):
+        if name == "landmarks":
+            found[name] = [value for key, value in trained.weights.items()
+                           if re.fullmatch(r".*\blandmark_(mean|scale)", key)]
+        elif f"streams.{number}.statistics_mean" in trained.weights:
+            usual = trained.weights[f"streams.{number}.statistics_mean"]  # (6, F): of the mean, of the deviation, ...
+            repeated = trained.model.mfcc_stack if name == "mfcc" else 1
+            found[name] = [np.tile(usual[0], repeated), np.tile(usual[1], repeated)]
+    return found
 
 
 def _export_one(trained: TrainedModel, folder: Path, kind: str, batch: Optional[int], inputs: Sequence[np.ndarray],

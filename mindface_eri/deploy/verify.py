@@ -20,6 +20,7 @@ import numpy as np
 
 from mindface_eri import children
 from mindface_eri.config import ModelConfig
+from mindface_eri.constants import LANDMARKS
 from mindface_eri.deploy.backends import open_backend, run_batches
 from mindface_eri.errors import ExportError
 from mindface_eri.files import write_bytes
@@ -60,7 +61,7 @@ def check_inputs(config: ModelConfig, statistics: Mapping[str, Statistics] = Map
 
     Args:
         statistics: mean and deviation over the training set of the MFCC stacks ("mfcc") and of each feature set, (F,)
-            each; 0 and 1 where they are not given.
+            each, 0 and 1 where they are not given; of "landmarks" the mean shape (68, 2) and the deviation around it.
     """
     rng = np.random.default_rng(seed)
     side, times, sets = config.crop_size, config.frames, len(config.features)
@@ -69,7 +70,7 @@ def check_inputs(config: ModelConfig, statistics: Mapping[str, Statistics] = Map
     frames = rng.integers(0, 256, (len(present), times, side, side, 3), dtype=np.uint8)
     frames[5], frames[6] = 255, 0
     frames[present[:, 0] == 0] = 0
-    inputs = {"frames": frames, "present": present}
+    inputs = {"frames": frames, "present": present, "landmarks": _landmarks(present[:, 0], times, statistics, rng)}
     widths = {"mfcc": config.mfcc_features, **dict(zip(config.features, config.feature_widths))}
     for column, (name, width) in enumerate(widths.items(), start=1):
         mean, std = statistics.get(name, (np.zeros(width), np.ones(width)))
@@ -78,6 +79,18 @@ def check_inputs(config: ModelConfig, statistics: Mapping[str, Statistics] = Map
         values[present[:, column] == 0] = 0
         inputs[name] = values.astype(np.float32)
     return inputs
+
+
+def _landmarks(seen: np.ndarray, times: int, statistics: Mapping[str, Statistics], rng: np.random.Generator
+               ) -> np.ndarray:
+    """Faces (N, T, 68, 2) somewhere in a picture, turned and of different sizes; in one of a clip's instants none."""
+    mean, deviation = statistics.get("landmarks", (rng.normal(size=LANDMARKS), np.full(1, 0.1)))
+    angle, size = rng.normal(0, 0.3, (len(seen), times)), rng.uniform(20, 200, (len(seen), times, 1, 1))
+    turn = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], -1).reshape(len(seen), times, 2, 2)
+    faces = (mean + rng.normal(size=(len(seen), times, *LANDMARKS)) * deviation) @ turn
+    faces = faces * size + rng.uniform(100, 900, (len(seen), times, 1, 2))
+    faces[1, times // 2] = 0
+    return (faces * (seen > 0)[:, None, None, None]).astype(np.float32)
 
 
 def main(arguments: Sequence[str]) -> None:

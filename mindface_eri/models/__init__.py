@@ -11,11 +11,13 @@ from mindface_eri.models.dual_branch import (
 )
 from mindface_eri.models.explain import Attention, FeatureExtractor
 from mindface_eri.models.fusion import FusionHead, ModalityDropout
+from mindface_eri.models.landmarks import LandmarkAlignment
 from mindface_eri.models.pooling import AttentionPooling, RegressionHead
 from mindface_eri.models.precision import set_precision
 from mindface_eri.models.registry import build_network, create_model, list_models, load_stem, register_model
 from mindface_eri.models.resnet import ResNetStem
 from mindface_eri.models.spatial import SpatialEncoder
+from mindface_eri.models.statistics import StatisticsNetwork, TimeStatistics
 from mindface_eri.models.tcn import CausalConv1d, TemporalConvNet
 from mindface_eri.models.temma import ResidualConvNet, TemmaEncoder, WeightNormConv1d
 from mindface_eri.models.temporal import TemporalEncoder, temporal_encoder
@@ -23,9 +25,9 @@ from mindface_eri.models.transformer import PreNormEncoder, SelfAttention, Trans
 
 __all__ = [
     "AcousticBranch", "AcousticNetwork", "Attention", "AttentionPooling", "CausalConv1d", "DualBranchNetwork",
-    "FeatureBranch", "FeatureExtractor", "FeatureNetwork", "FusionHead", "ModalityDropout", "MultiBranchNetwork",
-    "PreNormEncoder", "RegressionHead", "ResNetStem", "ResidualConvNet", "SelfAttention", "SpatialEncoder",
-    "TemmaEncoder", "TemporalConvNet", "TemporalEncoder", "TransformerEncoder", "VisualBranch", "VisualNetwork",
-    "WeightNormConv1d", "build_network", "create_model", "list_models", "load_stem", "register_model", "set_precision",
-    "temporal_encoder",
+    "FeatureBranch", "FeatureExtractor", "FeatureNetwork", "FusionHead", "LandmarkAlignment", "ModalityDropout",
+    "MultiBranchNetwork", "PreNormEncoder", "RegressionHead", "ResNetStem", "ResidualConvNet", "SelfAttention",
+    "SpatialEncoder", "StatisticsNetwork", "TemmaEncoder", "TemporalConvNet", "TemporalEncoder", "TimeStatistics",
+    "TransformerEncoder", "VisualBranch", "VisualNetwork", "WeightNormConv1d", "build_network", "create_model",
+    "list_models", "load_stem", "register_model", "set_precision", "temporal_encoder",
 ]

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from typing import Collection, Optional, Sequence, Tuple
 
 import mindspore as ms
+import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindface_eri.config import ModelConfig
@@ -33,16 +34,30 @@ class Bernoulli(nn.Cell):
         return (self.dropout(ones) > 0).astype(ones.dtype)
 
 
+def chances_alone(config: ModelConfig) -> Tuple[float, ...]:
+    """Of each of `config.modalities`, the chance to be the one left where not all are kept."""
+    others = len(config.features) + 1
+    return config.p_alone or (config.p_visual, *[(1 - config.p_visual) / others] * others)
+
+
 class ModalityDropout(nn.Cell):
     """In training, hides all modalities but one of some clips; at inference gives `present` (B, N) back unchanged.
 
     Each clip keeps all with probability `p_all`; else one alone, modality i with probability `p_alone[i]`. With N = 2
     that is eq. 7: p_all = p_m, p_alone = (p_v, 1 - p_v). A clip that lacks the one drawn keeps whatever it has, so that
     none loses its last.
+
+    Args:
+        used: modalities that the network takes, by their numbers; None means all. The others' columns stay zero, and
+            they are never drawn: their chances go to those used.
     """
 
-    def __init__(self, p_all: float, p_alone: Sequence[float]) -> None:
+    def __init__(self, p_all: float, p_alone: Sequence[float], used: Optional[Collection[int]] = None) -> None:
         super().__init__()
+        self.used = None if used is None or len(used) == len(p_alone) else Tensor(
+            np.array([[float(i in used) for i in range(len(p_alone))]], np.float32))  # (1, N)
+        if self.used is not None:
+            p_alone = _among(p_alone, used)
         self.all = Bernoulli(p_all)
         # The one left is drawn modality by modality, each given that none before it was: the last takes the rest.
         left = [max(sum(p_alone[i:]), 1e-12) for i in range(len(p_alone) - 1)]
@@ -51,6 +66,8 @@ class ModalityDropout(nn.Cell):
         self.sum = ops.ReduceSum(keep_dims=True)
 
     def construct(self, present: Tensor) -> Tensor:
+        if self.used is not None:
+            present = present * self.used
         if not self.training:
             return present
         undecided = ops.ones_like(present[:, :1])  # (B, 1)
@@ -62,6 +79,12 @@ class ModalityDropout(nn.Cell):
         alone = self.concat(alone + (undecided,))  # (B, N), one of each row is 1
         lacking = (self.sum(alone * present, 1) <= 0).astype(present.dtype)  # (B, 1)
         return present * ops.maximum(ops.maximum(self.all(present), alone), lacking)  # (B, N)
+
+
+def _among(p_alone: Sequence[float], used: Collection[int]) -> Tuple[float, ...]:
+    """The chances of those used, with a sum of 1; alike where theirs are all zero."""
+    total = sum(p_alone[i] for i in used)
+    return tuple((p / total if total else 1 / len(used)) if i in used else 0.0 for i, p in enumerate(p_alone))
 
 
 class FusionHead(nn.Cell):
@@ -76,9 +99,7 @@ class FusionHead(nn.Cell):
         super().__init__()
         self.config = config
         self.branches = len(config.modalities)
-        others = len(config.features) + 1
-        p_alone = config.p_alone or (config.p_visual, *[(1 - config.p_visual) / others] * others)
-        self.modality_dropout = ModalityDropout(config.p_both, p_alone)
+        self.modality_dropout = ModalityDropout(config.p_both, chances_alone(config))
         self.concat = ops.Concat(axis=-1)
         self.norm = layer_norm(self.branches * config.width)
         self.project = Linear(self.branches * config.width, config.width)

@@ -18,15 +18,17 @@ from mindface_eri.models.dual_branch import (
     MultiBranchNetwork,
     VisualNetwork,
 )
+from mindface_eri.models.statistics import StatisticsNetwork
 from mindface_eri.plugins import Registry
 
 MODELS = Registry("model")
 OWN = {"eri_visual": VisualNetwork, "eri_acoustic": AcousticNetwork, "eri_features": FeatureNetwork,
-       "eri_dual_branch": DualBranchNetwork, "eri_multi_branch": MultiBranchNetwork}
+       "eri_dual_branch": DualBranchNetwork, "eri_multi_branch": MultiBranchNetwork,
+       "eri_statistics": StatisticsNetwork}
 for _name, _network in OWN.items():
     MODELS.register(_name)(_network)
 
-_INPUTS = ("frames", "mfcc", "features", "present")
+_INPUTS = ("frames", "mfcc", "landmarks", "features", "present")
 Network = TypeVar("Network", bound=Type[nn.Cell])
 
 
@@ -35,13 +37,15 @@ def register_model(name: str, *, inputs: Sequence[str]) -> Callable[[Network], N
 
     The class is called with a `ModelConfig`; its Cell takes `inputs`, in that order, and gives intensities (B, E) in
     (0, 1), E being `len(config.emotions)`. Zeros stand for what a clip lacks. Before training, a Cell that has
-    `set_mfcc_statistics(mean, std)`, both (M,), or `set_feature_statistics(mean, std)`, both (F,), receives those of
-    the training clips; the latter call comes once for each of `config.features`, in their order.
+    `set_mfcc_statistics(mean, std)`, both (M,), `set_landmark_statistics(mean, scale)`, the mean shape (68, 2) and the
+    deviation of faces laid on it (1,), or `set_feature_statistics(mean, std)`, both (F,), receives those of the
+    training clips; the last call comes once for each of `config.features`, in their order.
 
     Args:
         name: letters, digits, `_`, `-` and `.`: exported files bear it.
-        inputs: some of "frames" (B, T, S, S, 3) uint8 RGB, "mfcc" (B, T, M) float32, "features" (B, T, F) float32, one
-            for each of `config.features`, and "present" (B, N) float32, 1 where a clip has the modality.
+        inputs: some of "frames" (B, T, S, S, 3) uint8 RGB, "mfcc" (B, T, M) float32, "landmarks" (B, T, 68, 2) float32
+            pixels, zeros without a face, "features" (B, T, F) float32, one for each of `config.features`, and "present"
+            (B, N) float32, 1 where a clip has the modality.
 
     Raises:
         ConfigError: the name cannot be a file's or is another network's, or an input is none of these or named twice.
@@ -110,19 +114,30 @@ def check(config: ModelConfig) -> None:
             if getattr(config, field):
                 raise ConfigError(f"model.{field} is set, but {config.name} has no visual stem; leave it out, or "
                                   "choose eri_visual or eri_dual_branch")
+    _check_takes(config)
     _check_features(config)
+
+
+def _check_takes(config: ModelConfig) -> None:
+    if config.takes and config.name != "eri_statistics":
+        raise ConfigError(f"model.takes is {list(config.takes)}, but the inputs of {config.name} are given; leave "
+                          "it out")
+    if set(config.takes) - {"mfcc", "landmarks", "features"} or len(set(config.takes)) < len(config.takes):
+        raise ConfigError(f"model.takes is {list(config.takes)}, need some of mfcc, landmarks and features, each once")
+    if "features" in config.takes and not config.features:
+        raise ConfigError("model.takes names features, but model.features names no feature set")
 
 
 def _check_features(config: ModelConfig) -> None:
     sets = len(config.features)
-    taken = ("exactly one" if config.name == "eri_features" else
+    taken = ("exactly one" if config.name == "eri_features" else "any" if config.name == "eri_statistics" else
              "at least one" if "features" in inputs_of(config.name) else "none")
-    if not {"exactly one": sets == 1, "at least one": sets > 0, "none": sets == 0}[taken]:
+    if not {"exactly one": sets == 1, "at least one": sets > 0, "none": sets == 0, "any": True}[taken]:
         raise ConfigError(f"model.features is {list(config.features)}, but {config.name} takes {taken} of the records' "
-                          "feature sets (eri_features one, eri_multi_branch any number)")
-    if len(set(config.modalities) | {"present"}) <= len(config.modalities):
+                          "feature sets (eri_features one, eri_multi_branch and eri_statistics any number)")
+    if len(set(config.modalities) | {"present", "landmarks"}) <= len(config.modalities) + 1:
         raise ConfigError(f"model.features is {list(config.features)}: the names must differ, and differ from visual, "
-                          "acoustic and present")
+                          "acoustic, landmarks and present")
     if config.p_alone and (len(config.p_alone) != len(config.modalities) or abs(sum(config.p_alone) - 1) > 1e-6):
         raise ConfigError(f"model.p_alone is {list(config.p_alone)}, need one chance for each of "
                           f"{', '.join(config.modalities)}, with a sum of 1")

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from mindface_eri.config import ModelConfig, PreprocessConfig
+from mindface_eri.constants import LANDMARKS
 from mindface_eri.datasets.feature_files import Layout
 from mindface_eri.errors import DataError, MediaError
 from mindface_eri.prediction.jobs import Job
@@ -42,8 +43,9 @@ class Prepared:
 def stacked(clips: Sequence[Prepared]) -> Inputs:
     """A batch of clips."""
     features = {name: np.stack([one.features[name] for one in clips]) for name in clips[0].features}
-    return Inputs(np.stack([one.clip.frames for one in clips]), np.stack([one.clip.mfcc for one in clips]),
-                  np.stack([one.present for one in clips]), features)
+    frames, mfcc, landmarks = (np.stack([getattr(one.clip, name) for one in clips])
+                               for name in ("frames", "mfcc", "landmarks"))
+    return Inputs(frames, mfcc, landmarks, np.stack([one.present for one in clips]), features)
 
 
 def check_folders(model: ModelConfig, folders: Mapping[str, os.PathLike]) -> None:
@@ -89,8 +91,7 @@ def features_file(folder: os.PathLike, clip_id: str) -> Optional[Path]:
 
 def modalities_needed(model: ModelConfig) -> List[int]:
     """Of which columns of `present` the network cannot do without one: those of its inputs."""
-    columns = dict(zip(("frames", "mfcc", *model.features), range(len(model.modalities))))
-    return [columns[name] for name in model.inputs if name in columns]
+    return sorted({model.column_of(name) for name in model.inputs if name != "present"})
 
 
 def need_of(model: ModelConfig, clip: Clip) -> str:
@@ -113,7 +114,8 @@ def check_need(model: ModelConfig, job: Job, clip: Clip) -> None:
 def check_given(config: PreprocessConfig, job: Job) -> None:
     """Refuses a `Clip` that was taken apart in another way than the network's (a `DataError`)."""
     count, size = config.frames, config.face.size
-    for name, shape in (("frames", (count, size, size, 3)), ("mfcc", (count, config.audio.features))):
+    for name, shape in (("frames", (count, size, size, 3)), ("mfcc", (count, config.audio.features)),
+                        ("landmarks", (count, *LANDMARKS))):
         found = getattr(job.clip, name)
         if found.shape != shape or (name == "frames" and found.dtype != np.uint8):
             raise DataError(f"{job.name}: {name} of {found.shape} {found.dtype}, the network takes {shape}; "

@@ -59,19 +59,21 @@ class Predictor:
         self._batch = batch
 
     def predict_arrays(self, frames: Optional[np.ndarray] = None, mfcc: Optional[np.ndarray] = None,
-                       present: Optional[np.ndarray] = None, **features: np.ndarray) -> np.ndarray:
+                       present: Optional[np.ndarray] = None, landmarks: Optional[np.ndarray] = None,
+                       **features: np.ndarray) -> np.ndarray:
         """Intensities (B, E) in (0, 1).
 
         Args:
-            frames: (B, T, S, S, 3) uint8 RGB crops; not needed by the acoustic network.
-            mfcc: (B, T, M) MFCC stacks; not needed by the visual network.
+            frames: (B, T, S, S, 3) uint8 RGB crops; like the others, not needed by a network that does not take it.
+            mfcc: (B, T, M) MFCC stacks.
             present: (B, 2) visual, acoustic, and a column for each feature set; ones if left out.
+            landmarks: (B, T, 68, 2) pixels, zeros in an instant without a face.
             features: by name of its feature set, (B, T, F).
 
         Raises:
             DataError: an array that the network needs is missing or has another shape or type.
         """
-        arrays = self._inputs({"frames": frames, "mfcc": mfcc, "present": present, **features})
+        arrays = self._inputs({"frames": frames, "mfcc": mfcc, "present": present, "landmarks": landmarks, **features})
         found = run_batches(self._backend, arrays, self._batch)
         if found.shape != (len(arrays[0]), len(self.emotions)):
             raise CheckpointError(f"the network's answer has shape {found.shape}, its description promises "
@@ -79,14 +81,16 @@ class Predictor:
         return found
 
     def attention(self, frames: Optional[np.ndarray] = None, mfcc: Optional[np.ndarray] = None,
-                  present: Optional[np.ndarray] = None, **features: np.ndarray) -> Optional[Tuple[np.ndarray, ...]]:
+                  present: Optional[np.ndarray] = None, landmarks: Optional[np.ndarray] = None,
+                  **features: np.ndarray) -> Optional[Tuple[np.ndarray, ...]]:
         """What the network looked at: intensities (B, E), temporal (B, T) and spatial weights (B, T, h, w) or None.
 
-        None for an exported file, which carries only the way to the intensities. Arguments and errors as for
+        None for an exported file, which carries only the way to the intensities, and for a network that weighs no
+        instants. Arguments and errors as for
         `predict_arrays`.
         """
         return self._backend.attention(
-            self._inputs({"frames": frames, "mfcc": mfcc, "present": present, **features}))
+            self._inputs({"frames": frames, "mfcc": mfcc, "present": present, "landmarks": landmarks, **features}))
 
     def _inputs(self, given: Mapping[str, Optional[np.ndarray]]) -> List[np.ndarray]:
         """The arrays that the network takes, in its order, checked."""
@@ -221,7 +225,8 @@ class Predictor:
 
     def _ask(self, inputs: Inputs, attention: bool) -> Answers:
         """The network; an exported file has no weights to give, only its intensities come back then."""
-        arrays = {"frames": inputs.frames, "mfcc": inputs.mfcc, "present": inputs.present, **inputs.features}
+        arrays = {**inputs._asdict(), **inputs.features}
+        del arrays["features"]
         found = self.attention(**arrays) if attention else None
         if found is None:
             return Answers(np.asarray(self.predict_arrays(**arrays), np.float64), None, None)

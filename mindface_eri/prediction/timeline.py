@@ -17,6 +17,7 @@ class Inputs(NamedTuple):
 
     frames: np.ndarray  # (B, T, S, S, 3)
     mfcc: np.ndarray  # (B, T, M)
+    landmarks: np.ndarray  # (B, T, 68, 2)
     present: np.ndarray  # (B, modalities)
     features: Dict[str, np.ndarray]  # of each feature set, (B, T, F)
 
@@ -59,7 +60,8 @@ def through_windows(clip: Clip, grid: Grid, features: Dict[str, np.ndarray], the
         index = starts[first:first + batch_size, None] + np.arange(grid.frames)  # (B, T)
         some = here[first:first + batch_size]
         own = {name: values[index] for name, values in features.items()}
-        answers = ask(Inputs(clip.frames[index], clip.mfcc[index] * some[:, 1, None, None], some, own))
+        answers = ask(Inputs(clip.frames[index], clip.mfcc[index] * some[:, 1, None, None], clip.landmarks[index], some,
+                             own))
         there_is = some[:, needed].any(1)
         check_finite(Answers(*(None if part is None else part[there_is] for part in answers)))
         parts.append(answers)

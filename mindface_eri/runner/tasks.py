@@ -22,6 +22,7 @@ from mindface_eri.models.registry import build_network
 from mindface_eri.runner.batches import FeatureBatches, RecordBatches
 from mindface_eri.runner.features import branch_features, open_features
 from mindface_eri.runner.run_folder import TrainedModel, load_trained
+from mindface_eri.runner.statistics import set_statistics
 
 _BRANCHES = {"visual": ("eri_visual", "train.visual_run"), "acoustic": ("eri_acoustic", "train.acoustic_run")}
 _FEATURES = ("eri_features", "train.features_runs")
@@ -63,7 +64,7 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
         notify(sentence)
     _check(config, view)
     network = build_network(config.model)
-    _set_statistics(network, config, records)
+    set_statistics(network, config, records, context)
     sets = {name: dict(open_feature_set(records, name).about) for name in config.model.features}
     note = {"features": sets} if sets else {}
     if isinstance(network, MultiBranchNetwork):
@@ -73,19 +74,6 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
         if not config.train.end_to_end:
             return Task(network.fusion, network, _cached_batches(branches, records, config, context, notify), note)
     return Task(network, network, RecordBatches(view, config.model.inputs, config, context), note)
-
-
-def _set_statistics(network: nn.Cell, config: Config, records: Records) -> None:
-    joined = isinstance(network, MultiBranchNetwork)
-    if "mfcc" in config.model.inputs:
-        sound = network.branch("acoustic") if joined else network
-        if hasattr(sound, "set_mfcc_statistics"):  # a registered network need not have it
-            sound.set_mfcc_statistics(records.mfcc_mean, records.mfcc_std)
-    for name in config.model.features:
-        branch = network.branch(name) if joined else network
-        if hasattr(branch, "set_feature_statistics"):
-            branch.set_feature_statistics(*open_feature_set(records, name).statistics(
-                records.rows(records.ids("train"))))
 
 
 def _check(config: Config, records: Records) -> None:
@@ -99,8 +87,9 @@ def _check(config: Config, records: Records) -> None:
                         f"{', '.join(config.model.emotions)}; set model.emotions to those of the records")
     model, made = config.model, records.preprocess
     for name, need, have in (("frames", model.frames, made.frames), ("crop_size", model.crop_size, made.face.size),
-                             ("mfcc_features", model.mfcc_features, made.audio.features)):
-        if need != have:
+                             ("mfcc_features", model.mfcc_features, made.audio.features),
+                             ("mfcc_stack", model.mfcc_stack, made.audio.stack)):
+        if need != have and (name != "mfcc_stack" or model.name == "eri_statistics"):
             raise DataError(f"model.{name} is {need} but the records were made with {have}; preprocess again with this "
                             "recipe, or train with the one they were made with")
 

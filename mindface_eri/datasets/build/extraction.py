@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Tuple
 import numpy as np
 
 from mindface_eri.config import PreprocessConfig
-from mindface_eri.constants import MODALITIES
+from mindface_eri.constants import LANDMARKS, MODALITIES
 from mindface_eri.datasets.build.sources import mark, same_stamps
 from mindface_eri.datasets.build.workers import Reply
 from mindface_eri.datasets.parts import save_clip
@@ -54,7 +54,8 @@ def extract_to_file(extractor: Callable[..., Any], config: PreprocessConfig, tas
         if fault:
             return "failed", "extract", fault
         arrays = {"frames": _stored(clip.frames, config), "mfcc": clip.mfcc, "present": clip.present,
-                  "timestamps": clip.timestamps, "boxes": clip.boxes, "detected": clip.detected}
+                  "timestamps": clip.timestamps, "boxes": clip.boxes, "detected": clip.detected,
+                  "landmarks": clip.landmarks}
     except MediaError as error:
         return "failed", getattr(error, "stage", "media"), str(error)
     except (MissingDependencyError, ConfigError) as error:
@@ -105,11 +106,13 @@ def _black(shape: Tuple[int, ...], quality: int) -> np.ndarray:
 def _fault(clip: Any, config: PreprocessConfig) -> str:
     """Why an extracted clip cannot be stored; empty where it can."""
     size = config.face.size
-    for name, shape in (("frames", (config.frames, size, size, 3)), ("mfcc", (config.frames, config.audio.features))):
+    for name, shape in (("frames", (config.frames, size, size, 3)), ("mfcc", (config.frames, config.audio.features)),
+                        ("landmarks", (config.frames, *LANDMARKS))):
         if np.shape(getattr(clip, name)) != shape:
             return f"{name} came out as {np.shape(getattr(clip, name))}, expected {shape}"
-    if not np.isfinite(clip.mfcc).all():
-        return "the MFCC hold values that are not finite"
+    for name, what in (("mfcc", "MFCC"), ("landmarks", "landmarks")):
+        if not np.isfinite(getattr(clip, name)).all():
+            return f"the {what} hold values that are not finite"
     if not np.any(clip.present):
         return "neither a face nor sound was found"
     return ""

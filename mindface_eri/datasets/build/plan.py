@@ -6,10 +6,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ContextManager, List, Mapping
+from typing import ContextManager, List, Mapping, Tuple
 
 from mindface_eri.config import PreprocessConfig, to_dict
 from mindface_eri.datasets.labels import Manifest
+from mindface_eri.datasets.parts import ARRAYS, OF_VERSION_0_1
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.files import folder_lock, write_json
 
@@ -25,6 +26,7 @@ class Plan:
     manifest: Manifest
     config: PreprocessConfig
     block_size: int
+    fields: Tuple[str, ...] = tuple(ARRAYS)  # that each record holds
 
     @property
     def blocks(self) -> int:
@@ -67,14 +69,14 @@ def make_plan(out: Path, manifest: Manifest, config: PreprocessConfig, *, resume
             raise DataError(f"{out}: is taken by something else; choose another folder")
         (out / "records").mkdir(parents=True, exist_ok=True)
         (out / "work").mkdir(exist_ok=True)
-        write_json(path, {**wanted, "block_size": size})
+        write_json(path, {**wanted, "block_size": size, "fields": list(ARRAYS)})
     elif not resume and num_shards == 1:
         raise DataError(f"{out}: an earlier run wrote there; go on with --resume, or choose another folder")
-    return Plan(out, manifest, config, _agreed(path, wanted))
+    return Plan(out, manifest, config, *_agreed(path, wanted))
 
 
-def _agreed(path: Path, wanted: Mapping) -> int:
-    """Block size of the plan on disk.
+def _agreed(path: Path, wanted: Mapping) -> Tuple[int, Tuple[str, ...]]:
+    """Block size and fields of the plan on disk.
 
     Raises:
         DataError: it says something else than wanted.
@@ -87,6 +89,9 @@ def _agreed(path: Path, wanted: Mapping) -> int:
         size, labels, theirs = int(found["block_size"]), [found[key] for key in _LABELS], _flat(found["preprocess"])
         if size < 1:
             raise ValueError(f"block_size {size}")
+        fields = tuple(found.get("fields", OF_VERSION_0_1))
+        if set(fields) - set(ARRAYS):
+            raise ValueError(f"fields {', '.join(map(str, fields))}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise DataError(f"{path}: cannot be read ({type(error).__name__}: {error}); choose another folder") from None
     ours = _flat(wanted["preprocess"])
@@ -98,7 +103,7 @@ def _agreed(path: Path, wanted: Mapping) -> int:
     if labels != [wanted[key] for key in _LABELS]:
         raise DataError(f"{path.parent}: was begun with another label table ({labels[0]} clips, now "
                         f"{wanted['clips']}; ids, splits or labels differ); choose another folder")
-    return size
+    return size, fields
 
 
 def _flat(tree: Mapping, prefix: str = "preprocess") -> dict:

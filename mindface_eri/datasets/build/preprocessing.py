@@ -211,7 +211,7 @@ def _pack(plan: Plan, block: int) -> None:
     check_there(plan)
     clips = [(position, clip.id, clip.split, clip.labels)
              for position, clip in ((p, plan.manifest.clips[p]) for p in plan.positions(block))]
-    write_part(plan.out, block, clips)
+    write_part(plan.out, block, clips, plan.fields)
 
 
 def _counts(plan: Plan, blocks: List[int]) -> Tuple[int, int]:

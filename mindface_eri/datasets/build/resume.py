@@ -69,7 +69,7 @@ def _forget(plan: Plan, block: int, again: Set[int]) -> None:
     if not again:
         return
     if read_part(plan.out, block) is not None:
-        unpack_part(plan.out, block, _positions(plan, block), again)
+        unpack_part(plan.out, block, _positions(plan, block), again, plan.fields)
     for position in again:
         Work(plan.out, block).forget(position)
 

@@ -66,7 +66,7 @@ def _join(plan: Plan, parts: List[dict]) -> None:
         "mfcc_statistics_clips": len(heard), "extra": kept,
         "parts": [{"name": part_name(block), "rows": len(part["rows"]), "bytes": part["bytes"],
                    "index_bytes": part["index_bytes"]} for block, part in enumerate(parts) if part["rows"]],
-        "preprocess": to_dict(plan.config), "versions": versions(),
+        "fields": list(plan.fields), "preprocess": to_dict(plan.config), "versions": versions(),
     }
     write_json(plan.out / "dataset.json", head)
     shutil.rmtree(plan.out / "work", ignore_errors=True)

@@ -93,7 +93,8 @@ def _put(plan, position, *, heard=1, failed=None, **row):
     count, size, config = plan.config.frames, plan.config.face.size, plan.config
     arrays = {"frames": np.full(count * size * size * 3, position, np.uint8), "present": np.float32([1, heard]),
               "mfcc": np.arange(count * config.audio.features, dtype=np.float32).reshape(count, -1) + 10 * position,
-              "timestamps": np.arange(count), "boxes": np.zeros((count, 4)), "detected": np.full(count, 3)}
+              "timestamps": np.arange(count), "boxes": np.zeros((count, 4)), "detected": np.full(count, 3),
+              "landmarks": np.full((count, 68, 2), position)}
     found = {**dict.fromkeys(COLUMNS, "0"), "present_acoustic": heard, "content_hash": f"{position:x}", **row}
     save_clip(work.clip(position), arrays, found)
 

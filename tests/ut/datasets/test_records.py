@@ -24,7 +24,7 @@ def test_raw_records_give_back_every_byte(tmp_path, tiny, extractor, corpus_writ
     corpus_writer(tmp_path / "data", range(6))  # clip 0 is black: bytes that are all zero
     preprocess_dataset(tmp_path / "data", tmp_path / "out", config, extractor=extractor, progress=False)
     records = open_records(tmp_path / "out")
-    columns = ("frames", "mfcc", "present", "timestamps", "boxes", "detected", "labels")
+    columns = ("frames", "mfcc", "present", "timestamps", "boxes", "detected", "landmarks", "labels")
     for i, record in enumerate(records.read(records.ids(), columns)):
         clip = content(i, config)
         for name in columns[:-1]:

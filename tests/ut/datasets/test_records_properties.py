@@ -48,7 +48,8 @@ def arrays_of(number, config, present):
     return {"frames": rng.integers(0, 256, (count, size, size, 3), np.uint8) * np.uint8(present[0]),
             "mfcc": rng.normal(0, 50, (count, config.audio.features)).astype(np.float32) * present[1],
             "present": np.float32(present), "timestamps": rng.random(count, np.float32),
-            "boxes": rng.random((count, 4), np.float32), "detected": np.full(count, number % 4, np.uint8)}
+            "boxes": rng.random((count, 4), np.float32), "detected": np.full(count, number % 4, np.uint8),
+            "landmarks": rng.normal(90, 20, (count, 68, 2)).astype(np.float32) * present[0]}
 
 
 def store(out, config, manifest, present, shards):

@@ -59,7 +59,7 @@ def test_a_clip_is_stored_with_its_row(run, clip, tmp_path, tiny):
     assert found.pop("row") == {"present_visual": 1, "present_acoustic": 0, "detector": "mtcnn", "found_share": 0.1235,
                                 "others": 2, "duration": 3.9877, "fps": 29.97, "width": 640, "height": 360,
                                 "quality": "fair", "content_hash": clip.content_hash(), "source": {}}
-    assert found.keys() == {"frames", "mfcc", "present", "timestamps", "boxes", "detected"}
+    assert found.keys() == {"frames", "mfcc", "present", "timestamps", "boxes", "detected", "landmarks"}
     assert found["frames"].shape == (4 * 32 * 32 * 3,)
     for name, value in found.items():
         np.testing.assert_array_equal(value.reshape(getattr(odd, name).shape), getattr(odd, name))

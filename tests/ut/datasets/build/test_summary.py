@@ -59,7 +59,7 @@ def test_a_folder_says_all_of_its_clips_once_the_last_part_is_there(plan, put, p
     assert not (plan.out / "dataset.json").exists()
     reopen(plan)
     assert finish(plan) == digest, "whole again"
-    assert set(ARRAYS) == {"frames", "mfcc", "present", "timestamps", "boxes", "detected"}
+    assert set(ARRAYS) == {"frames", "mfcc", "present", "timestamps", "boxes", "detected", "landmarks"}
 
 
 def test_packages_that_are_not_there_are_left_out_of_the_versions(plan, put, pack, monkeypatch):

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small network on statistics over time, for corpora of some hundred clips (not in the paper)."""
+
+from __future__ import annotations
+
+from typing import Dict, Tuple
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from mindface_eri.config import ModelConfig
+from mindface_eri.errors import ConfigError
+from mindface_eri.models.fusion import ModalityDropout, chances_alone
+from mindface_eri.models.landmarks import AXES, POINTS, LandmarkAlignment
+from mindface_eri.models.layers import Linear
+
+KINDS = 6  # of statistics: mean, deviation, deviation of differences, means of the three thirds
+
+
+class TimeStatistics(nn.Cell):
+    """Features over time (B, N, F) -> six statistics of each over time (B, 6, F).
+
+    They are the mean, the deviation, the deviation of the differences from instant to instant, and the means of the
+    three thirds of time.
+
+    Args:
+        instants: N; where there are fewer than three, thirds share them.
+        moving: the thirds are what they differ from the mean by, and the mean itself is left at zero: what moves, not
+            what the face is.
+    """
+
+    def __init__(self, instants: int, moving: bool = False) -> None:
+        super().__init__()
+        self.moving, self.several = moving, instants > 1
+        first = [third * instants // 3 for third in range(4)]
+        self.thirds = tuple((low, max(high, low + 1)) for low, high in zip(first, first[1:]))
+        self.mean = ops.ReduceMean(keep_dims=True)
+        self.concat = ops.Concat(axis=1)
+
+    def construct(self, x: Tensor) -> Tensor:
+        mean = self.mean(x, 1)  # (B, 1, F)
+        centred = x - mean
+        source = centred if self.moving else x
+        change = x[:, 1:] - x[:, :-1] if self.several else centred  # (B, N - 1, F)
+        found = (mean * 0.0 if self.moving else mean, self._deviation(centred),
+                 self._deviation(change - self.mean(change, 1)))
+        for low, high in self.thirds:
+            found = found + (self.mean(source[:, low:high], 1),)
+        return self.concat(found)  # (B, 6, F)
+
+    def _deviation(self, centred: Tensor) -> Tensor:
+        return ops.sqrt(self.mean(centred * centred, 1))  # (B, 1, F)
+
+
+class Stream(nn.Cell):
+    """One input over time -> its statistics, standardised (B, 6 * F).
+
+    `statistics_mean` and `statistics_std` (6, F), over the training set, are parameters without gradient.
+    """
+
+    def __init__(self, instants: int, width: int, moving: bool = False) -> None:
+        super().__init__()
+        self.shape, self.features = (-1, instants, width), KINDS * width
+        self.statistics = TimeStatistics(instants, moving)
+        self.statistics_mean, self.statistics_std = (
+            Parameter(Tensor(np.full((KINDS, width), value, np.float32)), name=f"statistics_{kind}",
+                      requires_grad=False) for kind, value in (("mean", 0), ("std", 1)))
+
+    def measure(self, x: Tensor) -> Tensor:
+        """The statistics as they are, (B, 6, F)."""
+        return self.statistics(x.reshape(self.shape))
+
+    def construct(self, x: Tensor) -> Tensor:
+        standard = (self.measure(x) - self.statistics_mean) / self.statistics_std  # (B, 6, F)
+        return standard.reshape((-1, self.features))
+
+    def set_statistics(self, mean: np.ndarray, std: np.ndarray) -> None:
+        """Stores mean and deviation of the statistics over the training set, both (6, F)."""
+        deviation = np.asarray(std, np.float32)
+        self.statistics_mean.set_data(Tensor(np.asarray(mean, np.float32)))
+        self.statistics_std.set_data(Tensor(np.where(deviation > 1e-6, deviation, 1).astype(np.float32)))
+
+
+class LandmarkStream(Stream):
+    """Landmarks (B, T, 68, 2) in pixels -> the statistics of their movement, standardised (B, 816)."""
+
+    def __init__(self, frames: int) -> None:
+        super().__init__(frames, POINTS * AXES, moving=True)
+        self.alignment = LandmarkAlignment(frames)
+
+    def measure(self, x: Tensor) -> Tensor:
+        """The statistics as they are, (B, 6, 136)."""
+        return self.statistics(self.alignment(x))
+
+
+class StatisticsNetwork(nn.Cell):
+    """Inputs over time, as `config.inputs` names them -> intensities (B, E) in (0, 1).
+
+    Each input is some of MFCC stacks (B, T, M), whose frames count one by one, landmarks (B, T, 68, 2) and feature sets
+    (B, T, F). Their standardised statistics side by side go through one hidden layer. With inputs of several modalities
+    `present` (B, N) comes last: the statistics of what a clip lacks are the training set's mean.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        names = [name for name in config.inputs if name != "present"]
+        self.streams = nn.CellList([_stream(name, config) for name in names])
+        self.joined = "present" in config.inputs
+        self.columns = tuple(config.column_of(name) for name in names)  # of `present`, for each input
+        if self.joined:
+            self.modality_dropout = ModalityDropout(config.p_both, chances_alone(config), used=set(self.columns))
+        self.concat = ops.Concat(axis=-1)
+        self.dropout = nn.Dropout(p=config.dropout)
+        self.hidden = Linear(sum(stream.features for stream in self.streams), config.width)
+        self.relu = nn.ReLU()
+        self.hidden_dropout = nn.Dropout(p=config.hidden_dropout)
+        self.regression = Linear(config.width, len(config.emotions))
+        self.sigmoid = nn.Sigmoid()
+
+    def measure(self, *inputs: Tensor) -> Tuple[Tensor, ...]:
+        """Of each input but `present`, the statistics as they are, (B, 6, F)."""
+        found = ()
+        for i in range(len(self.columns)):
+            found = found + (self.streams[i].measure(inputs[i]),)
+        return found
+
+    def construct(self, *inputs: Tensor) -> Tensor:
+        found = ()
+        present = self.modality_dropout(inputs[-1].astype("float32")) if self.joined else None  # (B, N)
+        for i in range(len(self.columns)):
+            statistics = self.streams[i](inputs[i])  # (B, 6 * F)
+            if self.joined:
+                column = self.columns[i]
+                statistics = statistics * present[:, column:column + 1]
+            found = found + (statistics,)
+        x = self.dropout(self.concat(found))
+        x = self.hidden_dropout(self.relu(self.hidden(x)))  # (B, width)
+        return self.sigmoid(self.regression(x).astype("float32"))  # (B, E)
+
+    def named_streams(self) -> Dict[str, Stream]:
+        """The stream of each input."""
+        return dict(zip(self.config.inputs, self.streams))
+
+
+def _stream(name: str, config: ModelConfig) -> Stream:
+    if name == "landmarks":
+        return LandmarkStream(config.frames)
+    if name == "mfcc":
+        if config.mfcc_features % config.mfcc_stack:
+            raise ConfigError(f"model.mfcc_features is {config.mfcc_features}, no multiple of model.mfcc_stack, "
+                              f"{config.mfcc_stack}: a stack is that many frames, one after another")
+        return Stream(config.frames * config.mfcc_stack, config.mfcc_features // config.mfcc_stack)
+    return Stream(config.frames, config.feature_widths[config.features.index(name)])
