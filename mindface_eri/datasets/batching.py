@@ -12,7 +12,7 @@ import numpy as np
 
 from mindface_eri.constants import LANDMARKS
 from mindface_eri.datasets.feature_sets import open_feature_set
-from mindface_eri.datasets.parts import ARRAYS, read_rows
+from mindface_eri.datasets.parts import ARRAYS
 from mindface_eri.datasets.records import Records
 from mindface_eri.datasets.transforms import ClipAugmenter
 
@@ -93,8 +93,8 @@ class BatchSource:
         epoch = self._passes if self._epoch is None else self._epoch
         self._passes += 1
         order = self._order(epoch)
-        records = EXIT.guard(read_rows(self._records.files, list(self._stored) or ["present"], self._rows[order],
-                                       self._workers))
+        records = EXIT.guard(self._records.stream(list(self._stored) or ["present"], self._rows[order],
+                                                  self._workers))
         with ThreadPoolExecutor(self._workers) as pool:
             ahead = None
             for start in range(0, len(order), self._size):

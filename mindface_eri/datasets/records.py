@@ -17,7 +17,7 @@ import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
+from typing import Dict, Generator, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -117,10 +117,15 @@ class Records:
              ) -> Iterator[Dict[str, np.ndarray]]:
         """Reads clips one by one, frames decoded to (T, S, S, 3) uint8."""
         self.check_fields(columns)
-        for record in read_rows(self.files, columns, self.rows(ids)):
+        for record in self.stream(columns, self.rows(ids)):
             if "frames" in record:
                 record["frames"] = self.crops(record["frames"])
             yield record
+
+    def stream(self, columns: Sequence[str], rows: Sequence[int], workers: int = 1
+               ) -> Generator[Dict[str, np.ndarray], None, None]:
+        """Clips by their numbers, in this order, as they are stored; see `parts.read_rows`."""
+        yield from read_rows(self.files, columns, rows, workers)
 
     def crops(self, stored: np.ndarray, out: Optional[np.ndarray] = None) -> np.ndarray:
         """(T, S, S, 3) uint8: what the column `frames` of a record holds; written to `out` where that is given.

@@ -104,7 +104,7 @@ def check(config: ModelConfig) -> None:
         raise ConfigError(f"model.emotions names one twice: {', '.join(config.emotions)}")
     for width, heads, names in ((4 * config.stem_width, config.spatial_heads, "4 * stem_width and spatial_heads"),
                                 (config.width, config.temporal_heads, "width and temporal_heads")):
-        if width % heads and config.name in OWN:
+        if width % heads and config.name in OWN and config.name != "eri_statistics":  # which has no attention
             raise ConfigError(f"model.{names}: {width} channels cannot be shared evenly by {heads} heads; choose a "
                               "number of heads that divides the channels")
     if min(config.tcn_dilations) < 1:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
+from typing import Sequence, Tuple
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -74,6 +74,11 @@ class Stream(nn.Cell):
         standard = (self.measure(x) - self.statistics_mean) / self.statistics_std  # (B, 6, F)
         return standard.reshape((-1, self.features))
 
+    def standardised(self, measured: np.ndarray) -> np.ndarray:
+        """What the graph makes of statistics as they are, (N, 6, F) -> (N, 6 * F) float32."""
+        standard = (measured - self.statistics_mean.asnumpy()) / self.statistics_std.asnumpy()
+        return standard.reshape(-1, self.features).astype(np.float32)
+
     def set_statistics(self, mean: np.ndarray, std: np.ndarray) -> None:
         """Stores mean and deviation of the statistics over the training set, both (6, F)."""
         deviation = np.asarray(std, np.float32)
@@ -93,54 +98,74 @@ class LandmarkStream(Stream):
         return self.statistics(self.alignment(x))
 
 
-class StatisticsNetwork(nn.Cell):
-    """Inputs over time, as `config.inputs` names them -> intensities (B, E) in (0, 1).
+class StatisticsHead(nn.Cell):
+    """Standardised statistics (B, 6 * F) of each input -> intensities (B, E); usable alone on cached statistics.
 
-    Each input is some of MFCC stacks (B, T, M), whose frames count one by one, landmarks (B, T, 68, 2) and feature sets
-    (B, T, F). Their standardised statistics side by side go through one hidden layer. With inputs of several modalities
-    `present` (B, N) comes last: the statistics of what a clip lacks are the training set's mean.
+    Of a network that takes `present` it comes last, (B, N): what a clip lacks is at zero, the training set's mean.
+
+    Args:
+        widths: 6 * F of each input.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, widths: Sequence[int]) -> None:
         super().__init__()
-        self.config = config
-        names = [name for name in config.inputs if name != "present"]
-        self.streams = nn.CellList([_stream(name, config) for name in names])
+        self.columns = tuple(config.column_of(name) for name in config.inputs if name != "present")
         self.joined = "present" in config.inputs
-        self.columns = tuple(config.column_of(name) for name in names)  # of `present`, for each input
         if self.joined:
             self.modality_dropout = ModalityDropout(config.p_both, chances_alone(config), used=set(self.columns))
         self.concat = ops.Concat(axis=-1)
         self.dropout = nn.Dropout(p=config.dropout)
-        self.hidden = Linear(sum(stream.features for stream in self.streams), config.width)
+        self.hidden = Linear(sum(widths), config.width)
         self.relu = nn.ReLU()
         self.hidden_dropout = nn.Dropout(p=config.hidden_dropout)
         self.regression = Linear(config.width, len(config.emotions))
         self.sigmoid = nn.Sigmoid()
 
+    def construct(self, *inputs: Tensor) -> Tensor:
+        found = inputs[:len(self.columns)]
+        if self.joined:
+            present = self.modality_dropout(inputs[-1].astype("float32"))  # (B, N)
+            found = ()
+            for i in range(len(self.columns)):
+                column = self.columns[i]
+                found = found + (inputs[i] * present[:, column:column + 1],)
+        x = self.dropout(self.concat(found))  # (B, all statistics)
+        x = self.hidden_dropout(self.relu(self.hidden(x)))  # (B, width)
+        # In float32 whatever the precision of the rest, as in `RegressionHead`.
+        return self.sigmoid(self.regression(x).astype("float32"))  # (B, E)
+
+
+class StatisticsNetwork(nn.Cell):
+    """Inputs over time, as `config.inputs` names them -> intensities (B, E) in (0, 1).
+
+    They are some of MFCC stacks (B, T, M), whose frames count one by one, landmarks (B, T, 68, 2) and feature sets
+    (B, T, F), and `present` (B, N) behind them where there are several. Their standardised statistics side by side go
+    through one hidden layer.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.streams = nn.CellList([_stream(name, config) for name in config.inputs if name != "present"])
+        self.head = StatisticsHead(config, [stream.features for stream in self.streams])
+        self.count = len(self.streams)
+
+    def set_landmark_statistics(self, mean: np.ndarray, scale: np.ndarray) -> None:
+        """As `LandmarkAlignment.set_landmark_statistics`."""
+        self.streams[self.config.inputs.index("landmarks")].alignment.set_landmark_statistics(mean, scale)
+
     def measure(self, *inputs: Tensor) -> Tuple[Tensor, ...]:
         """Of each input but `present`, the statistics as they are, (B, 6, F)."""
         found = ()
-        for i in range(len(self.columns)):
+        for i in range(self.count):
             found = found + (self.streams[i].measure(inputs[i]),)
         return found
 
     def construct(self, *inputs: Tensor) -> Tensor:
         found = ()
-        present = self.modality_dropout(inputs[-1].astype("float32")) if self.joined else None  # (B, N)
-        for i in range(len(self.columns)):
-            statistics = self.streams[i](inputs[i])  # (B, 6 * F)
-            if self.joined:
-                column = self.columns[i]
-                statistics = statistics * present[:, column:column + 1]
-            found = found + (statistics,)
-        x = self.dropout(self.concat(found))
-        x = self.hidden_dropout(self.relu(self.hidden(x)))  # (B, width)
-        return self.sigmoid(self.regression(x).astype("float32"))  # (B, E)
-
-    def named_streams(self) -> Dict[str, Stream]:
-        """The stream of each input."""
-        return dict(zip(self.config.inputs, self.streams))
+        for i in range(self.count):
+            found = found + (self.streams[i](inputs[i]),)  # (B, 6 * F)
+        return self.head(*(found + inputs[self.count:]))  # (B, E)
 
 
 def _stream(name: str, config: ModelConfig) -> Stream:

@@ -15,6 +15,7 @@ from mindface_eri.errors import ConfigError
 from mindface_eri.models.resnet import grid_size
 
 _BYTES = 4  # of a float32
+_LANDMARKS = 68 * 2
 Cost = Tuple[int, int]  # multiply-adds and kept values, for one clip
 
 
@@ -51,7 +52,7 @@ def count_parameters(config: ModelConfig) -> Dict[str, int]:
     network = build_network(config, read_stem=False)
     counted = dict.fromkeys(part_costs(config), 0)
     for name, parameter in network.parameters_and_names():
-        if name.endswith(("moving_mean", "moving_variance", "mfcc_mean", "mfcc_std", "feature_mean", "feature_std")):
+        if name.endswith(("moving_mean", "moving_variance", "landmark_scale", "_mean", "_std")):
             continue
         part = next(part for part in counted if name.startswith(f"{part}."))
         counted[part] += parameter.size
@@ -60,6 +61,8 @@ def count_parameters(config: ModelConfig) -> Dict[str, int]:
 
 def part_costs(config: ModelConfig) -> Dict[str, Cost]:
     """Multiply-adds and kept values of each part, for one clip, in the order of the data's way."""
+    if config.name == "eri_statistics":
+        return _statistics(config)
     times, width, emotions = config.frames, config.width, len(config.emotions)
     head = _sum(_linear(times, width, 1), (times * width, width), _linear(1, width, emotions))
     joined, inputs = "present" in config.inputs, config.inputs
@@ -80,6 +83,23 @@ def part_costs(config: ModelConfig) -> Dict[str, Cost]:
     else:
         costs["head"] = head
     return costs
+
+
+def _statistics(config: ModelConfig) -> Dict[str, Cost]:
+    """The streams have no weights, and training sees what they give only once."""
+    widths = dict(zip(("mfcc", "landmarks", *config.features),
+                      (config.mfcc_features, _LANDMARKS, *config.feature_widths)))
+    products, statistics = 0, 0
+    for name in config.inputs:
+        if name == "present":
+            continue
+        products += 2 * config.frames * widths[name]  # two squares: of the values and of their differences
+        if name == "landmarks":  # three sums of products, the turn, and the filling of gaps
+            products += (5 + config.frames) * config.frames * _LANDMARKS
+        statistics += 6 * (widths[name] // config.mfcc_stack if name == "mfcc" else widths[name])
+    head = _sum((0, statistics), _linear(1, statistics, config.width), (0, 2 * config.width),
+                _linear(1, config.width, len(config.emotions)))
+    return {"streams": (products, 0), "head": head}
 
 
 def _sum(*costs: Cost) -> Cost:

@@ -12,6 +12,7 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 import numpy as np
 
 from mindface_eri.config import Config
+from mindface_eri.datasets.held import hold
 from mindface_eri.datasets.pipeline import create_dataset, epoch_order
 from mindface_eri.datasets.records import Records
 from mindface_eri.device.context import Context
@@ -72,7 +73,7 @@ class RecordBatches:
     """Batches out of MindRecord, decoded, augmented and prefetched by MindData."""
 
     def __init__(self, records: Records, columns: Sequence[str], config: Config, context: Context) -> None:
-        self.records, self.columns = records, tuple(columns)
+        self.records, self.columns = hold(records, columns), tuple(columns)
         self.config, self.context = config, context
         self.ids: Dict[str, List[str]] = {split: list(records.ids(split)) for split in records.splits}
 

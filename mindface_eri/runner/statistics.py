@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a network keeps of its training clips beside its weights: means and deviations, set before the first epoch."""
+"""What a network keeps of its training clips beside its weights, set before the first epoch: means and deviations.
+
+The network on statistics over time needs to see its inputs only once: its statistics have no weights. They are cached,
+and its head trains on them as fusion does on the features of frozen branches.
+"""
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
+from typing import List, Tuple, Union
 
 import numpy as np
 from mindspore import Tensor, nn
@@ -15,23 +19,18 @@ from mindface_eri.datasets.statistics import landmark_statistics, merged_statist
 from mindface_eri.device.context import Context
 from mindface_eri.models.dual_branch import MultiBranchNetwork
 from mindface_eri.models.statistics import StatisticsNetwork
-from mindface_eri.runner.batches import RecordBatches
+from mindface_eri.runner.batches import FeatureBatches, RecordBatches
 
-_CLIPS = 256  # that go through the network's first part together
+_CLIPS = 64  # that are measured together
 
 
-def set_statistics(network: nn.Cell, config: Config, records: Records, context: Context) -> None:
+def set_statistics(network: nn.Cell, config: Config, records: Records) -> None:
     """Gives the network those of the training split of `records`, each to whatever part of it asks for it.
 
     Raises:
         DataError: the records hold no landmarks, and the network takes them.
     """
     model = config.model
-    if isinstance(network, StatisticsNetwork):
-        if "landmarks" in model.inputs:
-            _of_landmarks(network.named_streams()["landmarks"].alignment, records)
-        _of_streams(network, config, records, context)
-        return
     joined = isinstance(network, MultiBranchNetwork)
     if "landmarks" in model.inputs:
         _of_landmarks(network, records)
@@ -47,15 +46,11 @@ def set_statistics(network: nn.Cell, config: Config, records: Records, context: 
 
 
 def _of_landmarks(part: nn.Cell, records: Records) -> None:
+    records.check_fields(["landmarks"])
     if hasattr(part, "set_landmark_statistics"):
-        records.check_fields(["landmarks"])
-        seen = [row for row, clip in zip(records.rows(records.ids("train")), _clips(records))
-                if clip.get("present_visual") != "0"]
-        part.set_landmark_statistics(*landmark_statistics(records.files, seen))
-
-
-def _clips(records: Records) -> list:
-    return [row for row in records.table if row["split"] == "train"]
+        rows = [row for row, clip in enumerate(records.table)
+                if clip["split"] == "train" and clip.get("present_visual") != "0"]
+        part.set_landmark_statistics(*landmark_statistics(records.files, rows))
 
 
 class _Measure(nn.Cell):
@@ -69,20 +64,36 @@ class _Measure(nn.Cell):
         return self.network.measure(*inputs)
 
 
-def _of_streams(network: StatisticsNetwork, config: Config, records: Records, context: Context) -> None:
-    """One pass over the training clips: mean and deviation of each input's statistics over the clips that have it."""
+def statistics_part(network: StatisticsNetwork, config: Config, records: Records, context: Context
+                    ) -> Tuple[nn.Cell, Union[RecordBatches, FeatureBatches]]:
+    """What of the network on statistics is trained, and on what, once its means and deviations are set.
+
+    That is its head on cached statistics, or, where augmentation changes the clips each epoch, all of it.
+    """
+    measure, found = _Measure(network).set_train(False), {}
+    for split in ("train", "val"):
+        found[split] = _measured(measure, config, records, split, context)
+    *measured, present = found["train"]
+    for stream, name, values in zip(network.streams, config.model.inputs, measured):
+        there = values[present[:, config.model.column_of(name)] > 0].reshape(-1, values[0].size)
+        mean, std = merged_statistics([there] if len(there) else [], values[0].size)
+        stream.set_statistics(mean.reshape(values.shape[1:]), std.reshape(values.shape[1:]))
+    data = config.data
+    if data.time_jitter or data.mfcc_time_masks or data.mfcc_feature_masks:
+        return network, RecordBatches(records, config.model.inputs, config, context)
+    joined = "present" in config.model.inputs
+    cached = {split: [*(stream.standardised(values) for stream, values in zip(network.streams, measured)),
+                      *([present] if joined else [])] for split, (*measured, present) in found.items()}
+    return network.head, FeatureBatches(records, cached, config, context)
+
+
+def _measured(measure: nn.Cell, config: Config, records: Records, split: str, context: Context) -> List[np.ndarray]:
+    """Statistics (N, 6, F) of each input over a split's clips, and `present` (N, M). Every process measures all."""
     names = [name for name in config.model.inputs if name != "present"]
     batches = RecordBatches(records, (*names, "present"), config, Context(context.device, context.mode))
-    size, measure = min(_CLIPS, batches.count("train")), _Measure(network).set_train(False)
-    found: Dict[str, list] = {name: [] for name in names}
-    for batch in batches.inputs("train", size):
-        *inputs, present = batch.inputs
-        rows = measure(*(Tensor(x) for x in inputs))
-        for name, values in zip(names, rows):
-            there = present[:len(batch.positions), config.model.column_of(name)] > 0
-            found[name].append(values.asnumpy()[:len(batch.positions)][there])
-    for name, stream in network.named_streams().items():
-        values = np.concatenate(found[name])  # (n, 6, F)
-        flat = values.reshape(len(values), -1)
-        mean, std = merged_statistics([flat] if len(flat) else [], flat.shape[1])
-        stream.set_statistics(mean.reshape(values.shape[1:]), std.reshape(values.shape[1:]))
+    parts: List[List[np.ndarray]] = [[] for _ in (*names, "present")]
+    for batch in batches.inputs(split, min(_CLIPS, batches.count(split))):
+        rows = (*(x.asnumpy() for x in measure(*(Tensor(x) for x in batch.inputs[:-1]))), batch.inputs[-1])
+        for part, values in zip(parts, rows):
+            part.append(values[:len(batch.positions)])
+    return [np.concatenate(part) for part in parts]

@@ -19,10 +19,11 @@ from mindface_eri.errors import CheckpointError, ConfigError, DataError
 from mindface_eri.loss import check_loss
 from mindface_eri.models.dual_branch import MultiBranchNetwork
 from mindface_eri.models.registry import build_network
+from mindface_eri.models.statistics import StatisticsNetwork
 from mindface_eri.runner.batches import FeatureBatches, RecordBatches
 from mindface_eri.runner.features import branch_features, open_features
 from mindface_eri.runner.run_folder import TrainedModel, load_trained
-from mindface_eri.runner.statistics import set_statistics
+from mindface_eri.runner.statistics import set_statistics, statistics_part
 
 _BRANCHES = {"visual": ("eri_visual", "train.visual_run"), "acoustic": ("eri_acoustic", "train.acoustic_run")}
 _FEATURES = ("eri_features", "train.features_runs")
@@ -64,9 +65,12 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
         notify(sentence)
     _check(config, view)
     network = build_network(config.model)
-    set_statistics(network, config, records, context)
+    set_statistics(network, config, records)
     sets = {name: dict(open_feature_set(records, name).about) for name in config.model.features}
     note = {"features": sets} if sets else {}
+    if isinstance(network, StatisticsNetwork):
+        trained_part, batches = statistics_part(network, config, view, context)
+        return Task(trained_part, network, batches, note)
     if isinstance(network, MultiBranchNetwork):
         branches = _load_branches(config, required=not config.train.end_to_end)
         for modality, trained in branches.items():

@@ -23,6 +23,7 @@ NUMBERS = {  # default, lowest, highest
     "preprocess.audio.stack": (8, 1, INF), "preprocess.audio.n_fft": (2048, 64, INF),
     "preprocess.audio.hop_length": (512, 16, INF), "preprocess.audio.silence": (1e-4, 0.0, INF),
     "model.frames": (32, 1, 4096), "model.crop_size": (112, 32, 448), "model.mfcc_features": (1024, 1, INF),
+    "model.mfcc_stack": (8, 1, INF), "model.hidden_dropout": (0.5, 0.0, 0.95),
     "model.stem_width": (64, 4, INF), "model.spatial_depth": (4, 1, INF), "model.spatial_heads": (4, 1, INF),
     "model.width": (128, 4, INF), "model.tcn_kernel": (3, 1, INF), "model.temporal_depth": (4, 1, INF),
     "model.temporal_heads": (4, 1, INF), "model.ffn_ratio": (4.0, 0.25, INF), "model.dropout": (0.1, 0.0, 0.95),
@@ -49,7 +50,7 @@ OTHERS = {
     "model.name": "eri_dual_branch",
     "model.emotions": list(EMOTIONS), "model.stem_checkpoint": None, "model.freeze_stem": False,
     "model.recompute_stem": False, "model.tcn_dilations": [1, 2, 4, 8, 16], "model.features": [],
-    "model.feature_widths": [], "model.p_alone": [], "data.records": None, "data.group": None,
+    "model.feature_widths": [], "model.p_alone": [], "model.takes": [], "data.records": None, "data.group": None,
     "data.fold_of": ["train", "val"], "train.loss": "mse", "train.visual_run": None, "train.acoustic_run": None,
     "train.features_runs": [], "train.end_to_end": False}
 

@@ -18,7 +18,7 @@ STATISTICS = {"mfcc": (np.full(12, 100.0), np.full(12, 0.5)), "gaze": (np.array(
 
 def test_two_branches_are_checked_with_seven_clips(tiny):
     inputs = check_inputs(tiny(), {"mfcc": STATISTICS["mfcc"]})
-    assert list(inputs) == ["frames", "present", "mfcc"]
+    assert list(inputs) == ["frames", "present", "landmarks", "mfcc"]
     assert inputs["present"].tolist() == [[1, 1], [1, 1], [1, 0], [0, 1], [0, 0], [1, 1], [1, 1]]
     frames, mfcc = inputs["frames"], inputs["mfcc"]
     assert frames.shape == (7, 4, 32, 32, 3) and frames.dtype == np.uint8

@@ -63,7 +63,7 @@ def test_inputs_in_the_order_of_the_call(names, inputs):
 
 
 @pytest.mark.parametrize("name, inputs, message", [
-    ("n", (), r"model 'n': inputs are \[\], need some of frames, mfcc, features, present, each once"),
+    ("n", (), r"model 'n': inputs are \[\], need some of frames, mfcc, landmarks, features, present, each once"),
     ("n", ("mfcc", "mfcc"), "each once"), ("n", ("sound",), r"\['sound'\], need"), ("a/b", ("mfcc",), "exported files"),
     ("", ("mfcc",), "model '': a name"),
     ("eri_visual", ("mfcc",), "model 'eri_visual' is mindface_eri.models.dual_branch.VisualNetwork already")])
@@ -71,7 +71,8 @@ def test_what_cannot_be_registered(names, name, inputs, message):
     with pytest.raises(ConfigError, match=message):
         register_model(name, inputs=inputs)(Nothing)
     assert ModelConfig("eri_visual").inputs == ("frames",)
-    assert list_models() == ["eri_acoustic", "eri_dual_branch", "eri_features", "eri_multi_branch", "eri_visual"]
+    assert list_models() == ["eri_acoustic", "eri_dual_branch", "eri_features", "eri_multi_branch", "eri_statistics",
+                             "eri_visual"]
 
 
 @pytest.mark.parametrize("inputs, fields, message", [

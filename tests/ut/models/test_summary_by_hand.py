@@ -70,7 +70,12 @@ def fusion(branches):
                              "acoustic.temporal": temporal(10), "fusion": fusion(2)}),
     ("eri_multi_branch", {"features": ("fau", "gaze"), "feature_widths": (7, 2)}, {
         **{f"visual.{part}": cost for part, cost in VISUAL.items()}, "acoustic.temporal": temporal(10),
-        "feature_branches.0.temporal": temporal(7), "feature_branches.1.temporal": temporal(2), "fusion": fusion(4)})])
+        "feature_branches.0.temporal": temporal(7), "feature_branches.1.temporal": temporal(2), "fusion": fusion(4)}),
+    # Squares of ten frames of 5 coefficients, 5 instants of 136 coordinates and of 7 features; the face laid on the
+    # mean, gaps filled from 5 instants. Six statistics of 148 features, the hidden layer, its activation, 3 emotions.
+    ("eri_statistics", {"mfcc_stack": 2, "features": ("fau",), "feature_widths": (7,)}, {
+        "streams": (2 * (10 * 5 + 5 * 136 + 5 * 7) + 5 * 136 * (5 + 5), 0),
+        "head": (6 * 148 * 12 + 12 * 3, 6 * 148 + 12 + 2 * 12 + 3)})])
 def test_costs_by_hand(name, more, wanted):
     config = ModelConfig(name, **{**SIZES, **more})
     found = part_costs(config)

@@ -12,7 +12,7 @@ from fixtures.options import Case, check, leaves, told
 from fixtures.training import TINY_CONFIG
 
 from mindface_eri.config import load_config, to_dict
-from mindface_eri.datasets import batching
+from mindface_eri.datasets import records
 from mindface_eri.device.context import Context
 from mindface_eri.runner.batches import RecordBatches
 from mindface_eri.runner.inference import resolve_records
@@ -93,9 +93,9 @@ def test_an_option_changes_splits_or_batches(name, made):
 
 @pytest.mark.parametrize("name", WITHOUT)
 def test_an_option_that_changes_no_batch_reaches_mindata(name, made, monkeypatch):
-    read, asked = batching.read_rows, []
+    read, asked = records.read_rows, []
     monkeypatch.setattr(multiprocessing, "cpu_count", lambda: 2)  # MindData refuses more
-    monkeypatch.setattr(batching, "read_rows", lambda *rest: asked.append(rest[-1]) or read(*rest))
+    monkeypatch.setattr(records, "read_rows", lambda *rest: asked.append(rest[-1]) or read(*rest))
     before, found = ds.config.get_prefetch_size(), []
     try:
         for value in (1, 2):

@@ -56,6 +56,7 @@ def _inputs(model, clips=2):
     size = model.crop_size
     made = {"frames": (_numbers("frames", clips, model.frames, size, size, 3) * 60 + 128).astype("uint8"),
             "mfcc": _numbers("mfcc", clips, model.frames, model.mfcc_features),
+            "landmarks": _numbers("landmarks", clips, model.frames, 68, 2) * 30,
             "present": Tensor(np.ones((clips, len(model.modalities)), np.float32))}
     return [made[name] for name in model.inputs]
 
@@ -105,6 +106,7 @@ SEEN = {"model.name": "eri_visual"}
 TEMMA = {"model.temporal": "temma"}
 BOTH = {"model.name": "eri_dual_branch", "model.p_both": 0.5}
 TAKEN = {"model.name": "eri_features", "model.features": ("fau",), "model.feature_widths": (3,)}
+SMALL = {"model.name": "eri_statistics", "model.takes": ("mfcc",)}
 MANY = {"model.name": "eri_multi_branch", "model.features": ("fau",), "model.feature_widths": (3,), "model.p_both": 0.0}
 CASES = {
     "model.name": [Case(answers, ["eri_visual", "eri_dual_branch"])],
@@ -112,6 +114,7 @@ CASES = {
     "model.frames": [Case(parameters, [5], beside={"preprocess.frames": 5})],
     "model.crop_size": [Case(parameters, [48], SEEN, {"preprocess.face.size": 48})],
     "model.mfcc_features": [Case(parameters, [12], beside={"preprocess.audio.stack": 3})],
+    "model.mfcc_stack": [Case(answers, [4], SMALL, {"preprocess.audio.stack": 4, "preprocess.audio.coefficients": 2})],
     "model.stem_width": [Case(parameters, [8], SEEN)],
     "model.stem_checkpoint": [Case(answers, [lambda made: made.stem], SEEN)],
     "model.freeze_stem": [Case(parameters, [True], SEEN)],
@@ -128,6 +131,8 @@ CASES = {
     "model.temporal_heads": [Case(answers, [1])],
     "model.ffn_ratio": [Case(parameters, [0.5], SEEN)],
     "model.dropout": [Case(answers_in_training, [0.0, 0.4]), Case(rates, [0.4], SEEN)],
+    "model.hidden_dropout": [Case(answers_in_training, [0.0, 0.2], SMALL)],
+    "model.takes": [Case(answers, [("landmarks",), ("mfcc", "landmarks")], SMALL)],
     "model.p_both": [Case(fusions_in_training, [0.0, 1.0], BOTH)],
     "model.p_visual": [Case(fusions_in_training, [0.0, 0.9], {**BOTH, "model.p_both": 0.0})],
     "model.features": [Case(parameters, [("fau", "gaze")], MANY, {"model.feature_widths": (3, 3)})],

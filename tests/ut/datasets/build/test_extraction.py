@@ -73,7 +73,7 @@ def test_crops_are_stored_as_jpeg_of_the_quality_asked(run, clip, tmp_path, tiny
     made = replace(clip, frames=np.zeros_like(clip.frames)) if black else clip
     run(made, replace(tiny, jpeg_quality=quality))
     assert stored(tmp_path)["frames"].tobytes() == encode_jpeg(made.frames, quality)
-    small = replace(made, frames=made.frames[:2], mfcc=made.mfcc[:2])
+    small = replace(made, frames=made.frames[:2], mfcc=made.mfcc[:2], boxes=made.boxes[:2])
     run(small, replace(tiny, frames=2, jpeg_quality=quality))
     assert stored(tmp_path)["frames"].tobytes() == encode_jpeg(small.frames, quality)
 

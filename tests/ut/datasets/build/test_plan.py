@@ -38,7 +38,8 @@ def test_a_plan_says_what_it_was_made_of(tmp_path, tiny, manifest_of):
     make_plan(tmp_path / "out", manifest, tiny, resume=False, num_shards=1)
     assert json.loads((tmp_path / "out/plan.json").read_text()) == {
         "format": 1, "clips": 3, "labels": manifest.fingerprint(), "emotions": ["Joy", "Fear"],
-        "preprocess": json.loads(json.dumps(to_dict(tiny))), "block_size": 3}
+        "preprocess": json.loads(json.dumps(to_dict(tiny))), "block_size": 3,
+        "fields": ["frames", "mfcc", "present", "timestamps", "boxes", "detected", "landmarks"]}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"plan.json", "records", "work"}
 
 
