@@ -264,7 +264,8 @@ def test_recomputed_stem_gives_the_same_gradients():
 
 
 def test_names():
-    assert list_models() == ["eri_acoustic", "eri_dual_branch", "eri_features", "eri_multi_branch", "eri_visual"]
+    assert list_models() == ["eri_acoustic", "eri_dual_branch", "eri_features", "eri_multi_branch", "eri_statistics",
+                             "eri_visual"]
 
 
 @pytest.mark.parametrize("fields, message", [
