@@ -74,8 +74,11 @@ class PreprocessConfig:
 # a configuration knows them where MindSpore is not installed; `models.register_model` adds those of other networks.
 NETWORK_INPUTS: Dict[str, Tuple[str, ...]] = {
     "eri_visual": ("frames",), "eri_acoustic": ("mfcc",), "eri_features": ("features",),
-    "eri_dual_branch": ("frames", "mfcc", "present"), "eri_multi_branch": ("frames", "mfcc", "features", "present"),
+    "eri_dual_branch": ("frames", "mfcc", "present"),
+    "eri_multi_branch": ("frames", "mfcc", "landmarks", "features", "present"),
     "eri_statistics": ("mfcc", "landmarks", "features", "present")}
+# Of networks that take what `model.takes` says, what they take where it says nothing.
+USUAL_INPUTS = {"eri_statistics": ("mfcc", "landmarks"), "eri_multi_branch": ("frames", "mfcc")}
 # The modality that an input belongs to: without a face there are neither crops nor landmarks. A feature set is its own.
 MODALITY_OF = {"frames": "visual", "landmarks": "visual", "mfcc": "acoustic"}
 
@@ -107,7 +110,8 @@ class ModelConfig:
     ffn_ratio: float = number(4.0, 0.25)  # width of the feed-forward layers over d; not in the paper
     dropout: float = number(0.1, 0.0, 0.95)  # not in the paper
     hidden_dropout: float = number(0.5, 0.0, 0.95)  # eri_statistics: of its hidden layer; not in the paper
-    # eri_statistics: which of mfcc and landmarks it takes, () both; beside them it takes all of `features`.
+    # eri_statistics and eri_multi_branch: which of frames, mfcc and landmarks they take, (): USUAL_INPUTS; beside them
+    # all of `features`.
     takes: Tuple[str, ...] = listed()  # not in the paper
     p_both: float = number(0.9, 0.0, 1.0)  # p_m of eq. 7; of more than two branches, that all are kept
     p_visual: float = number(0.5, 0.0, 1.0)  # p_v of eq. 7
@@ -138,10 +142,10 @@ class ModelConfig:
         found: List[str] = []
         for name in inputs_of(self.name):
             found += self.features if name == "features" else (name,)
-        if self.name != "eri_statistics":
+        if self.name not in USUAL_INPUTS:
             return tuple(found)
-        streams = [name for name in found if name != "present"
-                   and (name in self.features or not self.takes or name in self.takes)]
+        taken = (*(self.takes or USUAL_INPUTS[self.name]), *self.features)
+        streams = [name for name in found if name in taken]
         return (*streams, *(["present"] if len(streams) > 1 else []))
 
     def column_of(self, name: str) -> int:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The networks of the paper and the Cells they are made of."""
 
-from mindface_eri.models.branches import AcousticBranch, FeatureBranch, VisualBranch
+from mindface_eri.models.branches import AcousticBranch, FeatureBranch, LandmarkBranch, VisualBranch
 from mindface_eri.models.dual_branch import (
     AcousticNetwork,
     DualBranchNetwork,
@@ -25,9 +25,9 @@ from mindface_eri.models.transformer import PreNormEncoder, SelfAttention, Trans
 
 __all__ = [
     "AcousticBranch", "AcousticNetwork", "Attention", "AttentionPooling", "CausalConv1d", "DualBranchNetwork",
-    "FeatureBranch", "FeatureExtractor", "FeatureNetwork", "FusionHead", "LandmarkAlignment", "ModalityDropout",
-    "MultiBranchNetwork", "PreNormEncoder", "RegressionHead", "ResNetStem", "ResidualConvNet", "SelfAttention",
-    "SpatialEncoder", "StatisticsNetwork", "TemmaEncoder", "TemporalConvNet", "TemporalEncoder", "TimeStatistics",
-    "TransformerEncoder", "VisualBranch", "VisualNetwork", "WeightNormConv1d", "build_network", "create_model",
-    "list_models", "load_stem", "register_model", "set_precision", "temporal_encoder",
+    "FeatureBranch", "FeatureExtractor", "FeatureNetwork", "FusionHead", "LandmarkAlignment", "LandmarkBranch",
+    "ModalityDropout", "MultiBranchNetwork", "PreNormEncoder", "RegressionHead", "ResNetStem", "ResidualConvNet",
+    "SelfAttention", "SpatialEncoder", "StatisticsNetwork", "TemmaEncoder", "TemporalConvNet", "TemporalEncoder",
+    "TimeStatistics", "TransformerEncoder", "VisualBranch", "VisualNetwork", "WeightNormConv1d", "build_network",
+    "create_model", "list_models", "load_stem", "register_model", "set_precision", "temporal_encoder",
 ]

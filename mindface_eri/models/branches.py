@@ -11,6 +11,7 @@ from mindspore import Parameter, Tensor, nn
 from mindface_eri.config import ModelConfig
 from mindface_eri.constants import IMAGENET_MEAN, IMAGENET_STD
 from mindface_eri.errors import ConfigError
+from mindface_eri.models.landmarks import AXES, POINTS, LandmarkAlignment
 from mindface_eri.models.resnet import CropNormalization, ResNetStem, grid_size
 from mindface_eri.models.spatial import SpatialEncoder
 from mindface_eri.models.temporal import temporal_encoder
@@ -80,6 +81,27 @@ class AcousticBranch(nn.Cell):
         """
         _store(self.mfcc_mean, self.mfcc_std, mean, std, "MFCC",
                "take the statistics from records made with the same preprocess.audio settings")
+
+
+class LandmarkBranch(nn.Cell):
+    """Landmarks (B, T, 68, 2) float32, pixels, zeros without a face -> features (B, T, D). Not in the paper."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.alignment = LandmarkAlignment(config.frames)
+        self.temporal = temporal_encoder(POINTS * AXES, config)
+
+    def features(self, landmarks: Tensor) -> Tensor:
+        """Features (B, T, D), the input of the fusion head."""
+        return self.temporal(self.alignment(landmarks))  # (B, T, 136) -> (B, T, D)
+
+    def construct(self, landmarks: Tensor) -> Tensor:
+        return self.features(landmarks)
+
+    def set_landmark_statistics(self, mean: np.ndarray, scale: np.ndarray) -> None:
+        """As `LandmarkAlignment.set_landmark_statistics`."""
+        self.alignment.set_landmark_statistics(mean, scale)
 
 
 class FeatureBranch(nn.Cell):

@@ -13,7 +13,7 @@ from mindspore import Tensor, nn
 
 from mindface_eri.config import ModelConfig
 from mindface_eri.errors import CheckpointError
-from mindface_eri.models.branches import AcousticBranch, FeatureBranch, VisualBranch
+from mindface_eri.models.branches import AcousticBranch, FeatureBranch, LandmarkBranch, VisualBranch
 from mindface_eri.models.explain import Explainable
 from mindface_eri.models.fusion import FusionHead
 from mindface_eri.models.pooling import RegressionHead
@@ -70,8 +70,8 @@ class FeatureNetwork(FeatureBranch, Explainable):
 
 
 class MultiBranchNetwork(nn.Cell, Explainable):
-    """Crops (B, T, S, S, 3) uint8, MFCC stacks (B, T, M), each of `config.features` (B, T, F) float32 and `present`
-    (B, N) -> intensities (B, E).
+    """Crops (B, T, S, S, 3) uint8, MFCC stacks (B, T, M), landmarks (B, T, 68, 2) where `config.takes` names them, each
+    of `config.features` (B, T, F) float32, and `present` (B, N) -> intensities (B, E).
 
     `present` is 1 where a clip has the modality (visual, acoustic, then the feature sets) and 0 where zeros stand for
     it.
@@ -80,33 +80,44 @@ class MultiBranchNetwork(nn.Cell, Explainable):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.visual = VisualBranch(config)
-        self.acoustic = AcousticBranch(config)
+        self.names = config.inputs[:-1]
+        for name, attribute, branch in (("frames", "visual", VisualBranch), ("mfcc", "acoustic", AcousticBranch),
+                                        ("landmarks", "landmarks", LandmarkBranch)):
+            if name in self.names:
+                setattr(self, attribute, branch(config))
         if config.features:
             self.feature_branches = nn.CellList([FeatureBranch(config, width) for width in config.feature_widths])
+        self.first_set = len(self.names) - len(config.features)
         self.fusion = FusionHead(config)
 
-    def explain(self, frames: Tensor, mfcc: Tensor, *rest: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        """Intensities (B, E), temporal weights (B, T) and spatial weights (B, T, h, w)."""
-        visual, spatial = self.visual.encode(frames)  # (B, T, D), (B, T, h, w)
-        acoustic = self.acoustic.features(mfcc)  # (B, T, D)
-        intensities, temporal = self.fusion.explain(visual, acoustic, *self._encode(rest))  # (B, E), (B, T)
-        return intensities, temporal, spatial
+    def explain(self, *inputs: Tensor) -> Tuple[Tensor, ...]:
+        """Intensities (B, E), temporal weights (B, T) and, with crops, spatial weights (B, T, h, w)."""
+        found, spatial = self._encode(inputs)
+        return self.fusion.explain(*found) + spatial
 
-    def construct(self, frames: Tensor, mfcc: Tensor, *rest: Tensor) -> Tensor:
-        visual, _ = self.visual(frames)  # (B, T, D)
-        acoustic = self.acoustic(mfcc)  # (B, T, D)
-        return self.fusion(visual, acoustic, *self._encode(rest))  # (B, E)
+    def construct(self, *inputs: Tensor) -> Tensor:
+        found, _ = self._encode(inputs)
+        return self.fusion(*found)  # (B, E)
 
-    def _encode(self, rest: Tuple[Tensor, ...]) -> Tuple[Tensor, ...]:
-        """The feature sets, encoded to (B, T, D) each, and `present` behind them."""
-        encoded = ()
-        for i in range(len(rest) - 1):
-            encoded = encoded + (self.feature_branches[i](rest[i]),)
-        return encoded + (rest[-1],)
+    def _encode(self, inputs: Tuple[Tensor, ...]) -> Tuple[Tuple[Tensor, ...], Tuple[Tensor, ...]]:
+        """Each input encoded to (B, T, D) and `present` behind them; and the spatial weights, if there are any."""
+        encoded, spatial = (), ()
+        for i in range(len(self.names)):
+            name = self.names[i]
+            if name == "frames":
+                features, weights = self.visual(inputs[i])  # (B, T, D), (B, T, h, w)
+                spatial = (weights,)
+            elif name == "mfcc":
+                features = self.acoustic(inputs[i])
+            elif name == "landmarks":
+                features = self.landmarks(inputs[i])
+            else:
+                features = self.feature_branches[i - self.first_set](inputs[i])
+            encoded = encoded + (features,)
+        return encoded + (inputs[-1],), spatial
 
     def branch(self, modality: str) -> nn.Cell:
-        """The branch of one of `config.modalities`."""
+        """The branch "visual", "acoustic" or "landmarks", or that of one of `config.features`."""
         if modality in self.config.features:
             return self.feature_branches[self.config.features.index(modality)]
         return getattr(self, modality)

@@ -90,16 +90,19 @@ def _among(p_alone: Sequence[float], used: Collection[int]) -> Tuple[float, ...]
 class FusionHead(nn.Cell):
     """Features of all branches -> intensities; usable alone for training on cached features.
 
-    Called with the features (B, T, D) of each of `config.modalities` (visual, acoustic, ...) and with `present` (B, N)
-    in the same order; zeros stand for what is missing. Gives intensities (B, E) in (0, 1). `explain` gives the temporal
-    weights (B, T) too.
+    Called with the features (B, T, D) of each of `config.modalities` (visual, acoustic, ...), or, where `config.takes`
+    chooses, of each of `config.inputs`, and with `present` (B, N); zeros stand for what is missing. Gives intensities
+    (B, E) in (0, 1). `explain` gives the temporal weights (B, T) too.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.branches = len(config.modalities)
-        self.modality_dropout = ModalityDropout(config.p_both, chances_alone(config))
+        taken = [config.column_of(name) for name in config.inputs[:-1]] if config.takes else range(
+            len(config.modalities))
+        self.columns = tuple(taken)  # of `present`, for each branch
+        self.branches = len(self.columns)
+        self.modality_dropout = ModalityDropout(config.p_both, chances_alone(config), used=set(self.columns))
         self.concat = ops.Concat(axis=-1)
         self.norm = layer_norm(self.branches * config.width)
         self.project = Linear(self.branches * config.width, config.width)
@@ -110,7 +113,8 @@ class FusionHead(nn.Cell):
         present = self.modality_dropout(inputs[self.branches].astype(ms.float32))  # (B, N)
         kept = ()
         for i in range(self.branches):
-            mask = present[:, i:i + 1].astype(inputs[i].dtype).reshape((-1, 1, 1))
+            column = self.columns[i]
+            mask = present[:, column:column + 1].astype(inputs[i].dtype).reshape((-1, 1, 1))
             kept = kept + (inputs[i] * mask,)  # (B, T, D)
         # Sound comes before video, as the paper writes it; then the others.
         fused = self.project(self.norm(self.concat((kept[1], kept[0]) + kept[2:])))  # (B, T, D), eq. 8

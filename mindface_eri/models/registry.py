@@ -9,7 +9,7 @@ from typing import Any, Callable, List, Sequence, Type, TypeVar
 import mindspore as ms
 from mindspore import nn
 
-from mindface_eri.config import NETWORK_INPUTS, ModelConfig, from_dict, inputs_of
+from mindface_eri.config import NETWORK_INPUTS, USUAL_INPUTS, ModelConfig, from_dict, inputs_of
 from mindface_eri.errors import CheckpointError, ConfigError
 from mindface_eri.models.dual_branch import (
     AcousticNetwork,
@@ -119,18 +119,22 @@ def check(config: ModelConfig) -> None:
 
 
 def _check_takes(config: ModelConfig) -> None:
-    if config.takes and config.name != "eri_statistics":
+    if config.takes and config.name not in USUAL_INPUTS:
         raise ConfigError(f"model.takes is {list(config.takes)}, but the inputs of {config.name} are given; leave "
                           "it out")
-    if set(config.takes) - {"mfcc", "landmarks", "features"} or len(set(config.takes)) < len(config.takes):
-        raise ConfigError(f"model.takes is {list(config.takes)}, need some of mfcc, landmarks and features, each once")
+    known = [name for name in inputs_of(config.name) if name != "present"]
+    if set(config.takes) - set(known) or len(set(config.takes)) < len(config.takes):
+        raise ConfigError(f"model.takes is {list(config.takes)}, need some of {', '.join(known)}, each once")
     if "features" in config.takes and not config.features:
         raise ConfigError("model.takes names features, but model.features names no feature set")
+    if config.name == "eri_multi_branch" and "present" not in config.inputs:
+        raise ConfigError(f"eri_multi_branch joins branches, and model.takes leaves it {config.inputs[0]} alone")
 
 
 def _check_features(config: ModelConfig) -> None:
     sets = len(config.features)
-    taken = ("exactly one" if config.name == "eri_features" else "any" if config.name == "eri_statistics" else
+    taken = ("exactly one" if config.name == "eri_features" else
+             "any" if config.name == "eri_statistics" or config.takes else
              "at least one" if "features" in inputs_of(config.name) else "none")
     if not {"exactly one": sets == 1, "at least one": sets > 0, "none": sets == 0, "any": True}[taken]:
         raise ConfigError(f"model.features is {list(config.features)}, but {config.name} takes {taken} of the records' "

@@ -75,10 +75,12 @@ def part_costs(config: ModelConfig) -> Dict[str, Cost]:
         costs[visual + "temporal"] = _temporal(4 * config.stem_width, config)
     if "mfcc" in inputs:
         costs[prefix.format("acoustic") + "temporal"] = _temporal(config.mfcc_features, config)
+    if "landmarks" in inputs:
+        costs[prefix.format("landmarks") + "temporal"] = _temporal(_LANDMARKS, config)
     for i, features in enumerate(config.feature_widths):
         costs[prefix.format(f"feature_branches.{i}") + "temporal"] = _temporal(features, config)
     if joined:
-        values = len(config.modalities) * width  # of one instant, side by side: once hidden, once normalised
+        values = (len(inputs) - 1) * width  # of one instant, side by side: once hidden, once normalised
         costs["fusion"] = _sum((0, 2 * times * values), _linear(times, values, width), head)
     else:
         costs["head"] = head

@@ -33,7 +33,7 @@ def set_statistics(network: nn.Cell, config: Config, records: Records) -> None:
     model = config.model
     joined = isinstance(network, MultiBranchNetwork)
     if "landmarks" in model.inputs:
-        _of_landmarks(network, records)
+        _of_landmarks(network.branch("landmarks") if joined else network, records)
     if "mfcc" in model.inputs:
         sound = network.branch("acoustic") if joined else network
         if hasattr(sound, "set_mfcc_statistics"):  # a registered network need not have it

@@ -72,6 +72,9 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
         trained_part, batches = statistics_part(network, config, view, context)
         return Task(trained_part, network, batches, note)
     if isinstance(network, MultiBranchNetwork):
+        if config.model.takes and not config.train.end_to_end:
+            raise ConfigError(f"model.takes is {list(config.model.takes)}: frozen branches are of crops, sound and "
+                              "feature sets only; set train.end_to_end, or leave model.takes out")
         branches = _load_branches(config, required=not config.train.end_to_end)
         for modality, trained in branches.items():
             _adopt(network, modality, trained)

@@ -6,7 +6,7 @@ import pytest
 from mindspore import Tensor
 
 from mindface_eri.errors import ConfigError
-from mindface_eri.models import LandmarkAlignment
+from mindface_eri.models import LandmarkAlignment, create_model
 
 RNG = np.random.default_rng(4)
 MEAN = RNG.normal(size=(68, 2)) * [1.0, 1.5]
@@ -74,3 +74,52 @@ def test_a_shape_is_moved_around_zero(pynative):
 def test_statistics_that_cannot_be(mean, scale, message):
     with pytest.raises(ConfigError, match=message):
         LandmarkAlignment(2).set_landmark_statistics(mean, scale)
+
+
+BESIDE = {"frames": 5, "crop_size": 32, "mfcc_features": 6, "stem_width": 4, "spatial_depth": 1, "spatial_heads": 2,
+          "width": 8, "temporal": "plain", "tcn_dilations": (1,), "temporal_depth": 1, "temporal_heads": 2,
+          "takes": ("frames", "landmarks")}
+
+
+@pytest.fixture(scope="module")
+def beside():
+    """A branch of landmarks beside that of crops, in graph mode; no sound."""
+    return create_model("eri_multi_branch", **BESIDE).set_train(False)
+
+
+def _given(present):
+    rng = np.random.default_rng(1)
+    frames = rng.integers(0, 256, (len(present), 5, 32, 32, 3), np.uint8)
+    landmarks = 300 + 40 * rng.normal(size=(len(present), 5, 68, 2))
+    return frames, landmarks.astype(np.float32), np.array(present, np.float32)
+
+
+def test_landmarks_beside_crops_share_their_presence(beside):
+    assert beside.config.inputs == ("frames", "landmarks", "present")
+    frames, landmarks, present = _given([[1, 0], [1, 1], [0, 1]])
+    answer = beside(*map(Tensor, (frames, landmarks, present))).asnumpy()
+    assert answer.shape == (3, 7) and np.isfinite(answer).all()
+    other = beside(*map(Tensor, (frames, landmarks[::-1].copy(), present))).asnumpy()
+    assert np.abs(other - answer)[0].max() > 1e-5 and np.abs(other - answer)[2].max() < 1e-6  # absent: neither counts
+    dark = beside(*map(Tensor, (frames * 0, landmarks, present))).asnumpy()
+    assert np.abs(dark - answer)[0].max() > 1e-5 and np.abs(dark - answer)[2].max() < 1e-6
+    silent = beside(*map(Tensor, (frames, landmarks, present * [1, 0]))).asnumpy()
+    np.testing.assert_allclose(silent, answer, atol=1e-6)  # it takes no sound
+    seen = beside.attention(*map(Tensor, (frames, landmarks, present)))
+    assert seen.temporal.shape == (3, 5) and seen.spatial.shape[:2] == (3, 5)
+    np.testing.assert_allclose(seen.intensities.asnumpy(), answer, atol=1e-6)
+
+
+def test_landmarks_beside_sound_have_no_spatial_weights(pynative):
+    network = create_model("eri_multi_branch", **{**BESIDE, "takes": ("mfcc", "landmarks")}).set_train(False)
+    _, landmarks, present = _given([[1, 1], [1, 0]])
+    mfcc = np.random.default_rng(2).normal(size=(2, 5, 6)).astype(np.float32)
+    assert network.config.inputs == ("mfcc", "landmarks", "present")
+    network.branch("landmarks").set_landmark_statistics(MEAN, np.array([0.25]))
+    seen = network.attention(*map(Tensor, (mfcc, landmarks, present)))
+    assert seen.spatial is None and seen.temporal.shape == (2, 5)
+
+
+def test_one_branch_is_not_joined():
+    with pytest.raises(ConfigError, match="eri_multi_branch joins branches, and model.takes leaves it landmarks alone"):
+        create_model("eri_multi_branch", **{**BESIDE, "takes": ["landmarks"]})

@@ -104,7 +104,7 @@ def test_modality_dropout_draws_only_what_the_network_takes(pynative):
 
 @pytest.mark.parametrize("name, fields, message", [
     ("eri_acoustic", {"takes": ["mfcc"]}, "the inputs of eri_acoustic are given; leave it out"),
-    ("eri_statistics", {"takes": ["frames"]}, r"takes is \['frames'\], need some of mfcc, landmarks and features"),
+    ("eri_statistics", {"takes": ["frames"]}, r"takes is \['frames'\], need some of mfcc, landmarks, features, each"),
     ("eri_statistics", {"takes": ["mfcc", "mfcc"]}, "each once"),
     ("eri_statistics", {"takes": ["features"]}, "model.features names no feature set"),
     ("eri_statistics", {"mfcc_stack": 4}, "mfcc_features is 6, no multiple of model.mfcc_stack, 4"),

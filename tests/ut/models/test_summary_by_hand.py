@@ -71,6 +71,8 @@ def fusion(branches):
     ("eri_multi_branch", {"features": ("fau", "gaze"), "feature_widths": (7, 2)}, {
         **{f"visual.{part}": cost for part, cost in VISUAL.items()}, "acoustic.temporal": temporal(10),
         "feature_branches.0.temporal": temporal(7), "feature_branches.1.temporal": temporal(2), "fusion": fusion(4)}),
+    ("eri_multi_branch", {"takes": ("mfcc", "landmarks")}, {
+        "acoustic.temporal": temporal(10), "landmarks.temporal": temporal(136), "fusion": fusion(2)}),
     # Squares of ten frames of 5 coefficients, 5 instants of 136 coordinates and of 7 features; the face laid on the
     # mean, gaps filled from 5 instants. Six statistics of 148 features, the hidden layer, its activation, 3 emotions.
     ("eri_statistics", {"mfcc_stack": 2, "features": ("fau",), "feature_widths": (7,)}, {
