@@ -102,8 +102,7 @@ class MultiBranchNetwork(nn.Cell, Explainable):
     def _encode(self, inputs: Tuple[Tensor, ...]) -> Tuple[Tuple[Tensor, ...], Tuple[Tensor, ...]]:
         """Each input encoded to (B, T, D) and `present` behind them; and the spatial weights, if there are any."""
         encoded, spatial = (), ()
-        for i in range(len(self.names)):
-            name = self.names[i]
+        for i, name in enumerate(self.names):
             if name == "frames":
                 features, weights = self.visual(inputs[i])  # (B, T, D), (B, T, h, w)
                 spatial = (weights,)

@@ -126,8 +126,7 @@ class StatisticsHead(nn.Cell):
         if self.joined:
             present = self.modality_dropout(inputs[-1].astype("float32"))  # (B, N)
             found = ()
-            for i in range(len(self.columns)):
-                column = self.columns[i]
+            for i, column in enumerate(self.columns):
                 found = found + (inputs[i] * present[:, column:column + 1],)
         x = self.dropout(self.concat(found))  # (B, all statistics)
         x = self.hidden_dropout(self.relu(self.hidden(x)))  # (B, width)
