@@ -25,7 +25,7 @@ from mindface_eri.version import __version__
 COMMANDS = {
     "doctor": "say what this machine can do, what is missing and the command that mends it",
     "demo": "run the whole route on the generated corpus and six real clips",
-    "synthesize": "generate a corpus of drawn people with known intensities",
+    "synthesize": "generate a corpus with known intensities, of drawn people or of portraits",
     "samples": "fetch six real clips with sound (CREMA-D, ODbL)",
     "preprocess": "turn clips into records: face crops and MFCC stacks",
     "add-features": "store per-frame features that other programs computed beside the records",

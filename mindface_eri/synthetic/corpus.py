@@ -7,28 +7,25 @@ what is drawn and heard. A model trained on it knows nothing about people.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Tuple, Union
+from typing import Dict, Iterator, Sequence, Tuple, Union
 
 import numpy as np
 
 from mindface_eri.constants import EMOTIONS
-from mindface_eri.datasets.build.workers import Reply, WorkerPool
+from mindface_eri.datasets.build.workers import Reply
 from mindface_eri.datasets.tables import write_table
 from mindface_eri.errors import DataError, ERIError, MediaError
-from mindface_eri.files import folder_lock, replacing, write_json
-from mindface_eri.progress import progress_bar
+from mindface_eri.files import folder_lock, replacing
 from mindface_eri.synthetic import performance
+from mindface_eri.synthetic.folder import SHARES, claim, draw_all, remove_unfinished, split_of
 from mindface_eri.synthetic.voice import SAMPLE_RATE
 from mindface_eri.threads import cores
 
 NOTE = "People are drawn and voices computed: a model trained on this corpus knows nothing about people."
-SETTINGS_FILE = "corpus.json"
 VERSION = 2  # of what is drawn and spoken: raise it when the same seed no longer gives the same clips
-_SHARES = (("Train", 0.65), ("Val", 0.20), ("Test", 0.15))
 
 
 @dataclass(frozen=True)
@@ -80,22 +77,15 @@ def synthesize(out: Union[str, os.PathLike], *, clips: int = 160, seed: int = 0,
     _check(settings, workers)
     root = Path(out)
     with folder_lock(root / ".lock", "another synthesize"):
-        _claim(root, settings)
+        claim(root, asdict(settings), NOTE)
         missing = [index for index in range(settings.clips) if not _finished(root, settings, index)]
-        _draw_all(root, settings, missing, workers, progress)
+        draw_all(root, (root, settings), missing, _draw, f"{__name__}:draw", workers, progress)
         plans = [_plan(settings, index) for index in range(settings.clips)]
         _write_tables(root, settings, plans)
     names = [split_of(index, settings.clips) for index in range(settings.clips)]
     return {"clips": settings.clips, "written": len(missing), "reused": settings.clips - len(missing),
             "seconds": round(sum(plan.seconds for plan in plans), 1),
-            "splits": {name: names.count(name) for name, _ in _SHARES}, "note": NOTE}
-
-
-def split_of(index: int, clips: int) -> str:
-    """`Train`, `Val` or `Test`: consecutive blocks of 65, 20 and 15 percent, each of at least one clip."""
-    val = max(1, round(_SHARES[1][1] * clips))
-    test = max(1, round(_SHARES[2][1] * clips))
-    return "Train" if index < clips - val - test else "Val" if index < clips - test else "Test"
+            "splits": {name: names.count(name) for name, _ in SHARES}, "note": NOTE}
 
 
 def render_clip(settings: Settings, index: int) -> Tuple[Iterator[np.ndarray], np.ndarray, performance.Performance]:
@@ -133,31 +123,6 @@ def _check(settings: Settings, workers: int) -> None:
             raise DataError(message)
 
 
-def _claim(root: Path, settings: Settings) -> None:
-    """Makes the folder this corpus's own, or refuses one that holds something else."""
-    record = root / SETTINGS_FILE
-    wanted = json.loads(json.dumps(asdict(settings)))
-    if record.exists():
-        try:
-            found = {k: v for k, v in json.loads(record.read_text(encoding="utf-8")).items() if k != "note"}
-        except (ValueError, AttributeError):
-            raise DataError(f"{record}: is not this corpus's settings; delete {root} to start anew") from None
-        differing = [k for k in wanted if found.get(k) != wanted[k]]
-        if differing:
-            was = ", ".join(f"{k} {found.get(k)} (now {wanted[k]})" for k in differing)
-            raise DataError(f"{root} holds a corpus made with other arguments: {was}; give the same ones, another "
-                            "folder, or delete this one")
-        return
-    taken = [name for name in ("data_info.csv", "train", "val", "test") if (root / name).exists()]
-    if taken:
-        raise DataError(f"{root} holds {', '.join(taken)} that this command did not write; give another folder")
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        write_json(record, {**wanted, "note": NOTE})
-    except OSError as error:
-        raise DataError(f"{root}: cannot be written ({error.strerror})") from None
-
-
 def _paths(root: Path, settings: Settings, index: int) -> Tuple[Path, Path]:
     folder = root / split_of(index, settings.clips).lower()
     return folder / "mp4" / f"{index:05d}.mp4", folder / "wav" / f"{index:05d}.wav"
@@ -167,30 +132,14 @@ def _finished(root: Path, settings: Settings, index: int) -> bool:
     return all(path.is_file() for path in _paths(root, settings, index))
 
 
-def _draw_all(root: Path, settings: Settings, missing: List[int], workers: int, progress: bool) -> None:
-    with progress_bar(len(missing), "drawing", show=progress and bool(missing)) as bar:
-        if min(workers, len(missing)) <= 1:
-            for index in missing:
-                _write_clip(root, settings, index)
-                bar.update()
-            return
-        failed, pool = [], WorkerPool(min(workers, len(missing)), f"{__name__}:draw", (root, settings))
-        try:
-            for index, (state, _, reason) in zip(missing, pool.map(missing)):
-                if state != "done":
-                    failed.append(f"clip {index:05d}: {reason}")
-                bar.update()
-        finally:
-            pool.close()
-    if failed:
-        raise ERIError(f"{root}: {len(failed)} of {len(missing)} clips were not drawn ({failed[0]}); run again to go "
-                       "on, with fewer workers")
+def _draw(settings: Tuple[Path, Settings], index: int) -> None:
+    _write_clip(*settings, index)
 
 
 def draw(settings: Tuple[Path, Settings], index: int) -> Reply:
     """What a worker does: writes one clip."""
     try:
-        _write_clip(*settings, index)
+        _draw(settings, index)
     except ERIError as error:
         return "failed", "draw", str(error)
     return "done", "", ""
@@ -206,8 +155,7 @@ def _write_clip(root: Path, settings: Settings, index: int) -> None:
     mp4.parent.mkdir(parents=True, exist_ok=True)
     wav.parent.mkdir(parents=True, exist_ok=True)
     for path in (mp4, wav):
-        for leftover in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):  # of a run that was killed at this clip
-            leftover.unlink()
+        remove_unfinished(path)
     frames, waveform, plan = render_clip(settings, index)
     try:
         with replacing(wav) as temporary:

@@ -11,6 +11,7 @@ from mindface_eri.threads import cores
 
 P = Path
 SYNTHESIZE = "mindface_eri.synthetic.corpus.synthesize"
+MORPHS = "mindface_eri.synthetic.morph_corpus.synthesize_morphs"
 DEMO = "mindface_eri.demo.run_demo"
 SAMPLES = "mindface_eri.datasets.samples.fetch_samples"
 CACHE = "mindface_eri.runner.features.extract_features"
@@ -24,6 +25,10 @@ DONE = SimpleNamespace(done=5, reused=2, failed=0, seconds=1.5)
                                         "workers": 2}),
     ("synthesize o --clips 9 --seed 4 --duration 1.5 3 --fps 10 25 --workers 7", SYNTHESIZE, None,
      {"out": P("o"), "clips": 9, "seed": 4, "duration": (1.5, 3.0), "fps": (10, 25), "workers": 7}),
+    ("synthesize o --portraits p --emotion Smile --clips 9 --seed 4 --duration 1 2 --fps 8 9 --workers 1", MORPHS,
+     {"clips": 9, "people": 3, "note": ""},
+     {"out": P("o"), "portraits": P("p"), "emotion": "Smile", "clips": 9, "seed": 4, "duration": (1.0, 2.0),
+      "fps": (8, 9), "workers": 1}),
     ("demo o", DEMO, None, {"out": P("o"), "recipes": P("configs"), "clips": 320, "seed": 0}),
     ("demo o --recipes r --clips 8 --seed 3", DEMO, None, {"out": P("o"), "recipes": P("r"), "clips": 8, "seed": 3}),
     ("extract-features r", CACHE, [], {"run": P("r"), "records": None, "splits": ["train", "val"], "device": None}),

@@ -62,6 +62,15 @@ def test_a_corpus_is_announced_as_drawn(stand_in, status):
     assert status("synthesize", "o", "--clips", "7")[1].startswith("7 clips of drawn people in o; ")
 
 
+def test_a_corpus_of_portraits_is_announced_as_morphed(stand_in, status):
+    stand_in("mindface_eri.synthetic.morph_corpus.synthesize_morphs", {"clips": 8, "people": 3, "note": "No films."})
+    words = ("synthesize", "o", "--portraits", "p", "--emotion", "Smile")
+    assert status(*words)[1] == "8 clips of 3 people in o. No films.\n"
+    for words in (["--portraits", "p"], ["--emotion", "Smile"]):
+        code, out, shown = status("synthesize", "o", *words)
+        assert code == 2 and not out and "--portraits and --emotion belong together" in shown
+
+
 def test_cached_features_and_figures_are_listed(stand_in, status):
     stand_in("mindface_eri.runner.features.extract_features", [Path("a.npy"), Path("b.npy")])
     assert status("extract-features", "r")[:2] == (0, "a.npy\nb.npy\n")

@@ -21,7 +21,8 @@ SUBJECTS = {"data": "data.benchmark_data", "features": "features.benchmark_featu
 HANDED = {
     "doctor": {"device": ["doctor.diagnose"]},
     "demo": {name: ["demo.run_demo"] for name in ("recipes", "clips", "seed")},
-    "synthesize": {name: ["synthetic.corpus.synthesize"] for name in ("clips", "seed", "duration", "fps", "workers")},
+    "synthesize": {name: ["synthetic.corpus.synthesize", "synthetic.morph_corpus.synthesize_morphs"]
+                   for name in ("clips", "seed", "duration", "fps", "workers")},
     "samples": {"archive": ["datasets.samples.fetch_samples"]},
     "preprocess": {name: [PREPROCESS] for name in ("workers", "resume", "preview", "clip_limit", "verify")},
     "add-features": {name: ["datasets.feature_import.add_features"] for name in ("name", "columns", "unit", "method")},
@@ -55,7 +56,7 @@ HANDED = {
 # The command's own: what it reads, prints and writes, its recipe, and what of the recipe it overrides.
 OWN = {"config", "overrides", "json", "verbose", "format", "out", "report", "overlay", "figure", "predictions", "check",
        "checkpoint", "paths", "what", "detector", "mode", "person", "visual_run", "acoustic_run", "features_runs",
-       "recipes", "clips"}
+       "recipes", "clips", "portraits", "emotion"}
 # Said otherwise on the command line: "dynamic" is Python's None, three seeds are 0, 1 and 2;
 # a command always has a process to lose.
 SPELT = {("predict", "workers"): (1, f"{PREDICT} workers", 0),

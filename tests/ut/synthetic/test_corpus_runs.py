@@ -10,7 +10,7 @@ import pytest
 from mindface_eri.constants import EMOTIONS
 from mindface_eri.errors import BusyError, DataError, ERIError, MediaError
 from mindface_eri.synthetic import corpus as synthetic
-from mindface_eri.synthetic import performance
+from mindface_eri.synthetic import folder, performance
 from mindface_eri.synthetic.corpus import Settings, render_clip, split_of, synthesize
 from mindface_eri.threads import cores
 
@@ -88,7 +88,7 @@ class Pool:
 @pytest.mark.parametrize("workers, used", [(1, []), (2, [2]), (9, [4])])
 def test_processes_draw_the_same_and_no_more_than_there_are_clips(corpus, tmp_path, monkeypatch, workers, used, capfd):
     monkeypatch.setattr(Pool, "made", [], raising=False)
-    monkeypatch.setattr(synthetic, "WorkerPool", Pool)
+    monkeypatch.setattr(folder, "WorkerPool", Pool)
     root, _ = corpus
     made = synthesize(tmp_path / "twice", **TINY, emotions=("Joy", "Awe"), workers=workers)
     assert made["written"] == 4 and "drawing: 100%" in capfd.readouterr().err
@@ -121,8 +121,8 @@ def draw(settings, index):
 def test_a_process_that_dies_costs_its_clip_alone_and_the_next_run_draws_it(corpus, tmp_path, monkeypatch):
     (tmp_path / "dying_drawer.py").write_text(DYING)
     monkeypatch.syspath_prepend(str(tmp_path))
-    real = synthetic.WorkerPool
-    monkeypatch.setattr(synthetic, "WorkerPool", lambda count, _, settings: real(count, "dying_drawer:draw", settings))
+    real = folder.WorkerPool
+    monkeypatch.setattr(folder, "WorkerPool", lambda count, _, settings: real(count, "dying_drawer:draw", settings))
     root, _ = corpus
     out, options = tmp_path / "corpus", {**TINY, "emotions": ("Joy", "Awe"), "progress": False}
     with pytest.raises(ERIError) as caught:
