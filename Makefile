@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 TORCH ?= torch>=2.6,<3
 
-.PHONY: help demo test test-slow test-parity mutants bench lint docs site clean
+.PHONY: help demo test test-slow test-parity mutants bench smile lint docs site clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,13 @@ mutants: $(INSTALLED)  ## small faults put into the package one at a time: which
 bench: $(INSTALLED)  ## every figure beside what one would use instead, PyTorch included, which this installs
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
 	$(BIN)/mindface-eri benchmark
+
+# DATA: clips of morphed portraits, as `mindface-eri synthesize --portraits` makes them.
+smile: $(INSTALLED)  ## train the model that comes with the package anew, score it on its test people, and put it there
+	$(BIN)/mindface-eri preprocess $(DATA) build/smile/records --config configs/smile.yaml --resume
+	$(BIN)/mindface-eri train --config configs/smile.yaml --data build/smile/records --out build/smile/run
+	$(BIN)/mindface-eri evaluate build/smile/run --split test
+	$(BIN)/mindface-eri export build/smile/run --format onnx mindir --out mindface_eri/pretrained/smile
 
 lint: $(INSTALLED)  ## ruff, then pylint, then the types of the public names
 	$(BIN)/ruff check .

@@ -59,7 +59,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.9,<3.13",
     packages=find_packages(include=["mindface_eri", "mindface_eri.*"]),
-    package_data={"mindface_eri": ["py.typed", "**/*.json", "**/*.html", "**/*.css", "**/*.js"]},
+    package_data={"mindface_eri": ["py.typed", "**/*.json", "**/*.html", "**/*.css", "**/*.js", "pretrained/*/*"]},
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["mindface-eri=mindface_eri.cli:main"]},

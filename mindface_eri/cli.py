@@ -36,7 +36,7 @@ COMMANDS = {
     "compare": "put runs side by side, with intervals and p",
     "figures": "draw a run: learning curves, scatter, confusion, counts",
     "submission": "write or check a challenge submission",
-    "predict": "estimate the seven intensities of video files",
+    "predict": "estimate the intensities of video files; without a model, of smiles",
     "export": "write MindIR and ONNX files and check them against the checkpoint",
     "convert-weights": "turn PyTorch weights into a checkpoint: a ResNet-18 stem, or a whole network",
     "summary": "list parameters, multiply-adds and memory of a network, part by part",

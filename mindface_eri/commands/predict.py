@@ -14,7 +14,9 @@ def add_arguments(parser):
     """Adds this command's arguments."""
     parser.add_argument("paths", nargs="+", metavar="PATH",
                         help="media files, folders, quoted globs, or a CSV of paths")
-    parser.add_argument("--model", type=Path, required=True, help="run folder, .ckpt, .mindir or .onnx")
+    parser.add_argument("--model", type=Path, metavar="MODEL",
+                        help="run folder, .ckpt, .mindir or .onnx; without one, the package's own, which estimates how "
+                             "strongly a face comes to smile, and nothing else")
     parser.add_argument("--format", choices=FORMATS, default="table", help="form of the answer")
     parser.add_argument("--out", type=Path, help="file to write; its ending (.csv, .json) chooses the form")
     parser.add_argument("--report", type=Path, metavar="HTML|FOLDER",
@@ -92,9 +94,11 @@ def _answer(arguments, predictor, rows, writer):
 def _writer(arguments, jobs, predictor):
     if not (arguments.report or arguments.overlay or arguments.figure):
         return None
+    from mindface_eri.prediction.default_model import default_model
     from mindface_eri.report.writer import Writer
 
-    return Writer([job.name for job in jobs], predictor, arguments.model, report=arguments.report,
+    model = arguments.model or default_model(arguments.device)
+    return Writer([job.name for job in jobs], predictor, model, report=arguments.report,
                   overlay=arguments.overlay, figure=arguments.figure)
 
 

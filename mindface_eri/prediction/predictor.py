@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from mindface_eri.datasets.build.workers import LIMIT
 from mindface_eri.deploy.backends import CellBackend, OnnxBackend, input_shapes, open_backend, run_batches
 from mindface_eri.deploy.sidecar import preprocess_of, read_sidecar
 from mindface_eri.errors import CheckpointError, ConfigError, DataError, MediaError
+from mindface_eri.prediction.default_model import NOTE, default_model
 from mindface_eri.prediction.extraction import Taken, reason_of, take_all_apart
 from mindface_eri.prediction.inputs import Prepared, check_folders, check_need, modalities_needed, prepare, stacked
 from mindface_eri.prediction.jobs import ClipLike, Job, as_jobs
@@ -26,6 +28,7 @@ from mindface_eri.prediction.windows import Grid, Windows, default_windows
 from mindface_eri.preprocess.clip import Clip
 from mindface_eri.preprocess.identity import check_person
 
+LOGGER = logging.getLogger(__name__)
 _EXPORTS = (".mindir", ".onnx")
 
 
@@ -47,7 +50,10 @@ class Predictor:
         model: the network's ModelConfig.
         preprocess: how `predict` takes clips apart.
         features: of each feature set, its columns and how they are aligned.
+        note: a sentence that people should read beside its answers, or nothing.
     """
+
+    note = ""
 
     def __init__(self, backend: Union[CellBackend, OnnxBackend], model: ModelConfig, preprocess: PreprocessConfig,
                  batch: Optional[int] = None, features: Mapping[str, Any] = MappingProxyType({})) -> None:
@@ -236,9 +242,12 @@ class Predictor:
         return Prediction(job.name, self.emotions, path=job.source, sound=job.separate_sound, **more)
 
 
-def load_predictor(path: Union[str, os.PathLike], *, which: str = "best", device: str = "auto",
+def load_predictor(path: Union[str, os.PathLike, None] = None, *, which: str = "best", device: str = "auto",
                    threads: int = 0) -> Predictor:
     """A predictor over a run folder, a .ckpt, a .mindir or an .onnx file.
+
+    Without any it is the model that comes with the package, which estimates how strongly a face comes to smile; a
+    warning and the predictor's `note` say so.
 
     Besides MindSpore's device nothing of the process changes: no seed, no generator's state, no mode.
 
@@ -252,6 +261,11 @@ def load_predictor(path: Union[str, os.PathLike], *, which: str = "best", device
         CheckpointError: nothing usable lies there, or an exported file's .json is missing.
         MissingDependencyError: an .onnx file without onnxruntime installed.
     """
+    if path is None:
+        LOGGER.warning(NOTE)
+        found = load_predictor(default_model(device), device=device, threads=threads)
+        found.note = NOTE
+        return found
     target = Path(path)
     if not target.exists():
         raise CheckpointError(f"{target}: no such run folder or file")

@@ -14,6 +14,8 @@ from mindface_eri.prediction.prediction import Prediction
 from mindface_eri.preprocess.clip import Clip
 from mindface_eri.report.style import COLOURS, INK, MUTED, STATE_COLOURS, new_figure, styled
 
+_ROWS = 7  # for whose bars the picture has its height
+
 
 @styled
 def prediction_figure(prediction: Prediction, truth: Optional[np.ndarray] = None, *, faces: int = 8,
@@ -89,6 +91,7 @@ def _bars(axis, intensities: np.ndarray, emotions: Sequence[str], truth: Optiona
                   clip_on=False)
         axis.legend(loc="upper right", bbox_to_anchor=(1.0, -0.06))
     axis.set_yticks(rows, emotions, fontsize=8.5)
-    axis.set(xlim=(0, 1), xticks=(0, 0.5, 1), title="intensity")
+    spare = max(0.0, (_ROWS - len(rows)) / 2)  # a bar alone would fill the picture
+    axis.set(ylim=(-0.7 - spare, len(rows) - 0.3 + spare), xlim=(0, 1), xticks=(0, 0.5, 1), title="intensity")
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0, pad=6)

@@ -78,7 +78,7 @@ class Writer:
 
     def _write_page(self, prediction: Prediction) -> None:
         target = self._page(prediction.name)
-        self.pages.append(write_page(target, prediction, self.facts))
+        self.pages.append(write_page(target, prediction, self.facts, note=self.predictor.note))
         self.entries.append(entry_of(prediction, target.name))
 
     def _overlay(self, prediction: Prediction) -> None:

@@ -142,7 +142,7 @@ def test_lists_of_choices_are_those_documented(words, option, name, values, stat
 
 
 @pytest.mark.parametrize("words", [
-    "add-features f", "demo", "extract-features", "samples", "synthesize", "figures", "predict --model m", "predict a",
+    "add-features f", "demo", "extract-features", "samples", "synthesize", "figures", "predict --model m",
     "preprocess d", "reproduce d", "train --config c", "train --out o", "submission p.csv", "compare",
     "convert-weights a", "synthesize o --duration 2", "synthesize o --fps 2", "benchmark nothing", "train x --config c "
     "--out o", "summary --batch-size", "demo o --clips many"])

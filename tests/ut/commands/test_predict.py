@@ -59,6 +59,13 @@ def test_without_options_one_clip_at_a_time_in_one_worker(job, status):
                           "clip_limit": 3600.0, "attention": False, "moving": False, "features": {}, "person": None}]
 
 
+def test_without_a_model_the_package_s_own_answers_and_is_what_pictures_name(job, stand_in, status, monkeypatch):
+    made = stand_in(WRITER, Look())
+    stand_in("mindface_eri.prediction.default_model.default_model", Path("own.onnx"))
+    assert status("predict", "a.mp4", "--report", "r")[0] == 0
+    assert job.loaded[0]["path"] is None and made[0]["model"] == Path("own.onnx")
+
+
 def test_options_reach_the_prediction(job, status):
     given = {"window": 4.5, "hop": 0.5, "batch_size": 8, "workers": 2, "clip_limit": 7.5, "person": "her.jpg"}
     words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]

@@ -121,6 +121,7 @@ def test_bars_and_labels_from_top_to_bottom(clip, draw):
         "D", "None", COLOURS[1], "white")
     assert [text.get_text() for text in bars.get_legend().get_texts()] == ["label"]
     assert (bars.get_xlim(), bars.get_title(loc="left")) == ((0, 1), "intensity")
+    assert bars.get_ylim() == (pytest.approx(-2.7), pytest.approx(4.7))  # as high as seven bars
 
 
 def test_without_labels_or_a_title(clip, draw, make_prediction):
