@@ -28,6 +28,6 @@ def default_model(device: str = "auto") -> Path:
         raise MissingDependencyError("predicting needs onnxruntime or MindSpore: pip install 'mindface_eri[onnx]'")
     path = _FOLDER / f"eri_statistics.{'onnx' if light else 'mindir'}"
     if not path.is_file():
-        raise CheckpointError(f"{path}: this installation lacks the model that comes with the package; install it again, "
-                              "or name a model (--model)")
+        raise CheckpointError(f"{path}: this installation lacks the model that comes with the package; install it "
+                              "again, or name a model (--model)")
     return path

@@ -102,7 +102,7 @@ def test_targets_of_make_are_there_and_run_by_ci(page):
     by_ci = set(re.findall(r"^make ([a-z-]+)", (ROOT / ".ci" / "run").read_text(), re.M))
     named = set(re.findall(r"(?:^ {4}|`|^)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.M))
     assert named <= targets
-    assert named <= by_ci | {"docs", "bench", "mutants", "smile"}  # docs is a part of test; the others take long, or data
+    assert named <= by_ci | {"docs", "bench", "mutants", "smile"}  # docs is a part of test; the others take long
 
 
 @over_pages
