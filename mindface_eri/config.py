@@ -51,6 +51,8 @@ class AudioConfig:
     stack: int = number(8, 1)  # adjacent MFCC frames joined into one feature vector
     n_fft: int = number(2048, 64)  # librosa's default; not in the paper
     hop_length: int = number(512, 16)  # librosa's default; not in the paper
+    # all: the hop is each clip's own, so that its stacks leave out no sound; centred: stacks of the hop above
+    cover: str = one_of("centred", "all")  # not in the paper
     silence: float = number(1e-4, 0.0)  # a peak below this share of full scale counts as no sound; not in the paper
 
     @property

@@ -15,7 +15,7 @@ from mindface_eri.preprocess.audio import Audio, heard_audio, load_audio
 from mindface_eri.preprocess.envelope import Envelope, EnvelopeOf
 from mindface_eri.preprocess.mfcc import mfcc_stacks
 from mindface_eri.preprocess.sound_choice import Listener
-from mindface_eri.preprocess.visual import Visual
+from mindface_eri.preprocess.visual import Visual, nested
 
 _BESIDE = 1.0  # seconds of sound that may lie outside a picture which shows no face
 
@@ -71,5 +71,15 @@ def stacks_and_envelope(sound: Audio, visual: Visual, config: AudioConfig) -> Tu
     """(T, M) MFCC stacks of the instants, and the envelope over the clip, from one pass over the sound."""
     offset = offset_of(visual, sound)
     drawn = EnvelopeOf(config.sample_rate, offset, float(visual.duration))
-    mfcc = mfcc_stacks(drawn.through(sound.pieces()), visual.timestamps, config, offset, sound.samples)
+    mfcc = mfcc_stacks(drawn.through(sound.pieces()), visual.timestamps, config, offset, sound.samples,
+                       float(visual.duration))
     return mfcc, drawn.envelope()
+
+
+def coarse_stacks(sound: Audio, visual: Visual, config: AudioConfig, coarse: int) -> Optional[np.ndarray]:
+    """(coarse, M) stacks of so many of the T instants as when these are sampled alone; None where the T hold them."""
+    step = nested(coarse, len(visual.timestamps))
+    if config.cover == "centred" or step < 2:
+        return None
+    return mfcc_stacks(sound.pieces(), visual.timestamps[::step], config, offset_of(visual, sound), sound.samples,
+                       float(visual.duration))

@@ -13,7 +13,7 @@ import numpy as np
 from mindface_eri.config import Config, PreprocessConfig
 from mindface_eri.constants import FRAME_STATES
 from mindface_eri.errors import MediaError
-from mindface_eri.preprocess.acoustic import beside, is_alone, is_cover, sound_of, stacks_and_envelope
+from mindface_eri.preprocess.acoustic import beside, coarse_stacks, is_alone, is_cover, sound_of, stacks_and_envelope
 from mindface_eri.preprocess.audio import Audio, check_bytes, listener_for
 from mindface_eri.preprocess.downmix import Mix
 from mindface_eri.preprocess.envelope import Envelope
@@ -48,6 +48,9 @@ class Clip:
     track: Track = field(default_factory=lambda: Track.empty(np.zeros(0)))  # the face in every frame; likewise
     media: Optional[MediaInfo] = None  # what the first pass found, for whoever reads the file again; likewise
     mix: Mix = field(default_factory=Mix)  # which sound was taken of the file, and how; likewise
+    # Of sound that is covered whole, where more instants were taken than the network sees: the stacks of those that it
+    # sees, which are longer; likewise
+    coarse_mfcc: Optional[np.ndarray] = None
 
     @property
     def face_words(self) -> str:
@@ -75,9 +78,14 @@ class Clip:
         return "; ".join(part for part in (face, sound, self.note) if part)
 
     def every(self, step: int) -> Clip:
-        """The clip with every `step`-th of its instants, from the first."""
+        """The clip with every `step`-th of its instants, from the first, as if these were sampled alone.
+
+        Of sound that is covered whole these can only be as many as the network sees; others have holes between stacks.
+        """
         names = ("frames", "mfcc", "timestamps", "boxes", "landmarks", "detected")
         thin = replace(self, **{name: getattr(self, name)[::step] for name in names})
+        if self.coarse_mfcc is not None and len(self.coarse_mfcc) == len(thin.mfcc):
+            thin = replace(thin, mfcc=self.coarse_mfcc, coarse_mfcc=None)
         shows = bool(self.present[0]) and bool(thin.detected.any())
         return replace(thin, present=np.array([shows, self.present[1]], np.float32))
 
@@ -154,12 +162,15 @@ def _visual(path: os.PathLike, info: MediaInfo, planned: np.ndarray, config: Pre
 
 def _assemble(info: MediaInfo, visual: Visual, sound: Optional[Audio], config: PreprocessConfig, note: str) -> Clip:
     mfcc, envelope = np.zeros((len(visual.timestamps), config.audio.features), np.float32), Envelope.silent()
+    coarse = None
     if sound is not None:
         mfcc, envelope = stacks_and_envelope(sound, visual, config.audio)
+        coarse = coarse_stacks(sound, visual, config.audio, config.frames)
     return Clip(frames=visual.frames, mfcc=mfcc,
                 present=np.array([visual.present, sound is not None], np.float32),
                 timestamps=visual.timestamps.astype(np.float32), boxes=visual.boxes, landmarks=visual.landmarks,
                 detected=visual.states, detector=visual.detector, found_share=visual.found_share,
                 others=visual.others, duration=float(visual.duration), fps=float(visual.fps or info.fps),
                 width=visual.width, height=visual.height, followed_share=visual.followed_share, note=note,
-                envelope=envelope, track=visual.track, mix=sound.mix if sound is not None else Mix(), media=info)
+                envelope=envelope, track=visual.track, mix=sound.mix if sound is not None else Mix(), media=info,
+                coarse_mfcc=coarse)

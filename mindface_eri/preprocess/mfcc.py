@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """MFCC stacks centred on the sampled instants (paper section 3.3), of sound that is never held whole.
 
+`centred` stacks are adjacent MFCC frames of the usual hop, and leave out what lies between one stack and the next.
+With `cover: all` the hop is each clip's own: stacks follow each other without holes from the first instant to the
+clip's end, and a frame longer than half a window is the mean over the windows that it takes to cover it.
+
 Where the picture goes on without sound (a later start, an earlier end) there is silence; where MFCC frames end (half a
 stack before the first and after the last instant) the edge frame is repeated. The mel filters are applied as a sparse
 matrix, whose sums have one order: BLAS would give other last digits with another number of threads.
@@ -9,6 +13,7 @@ matrix, whose sums have one order: BLAS would give other last digits with anothe
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, Iterable, Iterator, Optional, Tuple, Union
 
 import numpy as np
@@ -34,7 +39,7 @@ def mfcc(waveform: Sound, config: AudioConfig, samples: Optional[int] = None) ->
 
 
 def mfcc_stacks(waveform: Sound, timestamps: np.ndarray, config: AudioConfig, offset: float = 0.0,
-                samples: Optional[int] = None) -> np.ndarray:
+                samples: Optional[int] = None, end: Optional[float] = None) -> np.ndarray:
     """(T, coefficients * stack) float32: `stack` adjacent MFCC frames, joined in order of time, around each instant.
 
     Args:
@@ -42,9 +47,12 @@ def mfcc_stacks(waveform: Sound, timestamps: np.ndarray, config: AudioConfig, of
         timestamps: (T,) seconds, increasing.
         offset: seconds on the clock of `timestamps` at which the waveform begins.
         samples: of the whole waveform, where it comes in pieces.
+        end: second on the clock of `timestamps` at which the clip ends; by default its last instant.
     """
     samples = len(waveform) if samples is None else samples
     rate, times = config.sample_rate, np.asarray(timestamps, np.float64)
+    if config.cover == "all":
+        return _covering(waveform, times - offset, config, samples, times[-1] - offset if end is None else end - offset)
     span = times[-1] - times[0]
     lead = round(min(max(offset - times[0], 0.0), span + 1.0) * rate)
     begin = min(offset, times[0]) if lead == 0 else times[0]
@@ -59,6 +67,43 @@ def mfcc_stacks(waveform: Sound, timestamps: np.ndarray, config: AudioConfig, of
     return frames[place.reshape(index.shape)].reshape(len(times), config.features)
 
 
+def covering_frames(times: np.ndarray, end: float, config: AudioConfig) -> Tuple[np.ndarray, float]:
+    """(T, stack) seconds of the middles of the MFCC frames that cover a clip, and how long each of them is.
+
+    The instants are taken as evenly spread as they were asked for; the last ones move by less than a picture is shown
+    where the clip would otherwise end after its last stack. Stacks that need not be longer than usual overlap.
+
+    Args:
+        times: (T,) seconds of the instants, increasing.
+        end: of the clip.
+    """
+    first, count = times[0], len(times)
+    if count == 1:
+        middles, step = np.array([(first + max(end, first)) / 2]), max(end - first, 0.0)
+    else:
+        last = max(times[-1], first + (end - first) * (count - 1) / (count - 0.5))
+        middles, step = np.linspace(first, last, count), (last - first) / (count - 1)
+    long = max(config.hop_length / config.sample_rate, step / config.stack)
+    return middles[:, None] + (np.arange(config.stack) - (config.stack - 1) / 2) * long, long
+
+
+def _covering(waveform: Sound, times: np.ndarray, config: AudioConfig, samples: int, end: float) -> np.ndarray:
+    """`mfcc_stacks` of `cover: all`; `times` and `end` in seconds after the waveform's begin."""
+    rate = config.sample_rate
+    middles, long = covering_frames(times, end, config)
+    parts = math.ceil(long * rate / (config.n_fft / 2))  # windows, half of one apart, or less
+    within = ((np.arange(parts) + 0.5) / parts - 0.5) * long
+    places = (middles.reshape(-1, 1) + within) * rate  # (frames, parts)
+    places = np.rint(np.clip(places, min(times[0] * rate, 0), max(times[-1] * rate, samples))).astype(np.int64)
+    order = np.argsort(places, axis=None, kind="stable")
+    frames, begins = order // parts, places.reshape(-1)[order] - config.n_fft // 2
+    total = np.zeros((middles.size, max(128, config.coefficients)), np.float32)
+    for first, powers in _mel_powers(waveform, config, begins):  # (mels, chunk)
+        np.add.at(total, frames[first:first + powers.shape[1]], powers.T)
+    mel = total.T / np.float32(parts)
+    return _coefficients(mel, float(mel.max()), config).reshape(len(times), config.features)
+
+
 def _count(samples: int, config: AudioConfig) -> int:
     """MFCC frames of so many samples, with half a window of silence around them."""
     return (samples + 2 * (config.n_fft // 2) - config.n_fft) // config.hop_length + 1
@@ -71,32 +116,42 @@ def _cepstra(waveform: Sound, config: AudioConfig, lead: int, samples: int, want
         lead: samples of silence before the waveform.
         samples: of all, the silence before and after it included.
     """
-    librosa = import_librosa()
     loudest, mel = 0.0, np.empty((max(128, config.coefficients), len(wanted)), np.float32)
-    for first, powers in _mel_powers(waveform, config, lead, _count(samples, config)):  # (mels, chunk)
+    begins = np.arange(_count(samples, config)) * config.hop_length - config.n_fft // 2 - lead
+    for first, powers in _mel_powers(waveform, config, begins):  # (mels, chunk)
         loudest = max(loudest, float(powers.max(initial=0.0)))
         begin, end = np.searchsorted(wanted, (first, first + powers.shape[1]))
         mel[:, begin:end] = powers[:, wanted[begin:end] - first]
+    return _coefficients(mel, loudest, config)
+
+
+def _coefficients(mel: np.ndarray, loudest: float, config: AudioConfig) -> np.ndarray:
+    """(frames, coefficients) float32 of the mel spectrum (mels, frames), the loudest of whose sound is known."""
+    librosa = import_librosa()
     # librosa's power_to_db, whose floor is 80 dB below the loudest of the whole sound, not of what is wanted of it.
     decibels = 10.0 * np.log10(np.maximum(mel, np.float32(_FLOOR)))
     decibels = np.maximum(decibels, np.float32(10.0 * np.log10(max(loudest, _FLOOR)) - _RANGE))
     return np.ascontiguousarray(librosa.feature.mfcc(S=decibels, n_mfcc=config.coefficients).T, np.float32)
 
 
-def _mel_powers(waveform: Sound, config: AudioConfig, lead: int, count: int) -> Iterator[Tuple[int, np.ndarray]]:
-    """(number of the first frame, (mels, chunk) float32 mel spectrum), chunk by chunk, all frames in order."""
+def _mel_powers(waveform: Sound, config: AudioConfig, begins: np.ndarray) -> Iterator[Tuple[int, np.ndarray]]:
+    """(number of the first window, (mels, chunk) float32 mel spectrum), chunk by chunk, all windows in order.
+
+    Args:
+        begins: of each window, its first sample; none before that of the one before.
+    """
     from scipy.fft import rfft
 
     window, filters = _spectral_tables(config.sample_rate, config.n_fft, max(128, config.coefficients))
-    tape, half = _Tape(waveform), config.n_fft // 2
-    chunk = max(1, min(_CHUNK, 2 * _BLOCK // config.hop_length))
-    for first in range(0, count, chunk):
-        last, begin = min(first + chunk, count) - 1, first * config.hop_length - half - lead
-        stretch = tape.span(begin, begin + (last - first) * config.hop_length + config.n_fft)
+    tape, apart = _Tape(waveform), int(np.diff(begins).max(initial=1))
+    chunk = max(1, min(_CHUNK, 2 * _BLOCK // apart))
+    for first in range(0, len(begins), chunk):
+        ours = begins[first:first + chunk]
+        stretch = tape.span(int(ours[0]), int(ours[-1]) + config.n_fft)
         if not stretch.any():
-            yield first, np.zeros((filters.shape[0], last - first + 1), np.float32)
+            yield first, np.zeros((filters.shape[0], len(ours)), np.float32)
             continue
-        frames = np.lib.stride_tricks.sliding_window_view(stretch, config.n_fft)[::config.hop_length]  # (chunk, n_fft)
+        frames = np.lib.stride_tricks.sliding_window_view(stretch, config.n_fft)[ours - ours[0]]  # (chunk, n_fft)
         spectrum = rfft(frames * window)  # (chunk, n_fft / 2 + 1)
         yield first, filters @ (spectrum.real ** 2 + spectrum.imag ** 2).T
 

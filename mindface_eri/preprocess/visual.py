@@ -15,7 +15,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 import numpy as np
 
 from mindface_eri.config import FaceConfig, PreprocessConfig
-from mindface_eri.preprocess.faces import follow_face
+from mindface_eri.preprocess.faces import FaceTrack, follow_face
 from mindface_eri.preprocess.geometry import NONE, aligned_box, crop, face_boxes, fill_gaps, smooth
 from mindface_eri.preprocess.picture import Picture
 from mindface_eri.preprocess.track import Track
@@ -74,10 +74,12 @@ def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, confi
     face = config.face
     reader = _Reader(path, info, planned, count, config.frames)
     track = follow_face(reader, face, "dlib" if face.detector == "auto" else face.detector, info.fps, reader.examines)
+    word = ""
     if face.detector == "auto" and track.share < max(face.min_share, 1e-9):
         again = _Reader(path, info, planned, count, config.frames)
         other = follow_face(again, face, "mtcnn", info.fps, again.examines)
-        track = other if other.share > track.share else track
+        if other.share > track.share:
+            word, track = _too_few(track, face.min_share), other
     times = np.array(reader.times)
     picks = sample(times, count, config.frames)
     fps = info.fps or 25.0
@@ -103,8 +105,14 @@ def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, confi
     repeat_nearest(crops, states[picks], times[picks], config.frames)
     return replace(empty, frames=crops, boxes=np.stack([box for box, _ in placed]), states=states[picks],
                    landmarks=whole.landmarks[picks], detector=track.detector, found_share=track.share,
-                   followed_share=track.followed_share, others=track.others, track=whole, note=hint,
-                   **shown)
+                   followed_share=track.followed_share, others=track.others, track=whole,
+                   note="; ".join(filter(None, (word, hint))), **shown)
+
+
+def _too_few(track: FaceTrack, least: float) -> str:
+    """Why dlib's faces were not taken where it found some; where it found none the paper takes MTCNN, too."""
+    seen, looked = int(track.found.sum()), int((track.found | track.missed).sum())
+    return f"MTCNN's faces are taken, as dlib found one in {seen} of {looked} frames, under {least:.0%}" if seen else ""
 
 
 def repeat_nearest(crops: np.ndarray, states: np.ndarray, times: np.ndarray, coarse: int) -> None:
@@ -114,8 +122,8 @@ def repeat_nearest(crops: np.ndarray, states: np.ndarray, times: np.ndarray, coa
         coarse: where this many instants lie among them, these repeat each other only, as when sampled alone.
     """
     sets = [np.arange(len(crops))]
-    if coarse != len(crops) and _nests(coarse, len(crops)):
-        sets.append(sets[0][::(len(crops) - 1) // (coarse - 1)])
+    if nested(coarse, len(crops)) > 1:
+        sets.append(sets[0][::nested(coarse, len(crops))])
     for those in sets:
         have = those[states[those] != NONE]
         for k in those[states[those] == NONE]:
@@ -130,17 +138,17 @@ def sample(times: np.ndarray, count: int, coarse: Optional[int] = None) -> np.nd
             whatever floating point says of an instant half-way between two frames.
     """
     wanted = np.linspace(times[0], times[-1], count)
-    if coarse is not None and _nests(coarse, count):
-        wanted[::(count - 1) // (coarse - 1)] = np.linspace(times[0], times[-1], coarse)
+    if coarse is not None and nested(coarse, count):
+        wanted[::nested(coarse, count)] = np.linspace(times[0], times[-1], coarse)
     right = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
     right = np.minimum(right, len(times) - 1)
     left = np.maximum(right - 1, 0)
     return np.where(wanted - times[left] <= times[right] - wanted, left, right)
 
 
-def _nests(coarse: int, count: int) -> bool:
-    """Whether `coarse` evenly spread instants are among `count` of them."""
-    return coarse > 1 and (count - 1) % (coarse - 1) == 0
+def nested(coarse: int, count: int) -> int:
+    """Every how many of `count` evenly spread instants are `coarse` such ones; 0 where these are not among them."""
+    return (count - 1) // (coarse - 1) if coarse > 1 and (count - 1) % (coarse - 1) == 0 else 0
 
 
 class _Reader:
@@ -154,7 +162,7 @@ class _Reader:
             self._wanted = planned[np.unique(sample(planned, count, coarse))]
             # Where the coarse instants lie among them the face is followed as for these alone: what is known of them
             # must not depend on how many others are wanted.
-            if _nests(coarse, count):
+            if nested(coarse, count):
                 self._examined = planned[np.unique(sample(planned, coarse))]
             else:
                 self._examined = self._wanted

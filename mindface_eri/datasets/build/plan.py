@@ -95,6 +95,7 @@ def _agreed(path: Path, wanted: Mapping) -> Tuple[int, Tuple[str, ...]]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise DataError(f"{path}: cannot be read ({type(error).__name__}: {error}); choose another folder") from None
     ours = _flat(wanted["preprocess"])
+    theirs = {**_flat(to_dict(PreprocessConfig())), **theirs}  # an earlier version did as its successors do by default
     other = [f"{key} is {ours.get(key)!r} now, was {theirs.get(key)!r}" for key in sorted({*ours, *theirs})
              if ours.get(key) != theirs.get(key)]
     if other:

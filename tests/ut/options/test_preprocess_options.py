@@ -152,6 +152,7 @@ _AUDIO = {
     "stack": [Case(heard, [3])],
     "n_fft": [Case(heard, [1024])],
     "hop_length": [Case(heard, [256])],
+    "cover": [Case(heard, ["all"], {"preprocess.audio.hop_length": 64})],
     "silence": [Case(heard, [0.9])]}
 CASES = {
     "preprocess.frames": [Case(seen, [5]), Case(heard, [5])],

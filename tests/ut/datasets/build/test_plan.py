@@ -61,7 +61,7 @@ def test_a_plan_keeps_the_block_size_it_was_begun_with(tmp_path, tiny, manifest_
     ({"clips": 8}, r"another label table \(8 clips, now 9; ids, splits or labels differ"),
     ({"labels": "0"}, r"another label table \(9 clips, now 9"),
     ({"emotions": ["Fear", "Joy"]}, "another label table"),
-    ({"preprocess": {}}, r"other settings: preprocess\.audio\.coefficients is 4 now, was None; "),
+    ({"preprocess": {}}, r"other settings: preprocess\.audio\.coefficients is 4 now, was 128; "),
 ])
 def test_a_plan_of_something_else_is_refused(tmp_path, tiny, change, message, manifest_of):
     make_plan(tmp_path, manifest_of(9), tiny, resume=True, num_shards=1)
@@ -69,6 +69,19 @@ def test_a_plan_of_something_else_is_refused(tmp_path, tiny, change, message, ma
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(DataError, match=message):
         make_plan(tmp_path, manifest_of(9), tiny, resume=True, num_shards=1)
+
+
+def test_a_plan_of_before_an_option_was_there_goes_on(tmp_path, tiny, manifest_of):
+    """An earlier version did what the option's default does; anything else is another plan."""
+    make_plan(tmp_path, manifest_of(9), tiny, resume=True, num_shards=1)
+    path = tmp_path / "plan.json"
+    told = json.loads(path.read_text())
+    del told["preprocess"]["audio"]["cover"]
+    path.write_text(json.dumps(told))
+    make_plan(tmp_path, manifest_of(9), tiny, resume=True, num_shards=1)
+    with pytest.raises(DataError, match="preprocess.audio.cover is 'all' now, was 'centred'; set"):
+        make_plan(tmp_path, manifest_of(9), replace(tiny, audio=replace(tiny.audio, cover="all")), resume=True,
+                  num_shards=1)
 
 
 def test_what_cannot_be_planned_is_said(tmp_path, tiny, manifest_of):
