@@ -40,7 +40,10 @@ class Task:
 
 
 def complete(config: Config, records: Records) -> Config:
-    """The recipe with the widths of its feature sets, which the records know.
+    """The recipe with what the records know: the widths of its feature sets, and how clips were taken apart.
+
+    So the run, and whatever is exported of it, takes clips apart as those that it was trained on. Whom to follow stays
+    the recipe's: it may be a photograph of somebody in these records. Where sizes differ the records do not fit.
 
     Raises:
         DataError: the records have no such set, or one of another width.
@@ -49,7 +52,13 @@ def complete(config: Config, records: Records) -> Config:
     if config.model.feature_widths not in ((), widths):
         raise DataError(f"model.feature_widths is {list(config.model.feature_widths)} but the records' sets "
                         f"{', '.join(config.model.features)} have {list(widths)}; leave it out")
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, feature_widths=widths))
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, feature_widths=widths))
+    follow = config.preprocess.face.follow
+    made = dataclasses.replace(records.preprocess, face=dataclasses.replace(records.preprocess.face, follow=follow))
+    try:
+        return dataclasses.replace(config, preprocess=made)
+    except ConfigError:  # `_check` says which size it is
+        return config
 
 
 def prepare_task(config: Config, records: Records, context: Context, notify: Callable[[str], None]) -> Task:

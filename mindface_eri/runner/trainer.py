@@ -97,7 +97,11 @@ def _prepare(config: Config, run: RunFolder, context: Context, resume: bool, pro
         raise ConfigError(f"{run.path} holds a run already; go on with it (--resume) or name another folder")
     records = resolve_records(None, config)
     check_groups(records, config.data)
-    config = complete(config, records)
+    recipe, config = config, complete(config, records)
+    other = differences(to_dict(recipe.preprocess), to_dict(config.preprocess), "preprocess.")
+    if other:
+        say(f"{records.path} were made with other settings than the recipe's, which the run takes over: "
+            + "; ".join(other))
     begun = resume and run.state.is_file()
     saved, state = read_checkpoint(run.state) if begun else ({}, {})
     _check_temporal(state, config, run)

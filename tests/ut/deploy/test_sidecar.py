@@ -128,3 +128,8 @@ def test_preprocessing_of_a_run_is_its_own(tiny, tmp_path):
     assert preprocess_of(trained) == PREPROCESS
     model = tiny(mfcc_features=256)
     assert preprocess_of(TrainedModel(tmp_path / "best.ckpt", model, {}, {})) == infer_preprocess(model)
+
+
+def test_preprocessing_of_a_lone_checkpoint_is_what_its_note_says(tiny, tmp_path):
+    note = {"preprocess": to_dict(PREPROCESS)}
+    assert preprocess_of(TrainedModel(tmp_path / "best.ckpt", tiny(mfcc_features=12), {}, note)) == PREPROCESS

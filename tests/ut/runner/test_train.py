@@ -56,6 +56,21 @@ def test_the_folder_says_how_it_was_trained(recipe, run, feature_folder):
     assert not (run.path / ".lock").exists()
 
 
+def test_a_run_takes_clips_apart_as_its_records_were_made(recipe, run):
+    """Else `predict` would hear another part of each clip than training did."""
+    records, config = open_records(recipe().data.records), recipe()
+    made, audio = records.preprocess, config.preprocess.audio
+    wanted = dataclasses.replace(config.preprocess, audio=dataclasses.replace(audio, cover="all", silence=0.125),
+                                 face=dataclasses.replace(config.preprocess.face, follow="largest"))
+    run(dataclasses.replace(config, preprocess=wanted))
+    noted = load_config(run.path / "config.yaml").preprocess
+    assert noted == dataclasses.replace(made, face=dataclasses.replace(made.face, follow="largest"))
+    assert run.said[0] == (f"{records.path} were made with other settings than the recipe's, which the run takes over: "
+                           "preprocess.audio.cover: all -> centred; preprocess.audio.silence: 0.125 -> 0.0001")
+    run(config, resume=True)
+    assert not any("other settings" in text for text in run.said)
+
+
 def test_each_start_draws_anew_and_the_same_start_the_same(recipe, run, noted_training, tmp_path):
     """Else the dropout of the epochs after a resume would repeat that of the first epochs."""
     run(recipe(epochs=2))
