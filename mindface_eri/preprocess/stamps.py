@@ -29,7 +29,7 @@ def mended(known: np.ndarray, step: float, order: Optional[np.ndarray]) -> Tuple
     if _right(known, reach) and (order is None or (np.diff(order[np.isfinite(order)]) > 0).all()):
         return known, 0
     ordered = order is not None and np.isfinite(order).all()
-    joins = _joins(order, 0) if ordered else _joins(known, reach)
+    joins = begin_anew(order, 0) if ordered else begin_anew(known, reach)
     parts, end = [], None
     for part in np.split(known, joins):
         times = _mended_part(part, step, reach)
@@ -55,13 +55,19 @@ def _lone_end(ordered: np.ndarray) -> bool:
     return len(steps) > 2 and steps[-1] > 1.0 and steps[-1] > _LONE * steps[:-1].max()
 
 
-def _joins(known: np.ndarray, reach: int) -> List[int]:
-    """Numbers of the packets with which the stamps begin anew, far before or beyond all that came, and for good."""
+def begin_anew(known: np.ndarray, reach: int, back: float = NEAR) -> List[int]:
+    """Numbers of the packets with which the stamps begin anew, far before or beyond all that came, and for good.
+
+    Args:
+        known: (n,) seconds in the file's order, nan where there is no stamp.
+        reach: packets by which one may be stored away from its place.
+        back: seconds by which stamps that begin anew go back at least.
+    """
     where = np.flatnonzero(np.isfinite(known))
     stamps, width = known[where], _WINDOW + reach
     jumps = np.diff(stamps)
     joins: List[int] = []
-    for i in np.flatnonzero((jumps < -NEAR) | (jumps > LONGEST)) + 1:
+    for i in np.flatnonzero((jumps < -back) | (jumps > LONGEST)) + 1:
         if i < _FEW or i > len(stamps) - _FEW or joins and i - joins[-1] < _FEW:
             continue
         leap = np.median(stamps[i:i + width]) - np.median(stamps[max(i - width, 0):i])

@@ -21,6 +21,7 @@ from mindface_eri.preprocess.ahead import ahead
 from mindface_eri.preprocess.clock import Clock
 from mindface_eri.preprocess.container import open_media
 from mindface_eri.preprocess.display import ToneMap, can_map, rotation_of, square_size, turn_of, wide_range
+from mindface_eri.preprocess.packets import joins_of, packets_of, reorder_depth
 from mindface_eri.preprocess.picture import FrameCopies, Picture, fitted
 from mindface_eri.preprocess.sound_choice import Listener, sound_tracks
 from mindface_eri.preprocess.streams import choose_video, video_streams
@@ -28,8 +29,6 @@ from mindface_eri.preprocess.writer import write_video
 from mindface_eri.threads import spare_core
 
 __all__ = ["MediaInfo", "Picture", "frame_times", "open_media", "probe", "read_frames", "scan", "write_video"]
-
-_MAX_FAILURES = 20  # read errors in a row after which a file counts as ended
 
 
 @dataclass(frozen=True)
@@ -141,28 +140,35 @@ def scan(path: os.PathLike, listener: Optional[Listener] = None) -> Tuple[MediaI
             if packet.size and not getattr(packet, "is_discard", False):
                 stamps[packet.stream_index].append((packet.pts, packet.dts))
         info = MediaInfo(duration, bool(films), sound is not None)
-        return _with_picture(info, films, stamps, container.format.name == "avi")
+        return _with_picture(info, container, films, stamps)
 
 
-def _with_picture(info: MediaInfo, films: list, stamps: dict, unsaid: bool) -> Tuple[MediaInfo, np.ndarray]:
-    """What is known of the chosen one of some video streams, and its times; `unsaid`: no stamps of showing are kept."""
+def _with_picture(info: MediaInfo, container, films: list, stamps: dict) -> Tuple[MediaInfo, np.ndarray]:
+    """What is known of the chosen one of some video streams, and its times."""
     if not films:
         return info, np.zeros(0)
-    clocks = [_clock(film, stamps[film.index], unsaid) for film in films]
+    clocks = [_clock(container, film, stamps[film.index]) for film in films]
     chosen, why = choose_video(films, [clock.times for clock in clocks])
     film, clock = films[chosen], clocks[chosen]
     wide = wide_range(film.codec_context)
     loss = f"{wide}: colours are not those of a player, which needs PyAV 17 or later" if wide and not can_map() else ""
-    joined = (f"the time stamps begin anew {clock.joins} times, as in recordings joined end to end: the sound may part "
-              "from the picture there" if clock.joins else "")
+    joined = [_join_words(joins_of(container), "picture and sound go on together"),
+              _join_words(clock.joins, "the sound may part from the picture there")]
     return replace(info, width=film.width, height=film.height, fps=clock.fps, stream=film.index, clock=clock,
-                   note="; ".join(filter(None, (why, loss, joined)))), clock.times
+                   note="; ".join(filter(None, (why, loss, *joined)))), clock.times
 
 
-def _clock(film, stamps: List[Tuple[Optional[int], Optional[int]]], unsaid: bool) -> Clock:
+def _join_words(count: int, so: str) -> str:
+    times = {1: "once", 2: "twice"}.get(count, f"{count} times")
+    return f"the time stamps begin anew {times}, as in recordings joined end to end: {so}" if count else ""
+
+
+def _clock(container, film, stamps: List[Tuple[Optional[int], Optional[int]]]) -> Clock:
     shown, decoding = zip(*stamps) if stamps else ((), ())
     reordered = film.codec_context.has_b_frames
-    return Clock(shown, film.time_base, _rate(film), decoding if reordered else None, unsaid and reordered)
+    counted = reordered and container.format.name == "avi"  # it keeps no stamps of showing
+    depth = reorder_depth(container.name, film.index) if counted else 0
+    return Clock(shown, film.time_base, _rate(film), decoding if reordered else None, counted, depth)
 
 
 def listen(container, listener: Optional[Listener], *others) -> Iterator:
@@ -175,27 +181,6 @@ def listen(container, listener: Optional[Listener], *others) -> Iterator:
             listener.take(packet.stream, _frames_of(packet))
     for stream in sounds:
         listener.take(stream, _last_frames(stream))
-
-
-def packets_of(container, *streams) -> Iterator:
-    """Packets of some streams until the end of the file or of what can be read of it; damaged stretches are skipped."""
-    import av
-
-    if not streams:  # FFmpeg would give those of all
-        return
-    packets, failures = container.demux(*streams), 0
-    while failures < _MAX_FAILURES:
-        try:
-            packet = next(packets, None)
-        except EOFError:
-            return
-        except (av.error.FFmpegError, IndexError):  # IndexError: PyAV meets a stream that the header did not announce
-            packets, failures = container.demux(*streams), failures + 1
-            continue
-        if packet is None:
-            return
-        failures = 0
-        yield packet
 
 
 def decoded(container, *streams) -> Iterator:

@@ -4,6 +4,7 @@
 import itertools
 import threading
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -23,7 +24,7 @@ class Container:
     """Gives what is listed, one `demux` after the other; exceptions in the list are raised, and end that `demux`."""
 
     def __init__(self, *items):
-        self._items, self.asked = iter(items), 0
+        self._items, self.asked, self.format = iter(items), 0, SimpleNamespace(name="matroska")
 
     def demux(self, stream):
         self.asked += 1
@@ -63,6 +64,8 @@ def test_what_the_decoder_holds_comes_where_reading_ends_in_an_error(tmp_path):
 
     class Cut:
         """Ends after the last packet, before the empty one that makes the decoder give all it has."""
+
+        format = SimpleNamespace(name="matroska")
 
         def demux(self, stream):
             yield from (packet for packet in container.demux(stream) if packet.size)

@@ -142,7 +142,8 @@ def test_recordings_joined_end_to_end_are_foreseen_as_they_come(joined, start):
     found = [seconds for seconds, _ in read_frames(both, info)]
     np.testing.assert_allclose(found, planned, atol=1e-9)
     np.testing.assert_allclose(found, 50 + np.arange(28) / 25, atol=1e-6)
-    assert info.note.startswith("the time stamps begin anew 1 times, as in recordings joined end to end: the sound may")
+    assert info.note == ("the time stamps begin anew once, as in recordings joined end to end: picture and sound go on "
+                         "together")
 
 
 @pytest.mark.parametrize("rate, suffix, fps", [(1000, "nut", 1000), (1001, "nut", 0), (5000, "mkv", 1000),
@@ -261,3 +262,24 @@ def test_files_that_are_no_clips_are_named_with_the_reason(tmp_path, content, su
     for ask in (probe, scan, lambda path: list(read_frames(path)), lambda path: load_audio(path, 16000)):
         with pytest.raises(MediaError, match=message):
             ask(path)
+
+
+@pytest.mark.parametrize("frames, pause", [(1, 3), (1, 26), (2, 26), (3, 30)])
+def test_a_pause_in_avi_is_where_it_was_recorded(tmp_path, frames, pause):
+    """AVI keeps stamps of decoding only, which run ahead of what is shown by as many pictures as are held back."""
+    shown = [*range(10), *range(10 + pause, 23 + pause)]
+    with av.open(str(tmp_path / "a.avi"), "w") as container:
+        track = container.add_stream("libx264", rate=25)
+        track.width, track.height, track.pix_fmt = 64, 48, "yuv420p"
+        track.codec_context.max_b_frames, track.codec_context.time_base = frames, Fraction(1, 25)
+        track.options = {"x264-params": f"bframes={frames}:b-adapt=0"}
+        for picture, stamp in zip(ramp(23), shown):
+            frame = av.VideoFrame.from_ndarray(picture)
+            frame.pts, frame.time_base = stamp, Fraction(1, 25)
+            container.mux(track.encode(frame))
+        container.mux(track.encode())
+    info, planned = scan(tmp_path / "a.avi")
+    found, pictures = zip(*read_frames(tmp_path / "a.avi", info))
+    np.testing.assert_allclose(planned - planned[0], np.array(shown) / 25, atol=1e-6)
+    np.testing.assert_allclose(found, planned, atol=1e-9)
+    assert (np.diff([p.rgb().mean() for p in pictures]) > 0).all()
