@@ -118,7 +118,7 @@ def infer_preprocess(model: ModelConfig) -> PreprocessConfig:
 
 
 def preprocess_of(trained) -> PreprocessConfig:
-    """How clips become inputs of a `runner.run_folder.TrainedModel`: as its run or note says, else as the paper does."""
+    """How clips become inputs of a `runner.run_folder.TrainedModel`: as its run or note says, else the paper."""
     if trained.run is None and "preprocess" in trained.note:
         return from_dict(PreprocessConfig, trained.note["preprocess"], "preprocess")
     if trained.run is None:

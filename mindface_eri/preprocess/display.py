@@ -74,6 +74,26 @@ def square_size(width: int, height: int, aspect: Optional[Fraction]) -> Tuple[in
     return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
 
 
+class PixelAspect:
+    """How much wider than high the pixels of a stream are, picture by picture: a broadcast may go from 4:3 to 16:9.
+
+    What a container says counts for all pictures. Where it agrees with the codec, or says nothing, the codec is
+    followed. Its word is of the packet that was decoded last, and new from a key frame on.
+    """
+
+    def __init__(self, stream) -> None:
+        self._stream, self._aspect, self._fixed = stream, stream.sample_aspect_ratio, None
+
+    def of(self, frame) -> Optional[Fraction]:
+        """Of the next decoded frame, in the order of showing."""
+        said = self._stream.codec_context.sample_aspect_ratio
+        if self._fixed is None:
+            self._fixed = bool(self._aspect) and self._aspect != (said or 1)
+        elif said and frame.key_frame and not self._fixed:
+            self._aspect = said
+        return self._aspect
+
+
 class ToneMap:
     """Brings pictures of high dynamic range or wide gamut to what a standard screen (BT.709) shows of them.
 

@@ -12,7 +12,7 @@ import numpy as np
 from mindface_eri.config import FaceConfig
 from mindface_eri.preprocess.detectors import Landmarks, create_detector
 from mindface_eri.preprocess.identity import Portrait, check_person
-from mindface_eri.preprocess.people import choose_person, count_others, join_people, taken_places
+from mindface_eri.preprocess.people import choose_person, count_alike, count_others, join_people, taken_places
 from mindface_eri.preprocess.tracking import Tracker
 from mindface_eri.preprocess.video import Picture
 
@@ -32,6 +32,7 @@ class FaceTrack:
     cuts: Tuple[int, ...] = ()  # frame numbers that begin a shot
     taken: Tuple[int, ...] = ()  # frame numbers in which somebody else is in this face's place
     stranger: bool = False  # there are faces, but none is that of the photograph
+    alike: int = 0  # people whose faces may be that of the photograph
 
     @property
     def share(self) -> float:
@@ -101,4 +102,5 @@ def _track(tracker: Tracker, config: FaceConfig, detector: str, total: int, size
         for number, marks in person.landmarks.items():
             landmarks[number], found[number], seen[number] = marks, True, number in person.seen
     return FaceTrack(landmarks, found, missed & ~found, detector, others, seen, tuple(tracker.cuts),
-                     tuple(taken_places(chains, chosen)))
+                     tuple(taken_places(chains, chosen)),
+                     alike=count_alike(chains, config.follow, len(tracker.examined)))

@@ -60,8 +60,7 @@ def choose_person(chains: List[List[Person]], follow: str, size: Tuple[int, int]
     size: width and height of the frame, pixels.
     """
     if follow not in CHOICES:
-        face = photographed(follow)
-        far = [min(apart_from(face, track) for track in chain) for chain in chains]
+        far = _far(chains, follow)
         return int(np.argmin(far)) if min(far) <= SAME_PLACE else -1
     lengths = np.array([sum(len(p.landmarks) for p in chain) for chain in chains])
     if follow == "longest":
@@ -76,10 +75,27 @@ def choose_person(chains: List[List[Person]], follow: str, size: Tuple[int, int]
     return int(serious[np.argmin([np.hypot(*((box[:, :2] + box[:, 2:]) / 2 - middle).T).mean() for box in boxes])])
 
 
+def _far(chains: List[List[Person]], photograph: str) -> List[float]:
+    """How far each one's nearest face is from the one in the photograph."""
+    face = photographed(photograph)
+    return [min(apart_from(face, track) for track in chain) for chain in chains]
+
+
+def count_alike(chains: List[List[Person]], follow: str, examined: int) -> int:
+    """People who may be the one in the photograph `follow`, and are seen as long as others must be to count; else 0."""
+    if follow in CHOICES:
+        return 0
+    return sum(far <= SAME_PLACE and _seen(chain, examined) for chain, far in zip(chains, _far(chains, follow)))
+
+
 def count_others(chains: List[List[Person]], chosen: int, examined: int) -> int:
     """People other than the chosen one, seen in at least 3 examined frames and 5% of them."""
-    need = max(3.0, 0.05 * examined)
-    return sum(sum(len(p.landmarks) for p in chain) >= need for k, chain in enumerate(chains) if k != chosen)
+    return sum(_seen(chain, examined) for k, chain in enumerate(chains) if k != chosen)
+
+
+def _seen(chain: List[Person], examined: int) -> bool:
+    """Whether somebody is more than a passing find."""
+    return sum(len(p.landmarks) for p in chain) >= max(3.0, 0.05 * examined)
 
 
 def taken_places(chains: List[List[Person]], chosen: int) -> List[int]:

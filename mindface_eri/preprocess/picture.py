@@ -58,9 +58,9 @@ def fitted(frame, size: Tuple[int, int], shape: Optional[Tuple[int, int]] = None
         shape: width and height that the frame has with square pixels, by default `size`. One of another form (a phone
             that is turned in a call) is laid into the middle, black beside it, and not stretched.
     """
-    if (frame.width, frame.height) == size:
-        return frame
     width, height = shape or size
+    if (frame.width, frame.height) == size == (width, height):
+        return frame
     scale = min(size[0] / width, size[1] / height)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
     if max(size[0] - inner[0], size[1] - inner[1]) > _ROUNDING:

@@ -20,7 +20,15 @@ from mindface_eri.errors import MediaError
 from mindface_eri.preprocess.ahead import ahead
 from mindface_eri.preprocess.clock import Clock
 from mindface_eri.preprocess.container import open_media
-from mindface_eri.preprocess.display import ToneMap, can_map, rotation_of, square_size, turn_of, wide_range
+from mindface_eri.preprocess.display import (
+    PixelAspect,
+    ToneMap,
+    can_map,
+    rotation_of,
+    square_size,
+    turn_of,
+    wide_range,
+)
 from mindface_eri.preprocess.packets import joins_of, packets_of, reorder_depth
 from mindface_eri.preprocess.picture import FrameCopies, Picture, fitted
 from mindface_eri.preprocess.sound_choice import Listener, sound_tracks
@@ -107,13 +115,13 @@ def _read(path: os.PathLike, hear: Optional[Callable], info: Optional[MediaInfo]
             raise MediaError(f"{path}: there is no video stream")
         stream = container.streams[info.stream]
         sound = sound_stream(container, number) if hear is not None else None
-        clock, size, copied, tone = info.clock.reading(), None, FrameCopies(), None
+        clock, pixels, size, copied, tone = info.clock.reading(), PixelAspect(stream), None, FrameCopies(), None
         for frame in decoded(container, stream, sound):
             if not hasattr(frame, "width"):  # sound
                 hear(frame)
                 continue
             seconds, turn = clock.next(frame.pts), turn_of(frame)
-            shape = square_size(frame.width, frame.height, stream.sample_aspect_ratio)
+            shape = square_size(frame.width, frame.height, pixels.of(frame))
             if size is None:
                 size, tone = shape, ToneMap() if wide_range(frame) and can_map() else None
             yield seconds, Picture(fitted(copied(frame), size, shape), turn, tone)

@@ -106,13 +106,18 @@ def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, confi
     return replace(empty, frames=crops, boxes=np.stack([box for box, _ in placed]), states=states[picks],
                    landmarks=whole.landmarks[picks], detector=track.detector, found_share=track.share,
                    followed_share=track.followed_share, others=track.others, track=whole,
-                   note="; ".join(filter(None, (word, hint))), **shown)
+                   note="; ".join(filter(None, (word, _alike(track), hint))), **shown)
 
 
 def _too_few(track: FaceTrack, least: float) -> str:
     """Why dlib's faces were not taken where it found some; where it found none the paper takes MTCNN, too."""
     seen, looked = int(track.found.sum()), int((track.found | track.missed).sum())
     return f"MTCNN's faces are taken, as dlib found one in {seen} of {looked} frames, under {least:.0%}" if seen else ""
+
+
+def _alike(track: FaceTrack) -> str:
+    return (f"the photograph fits {track.alike} people here, and the one nearest to it is followed" if track.alike > 1
+            else "")
 
 
 def repeat_nearest(crops: np.ndarray, states: np.ndarray, times: np.ndarray, coarse: int) -> None:

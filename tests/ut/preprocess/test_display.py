@@ -13,7 +13,7 @@ from mindface_eri.config import FaceConfig, PreprocessConfig
 from mindface_eri.errors import MediaError
 from mindface_eri.preprocess import display, video
 from mindface_eri.preprocess.clip import extract_clip
-from mindface_eri.preprocess.display import ToneMap, Turn, can_map, square_size, turn_of, wide_range
+from mindface_eri.preprocess.display import PixelAspect, ToneMap, Turn, can_map, square_size, turn_of, wide_range
 from mindface_eri.preprocess.picture import Picture
 from mindface_eri.preprocess.video import probe, read_frames, scan
 
@@ -250,3 +250,46 @@ def test_a_clip_of_such_pixels_fails_with_the_reason(tmp_path):
             container.mux(track.encode(frame))
     with pytest.raises(MediaError, match="clip.nut: .*picture: the pixel format rgb4 cannot be converted"):
         extract_clip(tmp_path / "clip.nut")
+
+
+@pytest.mark.parametrize("codec, first, second", [
+    ("mpeg2video", Fraction(1), Fraction(4, 3)), ("libx264", Fraction(4, 3), Fraction(1)),
+    ("libx264", Fraction(2), Fraction(2))])
+def test_pixels_may_become_wider_within_a_recording(tmp_path, codec, first, second):
+    """Two recordings joined, whose codec holds pictures back: each has its own form in the size of the first."""
+    data = b""
+    for aspect in (first, second):
+        with av.open(str(tmp_path / "one.ts"), "w") as container:
+            track = container.add_stream(codec, rate=25)
+            track.width, track.height, track.pix_fmt = 96, 72, "yuv420p"
+            track.codec_context.max_b_frames, track.codec_context.sample_aspect_ratio = 2, aspect
+            for k in range(8):
+                frame = av.VideoFrame.from_ndarray(np.full((72, 96, 3), 120, np.uint8))
+                frame.pts, frame.time_base = k, Fraction(1, 25)
+                container.mux(track.encode(frame))
+            container.mux(track.encode())
+        data += (tmp_path / "one.ts").read_bytes()
+    (tmp_path / "both.ts").write_bytes(data)
+    pictures = [picture for _, picture in read_frames(tmp_path / "both.ts")]
+    assert {(p.width, p.height) for p in pictures} == {(round(96 * first), 72)} and len(pictures) == 16
+    for number, picture in enumerate(pictures):
+        lit = picture.rgb().mean(2) > 60
+        shape = (lit.any(0).sum(), lit.any(1).sum())
+        if number < 8 or first == second:
+            assert shape == (round(96 * first), 72), number
+        elif second > first:
+            assert shape == (96, 54), "black above and below"
+        else:
+            assert shape == (96, 72), "black on both sides"
+
+
+def test_a_container_has_the_last_word_on_the_form_of_pixels():
+    said = iter([Fraction(1), Fraction(4, 3)])
+    stream = SimpleNamespace(sample_aspect_ratio=Fraction(2), codec_context=SimpleNamespace(sample_aspect_ratio=None))
+    for agrees in (False, True):
+        aspect = PixelAspect(stream)
+        stream.codec_context.sample_aspect_ratio = Fraction(2) if agrees else next(said)
+        found = [aspect.of(SimpleNamespace(key_frame=True))]
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        found += [aspect.of(SimpleNamespace(key_frame=key)) for key in (False, True, False)]
+        assert found == ([2, 2, Fraction(4, 3), Fraction(4, 3)] if agrees else [2] * 4)

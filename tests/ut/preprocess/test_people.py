@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mindface_eri.preprocess import people
-from mindface_eri.preprocess.people import choose_person, count_others, join_people, taken_places
+from mindface_eri.preprocess.people import choose_person, count_alike, count_others, join_people, taken_places
 from mindface_eri.preprocess.person import Person
 
 
@@ -146,6 +146,14 @@ def test_a_photograph_chooses_the_nearest_face_that_is_near_enough(still, monkey
     chains = [[still(0, 9, *NEAR)], [still(0, 2, *FAR, who=5), still(4, 1, *FAR, who=2)], [still(0, 30, *FAR, who=4)]]
     assert choose_person(chains, "her.jpg", (640, 480)) == expected
     assert count_others(chains, expected, 20) == {0: 2, 1: 2, 2: 2, -1: 3}[expected]
+    assert count_alike(chains, "her.jpg", 20) == int(expected >= 0) and count_alike(chains, "first", 20) == 0
+
+
+def test_a_photograph_that_fits_two_people_says_so(still, monkeypatch):
+    monkeypatch.setattr(people, "photographed", lambda path: Face(2.5).numbers)
+    chains = [[still(0, 9, *NEAR, who=2)], [still(0, 3, *FAR, who=3)], [still(0, 9, *FAR, who=0)]]
+    assert choose_person(chains, "her.jpg", (640, 480)) == 0 and count_alike(chains, "her.jpg", 60) == 2
+    assert count_alike(chains, "her.jpg", 61) == 1, "who passes by is nobody"
 
 
 @pytest.mark.parametrize("brief, expected", [(4, 1), (3, 2)])
