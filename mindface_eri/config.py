@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import yaml
 
-from mindface_eri.constants import EMOTIONS, MODALITIES
+from mindface_eri.constants import EMOTIONS, MODALITIES, SPLITS
 from mindface_eri.errors import ConfigError
 from mindface_eri.fields import from_dict, listed, number, one_of, to_dict
 from mindface_eri.files import write_text
@@ -62,12 +62,29 @@ class AudioConfig:
 
 
 @dataclass(frozen=True)
+class AugmentConfig:
+    """Copies of clips' sound that training sees besides the clips, and nothing else does; not in the paper."""
+
+    speeds: Tuple[float, ...] = listed(low=0.25, high=4.0)  # a copy for each, played as a tape: 2 is an octave higher
+    noise: float = number(0.0, 0.0, 100.0)  # white noise in each copy, share of the sound's root mean square
+    splits: Tuple[str, ...] = ("train",)  # whose clips get copies; folds train on clips of every split that they pool
+
+    def __post_init__(self) -> None:
+        if len(set(self.speeds)) < len(self.speeds) or 1.0 in self.speeds and not self.noise:
+            raise ConfigError(f"preprocess.augment.speeds {list(self.speeds)}: each copy needs a speed of its own, and "
+                              "at speed 1 some preprocess.augment.noise, else it is the clip itself")
+        if not set(self.splits) <= set(SPLITS):
+            raise ConfigError(f"preprocess.augment.splits {list(self.splits)}: expected some of {', '.join(SPLITS)}")
+
+
+@dataclass(frozen=True)
 class PreprocessConfig:
     """From a clip file to crops and MFCC stacks."""
 
     frames: int = number(32, 1, 4096)  # sampled linearly over the clip
     face: FaceConfig = field(default_factory=FaceConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     storage: str = one_of("jpeg", "raw")  # how crops lie in the records; not in the paper
     jpeg_quality: int = number(95, 1, 100)  # not in the paper
 
@@ -196,9 +213,13 @@ class DataConfig:
     fold_of: Tuple[str, ...] = ("train", "val")  # splits that are pooled
     fold_val: float = number(0.15, 0.0, 0.9)  # share of the rest for validation where the part is the test split
     fold_seed: int = number(0, 0)  # of the cut, so that trainings with several seeds share it
-    flip: float = number(0.0, 0.0, 1.0)  # probability to mirror all frames of a clip; not in the paper
+    flip: float = number(0.0, 0.0, 1.0)  # probability to mirror all frames and landmarks of a clip; not in the paper
+    turn: float = number(0.0, 0.0, 180.0)  # most degrees by which all frames of a clip are turned; not in the paper
+    scale: float = number(0.0, 0.0, 0.9)  # most by which they are made larger or smaller, share; not in the paper
+    erase: float = number(0.0, 0.0, 1.0)  # probability to erase a rectangle of all frames of a clip; not in the paper
     colour: float = number(0.0, 0.0, 1.0)  # strength of brightness and contrast jitter; not in the paper
     time_jitter: float = number(0.0, 0.0, 0.5)  # how far an instant may move, share of the clip; not in the paper
+    copies: bool = True  # whether training also sees the copies of sound that the records hold; not in the paper
     mfcc_time_masks: int = number(0, 0)  # SpecAugment-like masks; not in the paper
     mfcc_time_mask_width: int = number(4, 1)  # stacks
     mfcc_feature_masks: int = number(0, 0)

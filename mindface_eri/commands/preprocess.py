@@ -48,6 +48,9 @@ def run(arguments):
         clip_limit=arguments.clip_limit, verify=arguments.verify)
     print(f"{summary.done} clips in {arguments.out} ({summary.reused} were there), {summary.failed} failed, "
           f"{summary.seconds:.1f} s")
+    if config.preprocess.augment.speeds:
+        splits = " and ".join(config.preprocess.augment.splits)
+        print(f"{summary.copies} copies of the sound of {splits} clips lie beside them, for training alone")
     if summary.failed:
         print(f"reasons: {arguments.out / 'failures.csv'}")
     return int(summary.failed > 0)

@@ -6,17 +6,25 @@ from __future__ import annotations
 import atexit
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Generator, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from mindface_eri.constants import LANDMARKS
 from mindface_eri.datasets.feature_sets import open_feature_set
-from mindface_eri.datasets.parts import ARRAYS
+from mindface_eri.datasets.parts import ARRAYS, COPIES
 from mindface_eri.datasets.records import Records
 from mindface_eri.datasets.transforms import ClipAugmenter
 
 Batch = Dict[str, np.ndarray]
+
+
+class Picks(NamedTuple):
+    """What is read, one a position: (n,) int64 each."""
+
+    rows: np.ndarray  # number in the records
+    index: np.ndarray  # what the column `index` says
+    sounds: np.ndarray  # 0: the clip as it is; k: the k-th copy of its sound in its place
 
 
 class _ExitGuard:
@@ -71,19 +79,20 @@ class BatchSource:
     handed over, so that the threads always have work.
 
     Args:
-        rows, index: of each clip, its number in the records and what the column `index` says.
+        picks: of each clip, where it lies and which of its sounds is meant.
         order: positions of an epoch's clips, given its number; each epoch has equally many.
         epoch: None means that passes count up from 0, otherwise each pass is that epoch.
     """
 
-    def __init__(self, records: Records, rows: np.ndarray, index: np.ndarray, columns: Sequence[str],
+    def __init__(self, records: Records, picks: Picks, columns: Sequence[str],
                  order: Callable[[int], np.ndarray], batch_size: int, workers: int, epoch: Optional[int],
                  augmenter: ClipAugmenter) -> None:
-        self._records, self._rows, self._index, self._columns = records, rows, index, tuple(columns)
+        self._records, self._picks, self._columns = records, picks, tuple(columns)
         self._order, self._size, self._workers = order, batch_size, workers
         self._epoch, self._augmenter, self._passes = epoch, augmenter, 0
         shapes = _shapes(records)
         self._stored = {name: shapes[name] for name in columns if name in shapes}
+        self._read = [*(self._stored or ["present"]), *([COPIES] if picks.sounds.any() else [])]
         self._sets = [open_feature_set(records, name) for name in columns if name not in shapes and name != "index"]
 
     def __len__(self) -> int:
@@ -93,8 +102,7 @@ class BatchSource:
         epoch = self._passes if self._epoch is None else self._epoch
         self._passes += 1
         order = self._order(epoch)
-        records = EXIT.guard(self._records.stream(list(self._stored) or ["present"], self._rows[order],
-                                                  self._workers))
+        records = EXIT.guard(self._records.stream(self._read, self._picks.rows[order], self._workers))
         with ThreadPoolExecutor(self._workers) as pool:
             ahead = None
             for start in range(0, len(order), self._size):
@@ -115,21 +123,20 @@ class BatchSource:
             if record is None:
                 return None
             clip = {name: values[place] for name, values in batch.items()}
-            index = int(self._index[position])
             if "frames" not in clip:  # too little to be worth another thread
-                self._fill(clip, record, epoch, index)
+                self._fill(clip, record, epoch, int(position))
                 continue
             try:
-                work.append(pool.submit(self._fill, clip, record, epoch, index))
+                work.append(pool.submit(self._fill, clip, record, epoch, int(position)))
             except RuntimeError:  # thread pools close before the guard does
                 return None
         return batch, work
 
     def _allocate(self, positions: np.ndarray) -> Batch:
         """A batch in which the columns of the stored records are still empty."""
-        rows, count = self._rows[positions], len(positions)
+        rows, count = self._picks.rows[positions], len(positions)
         batch = {name: np.empty((count, *shape), ARRAYS.get(name, np.float32)) for name, shape in self._stored.items()}
-        batch["index"] = self._index[positions].astype(np.int32)
+        batch["index"] = self._picks.index[positions].astype(np.int32)
         for features in self._sets:
             batch[features.name] = features.values[rows]
         if self._sets and "present" in batch:
@@ -137,14 +144,18 @@ class BatchSource:
             batch["present"] = np.concatenate([batch["present"], there], axis=1, dtype=np.float32)
         return batch
 
-    def _fill(self, clip: Batch, record: Batch, epoch: int, index: int) -> None:
+    def _fill(self, clip: Batch, record: Batch, epoch: int, position: int) -> None:
         """Puts a record into its places of a batch, and augments it there."""
         for name in self._stored:
             if name == "frames":
                 self._records.crops(record[name], clip[name])
             else:
                 clip[name][:len(record[name])] = record[name]  # `present` goes on with the feature sets
-        self._augmenter(clip, epoch, index)
+        sound = int(self._picks.sounds[position])
+        if sound and "mfcc" in clip:
+            clip["mfcc"][...] = self._records.sounds(record[COPIES])[sound - 1]
+        # A copy draws for itself.
+        self._augmenter(clip, epoch, int(self._picks.index[position]) + sound * len(self._records))
 
     def _finish(self, batch: Batch, work: Sequence[Future]) -> Tuple[np.ndarray, ...]:
         for task in work:

@@ -37,7 +37,9 @@ def hold(records: Records, columns: Sequence[str]) -> Records:
     stored = [name for name in columns if name in ARRAYS]
     config = records.preprocess
     widths = {"mfcc": config.audio.features, "landmarks": 136}
-    size = 4 * len(records) * config.frames * sum(widths.get(name, 4) for name in stored)
+    sounds = int(records.copies.sum()) * ("mfcc" in columns)
+    size = 4 * config.frames * (len(records) * sum(widths.get(name, 4) for name in stored)
+                                + sounds * config.audio.features)
     if "frames" in stored or size > _MOST:
         return records
     return HeldRecords(**{one.name: getattr(records, one.name) for one in dataclasses.fields(Records)})

@@ -24,6 +24,8 @@ from mindface_eri.files import json_text, replacing, write_json
 # Fields of one record, as MindRecord's schema names their types; `frames` holds a JPEG of all crops, or raw bytes.
 ARRAYS = {"frames": np.uint8, "mfcc": np.float32, "present": np.float32, "timestamps": np.float32,
           "boxes": np.float32, "detected": np.uint8, "landmarks": np.float32}
+COPIES = "copies"  # a field that only records with copies of sound have: float32 (C, T, M) as bytes, one byte without
+KINDS = {**ARRAYS, COPIES: np.uint8}
 OF_VERSION_0_1 = tuple(name for name in ARRAYS if name != "landmarks")  # fields of records that do not name theirs
 
 
@@ -65,7 +67,7 @@ def save_clip(path: Path, arrays: Mapping[str, np.ndarray], row: Mapping[str, ob
     """Writes a finished clip; the file appears whole or not at all."""
     with replacing(path) as temporary:
         np.savez(temporary, row=np.frombuffer(json_text(row).encode(), np.uint8),
-                 **{name: np.asarray(arrays[name], kind) for name, kind in ARRAYS.items() if name in arrays})
+                 **{name: np.asarray(arrays[name], kind) for name, kind in KINDS.items() if name in arrays})
 
 
 def save_failure(path: Path, stage: str, reason: str, **more: object) -> None:

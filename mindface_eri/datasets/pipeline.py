@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Un
 import numpy as np
 
 from mindface_eri.config import DataConfig
-from mindface_eri.datasets.batching import EXIT, BatchSource
+from mindface_eri.datasets.batching import EXIT, BatchSource, Picks
 from mindface_eri.datasets.feature_sets import list_feature_sets
 from mindface_eri.datasets.presence import lacking
 from mindface_eri.datasets.records import Records, open_records
@@ -74,7 +74,8 @@ def create_dataset(records: Union[Records, str, os.PathLike], split: Optional[st
         seed: order and augmentation are functions of it and of the epoch.
         epoch: with None each pass over the dataset counts as the next one, which is what `Model.train` needs; a loop
             that makes one dataset an epoch, and must be able to go on after a stop, gives the number.
-        augment: its augmentation settings are applied; for training only.
+        augment: its augmentation settings are applied; for training only. Copies of sound that the records hold are
+            further clips where labelled clips are shuffled and mfcc is a column, unless `augment.copies` is off.
         drop_remainder: None means when shuffling, if there is at least one whole batch.
         pad_last: fill the last batch up with repeated clips, so that all batches have the same shape.
 
@@ -86,19 +87,31 @@ def create_dataset(records: Union[Records, str, os.PathLike], split: Optional[st
     _check(records, columns, split, ids, num_shards, shard_id, batch_size, pad_last and bool(drop_remainder))
     names = records.ids(split) if ids is None else tuple(ids)
     rows, index = records.rows(names), np.arange(len(names))
+    picks = Picks(rows, index, np.zeros(len(rows), np.int64))
     if "labels" in columns and (split == "train" or (ids is not None and shuffle)):
         rows, index = _trainable(records, rows, index, columns)
+        among = with_copies(records.copies[rows] * shuffle, columns, augment or DataConfig())
+        every = np.concatenate(among)
+        picks = Picks(rows[every], index[every], np.repeat(np.arange(len(among)), [len(some) for some in among]))
     if drop_remainder is None:
-        drop_remainder = shuffle and not pad_last and len(rows) >= batch_size * num_shards
+        drop_remainder = shuffle and not pad_last and len(picks.rows) >= batch_size * num_shards
     order = {"shuffle": shuffle, "seed": seed, "num_shards": num_shards, "shard_id": shard_id,
              "batch_size": batch_size, "drop_remainder": drop_remainder, "pad_last": pad_last}
-    if not len(epoch_order(len(rows), epoch=0, **order)):
-        raise DataError(f"{records.path}: {len(rows)} clips do not fill one batch of {batch_size} on each of "
+    if not len(epoch_order(len(picks.rows), epoch=0, **order)):
+        raise DataError(f"{records.path}: {len(picks.rows)} clips do not fill one batch of {batch_size} on each of "
                         f"{num_shards} ranks; lower the batch size, or keep the remainder")
-    return _pipeline(records, rows, index, columns, order, workers, prefetch, epoch, augment or DataConfig())
+    return _pipeline(records, picks, columns, order, workers, prefetch, epoch, augment or DataConfig())
 
 
-def _pipeline(records: Records, rows: np.ndarray, index: np.ndarray, columns: Sequence[str], order: Dict[str, Any],
+def with_copies(copies: np.ndarray, columns: Sequence[str], data: DataConfig) -> List[np.ndarray]:
+    """What training sees of clips whose records hold so many copies of the sound, (N,): positions of the clips, all of
+    them as they are, then those that have a first copy, a second one, and so on.
+    """
+    most = int(copies.max(initial=0)) if "mfcc" in columns and data.copies else 0
+    return [np.arange(len(copies)), *(np.flatnonzero(copies > number) for number in range(most))]
+
+
+def _pipeline(records: Records, picks: Picks, columns: Sequence[str], order: Dict[str, Any],
               workers: int, prefetch: int, epoch: Optional[int], augment: DataConfig) -> Dataset:
     import multiprocessing
 
@@ -108,7 +121,7 @@ def _pipeline(records: Records, rows: np.ndarray, index: np.ndarray, columns: Se
     EXIT.register()
     ds.config.set_prefetch_size(prefetch)
     augmenter = ClipAugmenter(augment, records.preprocess.audio, records.mfcc_mean, order["seed"])
-    source = BatchSource(records, rows, index, columns, lambda number: epoch_order(len(rows), epoch=number, **order),
+    source = BatchSource(records, picks, columns, lambda number: epoch_order(len(picks.rows), epoch=number, **order),
                          order["batch_size"], workers, epoch, augmenter)
     return ds.GeneratorDataset(source, list(columns), shuffle=False, num_parallel_workers=1,
                                python_multiprocessing=False)

@@ -3,7 +3,8 @@
 
     dataset.json      format, emotions, clips per split, the preprocessing's configuration, hash, parts, versions
     arrays.npz        labels (N, E), mfcc_mean (M,), mfcc_std (M,)
-    clips.csv         one row a clip: id, split, the table's extra columns, what was found in it
+    clips.csv         one row a clip: id, split, the table's extra columns, what was found in it, how many copies of its
+                      sound lie in its record (`preprocess.augment`): only training reads them
     failures.csv      id, split, stage and reason of each clip that could not be used
     records/          part-00000.mindrecord, each with its index .db and its .json
     features/         features that other programs computed, put there later (feature_sets.py)
@@ -24,7 +25,7 @@ import numpy as np
 from mindface_eri.config import PreprocessConfig, from_dict
 from mindface_eri.constants import SPLITS
 from mindface_eri.datasets.media import one_name
-from mindface_eri.datasets.parts import ARRAYS, OF_VERSION_0_1, part_sizes, read_rows
+from mindface_eri.datasets.parts import ARRAYS, COPIES, KINDS, OF_VERSION_0_1, part_sizes, read_rows
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.preprocess.storage import decode_jpeg
 
@@ -108,7 +109,10 @@ class Records:
         Raises:
             DataError: they are of a version that did not store it yet.
         """
-        lacking = [name for name in columns if name in ARRAYS and name not in self.fields]
+        lacking = [name for name in columns if name in KINDS and name not in self.fields]
+        if lacking == [COPIES]:
+            raise DataError(f"{self.path}: these records hold no copies of sound; preprocess the clips again with "
+                            "preprocess.augment.speeds, into another folder")
         if lacking:
             raise DataError(f"{self.path}: these records hold no {lacking[0]}: an earlier version made them, which did "
                             "not store any; preprocess the clips again, into another folder")
@@ -120,12 +124,27 @@ class Records:
         for record in self.stream(columns, self.rows(ids)):
             if "frames" in record:
                 record["frames"] = self.crops(record["frames"])
+            if COPIES in record:
+                record[COPIES] = self.sounds(record[COPIES])
             yield record
 
     def stream(self, columns: Sequence[str], rows: Sequence[int], workers: int = 1
                ) -> Generator[Dict[str, np.ndarray], None, None]:
         """Clips by their numbers, in this order, as they are stored; see `parts.read_rows`."""
         yield from read_rows(self.files, columns, rows, workers)
+
+    @property
+    def copies(self) -> np.ndarray:
+        """How many copies of its sound each clip's record holds, (N,) int64."""
+        if COPIES not in self.fields:
+            return np.zeros(len(self), np.int64)
+        return np.array([int(row[COPIES]) for row in self.table], np.int64)
+
+    def sounds(self, stored: np.ndarray) -> np.ndarray:
+        """(C, T, M) float32: what the column `copies` of a record holds; C is 0 where it has none."""
+        shape = (self.preprocess.frames, self.preprocess.audio.features)
+        count = len(stored) // (4 * shape[0] * shape[1])
+        return stored[:4 * count * shape[0] * shape[1]].view(np.float32).reshape(count, *shape)
 
     def crops(self, stored: np.ndarray, out: Optional[np.ndarray] = None) -> np.ndarray:
         """(T, S, S, 3) uint8: what the column `frames` of a record holds; written to `out` where that is given.

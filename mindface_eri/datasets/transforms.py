@@ -25,7 +25,8 @@ class ClipAugmenter:
 
     def __init__(self, config: DataConfig, audio: AudioConfig, mean: np.ndarray, seed: int) -> None:
         self._jitter = TimeJitter(config, seed) if config.time_jitter > 0 else None
-        self._frames = FrameAugmenter(config, seed) if config.flip > 0 or config.colour > 0 else None
+        changes = max(config.flip, config.colour, config.turn, config.scale, config.erase) > 0
+        self._frames = FrameAugmenter(config, seed) if changes else None
         masked = config.mfcc_time_masks > 0 or config.mfcc_feature_masks > 0
         self._mfcc = MfccAugmenter(config, audio, mean, seed) if masked else None
 
@@ -36,6 +37,8 @@ class ClipAugmenter:
                 clip[name][...] = self._jitter(clip[name], epoch, index)
         if self._frames and "frames" in clip:
             clip["frames"][...] = self._frames(clip["frames"], epoch, index)
+        if self._frames and "landmarks" in clip:
+            clip["landmarks"][...] = self._frames.landmarks(clip["landmarks"], epoch, index)
         if self._mfcc and "mfcc" in clip:
             clip["mfcc"][...] = self._mfcc(clip["mfcc"], epoch, index)
 
@@ -65,11 +68,29 @@ class TimeJitter:
         return np.rint(np.clip(places, 0.0, 1.0) * (count - 1)).astype(np.int64)
 
 
+# The 68 landmarks of a mirrored face, in their order: jaw, brows, nose, eyes, mouth.
+_MIRRORED = [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46,
+             39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65]
+_ERASED, _FORM = (0.02, 0.4), 0.3  # of Zhong et al.: share of the picture, and least height over width or inverse
+
+
 class FrameAugmenter:
-    """Mirrors a clip and jitters its brightness and contrast, all of its frames alike."""
+    """Mirrors a clip, jitters brightness and contrast, turns, scales, and erases a part: all of its frames alike.
+
+    Erasing is that of Zhong et al., "Random Erasing Data Augmentation" (AAAI 2020): a rectangle of random pixels.
+    """
 
     def __init__(self, config: DataConfig, seed: int) -> None:
         self._config, self._seed = config, seed
+
+    def landmarks(self, points: np.ndarray, epoch: int, index: int) -> np.ndarray:
+        """(T, 68, 2) in and out: mirrored where the frames are, wherever that puts them; zeros stay.
+
+        A network lays landmarks on the mean shape, so that neither place nor turn nor scale matters.
+        """
+        if np.random.default_rng((self._seed, epoch, index, _FRAMES)).random() >= self._config.flip:
+            return points
+        return points[:, _MIRRORED] * np.array([-1, 1], points.dtype)
 
     def __call__(self, frames: np.ndarray, epoch: int, index: int) -> np.ndarray:
         """(T, S, S, 3) uint8 in and out."""
@@ -80,7 +101,38 @@ class FrameAugmenter:
             frames = frames[:, :, ::-1]
         if self._config.colour > 0:
             frames = jitter_table(brightness, contrast)[frames]
+        turn, scale = rng.uniform(-1.0, 1.0, 2) * (self._config.turn, self._config.scale)
+        if turn or scale:
+            frames = turned(frames, turn, 1.0 + scale)
+        if rng.random() < self._config.erase:
+            frames = _erased(frames, rng)
         return np.ascontiguousarray(frames)
+
+
+def turned(frames: np.ndarray, degrees: float, factor: float) -> np.ndarray:
+    """(T, S, S, 3) uint8, turned clockwise about the middle and made `factor` times as large; the border goes on."""
+    size = frames.shape[1]
+    middle, angle = (size - 1) / 2, np.deg2rad(degrees)
+    y, x = (np.indices((size, size)) - middle) / factor
+    places = np.stack([np.cos(angle) * y - np.sin(angle) * x, np.cos(angle) * x + np.sin(angle) * y]) + middle
+    places = np.clip(places, 0, size - 1)  # (2, S, S): row and column from which each pixel comes
+    first = np.minimum(places.astype(np.int64), max(size - 2, 0))
+    down, right = np.rint((places - first) * 128).astype(np.int32).reshape(2, -1, 1)  # in 128ths of a pixel
+    ahead, at = min(1, size - 1), (first[0] * size + first[1]).reshape(-1)
+    flat = np.ascontiguousarray(frames.reshape(len(frames), -1, 3).swapaxes(0, 1)).reshape(size ** 2, -1)  # (S*S, T*3)
+    upper, lower = (flat[row] * (128 - right) + flat[row + ahead] * right for row in (at, at + ahead * size))
+    mixed = (upper * (128 - down) + lower * down + (1 << 13)) >> 14
+    return mixed.astype(np.uint8).reshape(size ** 2, len(frames), 3).swapaxes(0, 1).reshape(frames.shape)
+
+
+def _erased(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    size = frames.shape[1]
+    area, form = rng.uniform(*_ERASED) * size ** 2, np.exp(rng.uniform(np.log(_FORM), -np.log(_FORM)))
+    height, width = (max(1, min(size, round(side))) for side in (np.sqrt(area * form), np.sqrt(area / form)))
+    top, left = int(rng.integers(0, size - height + 1)), int(rng.integers(0, size - width + 1))
+    out = frames.copy()
+    out[:, top:top + height, left:left + width] = rng.integers(0, 256, (height, width, 3), np.uint8)
+    return out
 
 
 def jitter_table(brightness: float, contrast: float) -> np.ndarray:

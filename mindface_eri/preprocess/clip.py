@@ -17,6 +17,7 @@ from mindface_eri.preprocess.acoustic import beside, coarse_stacks, is_alone, is
 from mindface_eri.preprocess.audio import Audio, check_bytes, listener_for
 from mindface_eri.preprocess.downmix import Mix
 from mindface_eri.preprocess.envelope import Envelope
+from mindface_eri.preprocess.speed import copies_of
 from mindface_eri.preprocess.track import Track
 from mindface_eri.preprocess.video import MediaInfo, scan
 from mindface_eri.preprocess.visual import Visual, extract_faces
@@ -51,6 +52,7 @@ class Clip:
     # Of sound that is covered whole, where more instants were taken than the network sees: the stacks of those that it
     # sees, which are longer; likewise
     coarse_mfcc: Optional[np.ndarray] = None
+    copies: Optional[np.ndarray] = None  # (C, T, M) float32: `mfcc` of copies of the sound, for training; None without
 
     @property
     def face_words(self) -> str:
@@ -96,12 +98,14 @@ class Clip:
             array = np.ascontiguousarray(getattr(self, name))
             digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
             digest.update(array.tobytes())
+        if self.copies is not None:
+            digest.update(f"copies:{self.copies.shape};".encode() + self.copies.tobytes())
         return digest.hexdigest()
 
 
 def extract_clip(path: Union[str, os.PathLike], config: Union[PreprocessConfig, Config, None] = None, *,
                  audio_path: Optional[Union[str, os.PathLike]] = None,
-                 instants: Optional[Callable[[float], int]] = None) -> Clip:
+                 instants: Optional[Callable[[float], int]] = None, copies: bool = False) -> Clip:
     """Takes a clip apart (paper sections 3.1 and 3.3): a first pass reads time stamps and sound, a second the picture.
 
     Args:
@@ -110,6 +114,7 @@ def extract_clip(path: Union[str, os.PathLike], config: Union[PreprocessConfig, 
         audio_path: a sound file that wins over the clip's own track; its first sample belongs to the first frame. If it
             cannot be read the sound is absent: the clip's own track does not silently take its place.
         instants: how many instants to sample of a clip that is so many seconds long; by default `config.frames`.
+        copies: whether to make the copies of the sound that `config.augment` wants for training.
 
     Returns:
         A `Clip`. A modality that cannot be had is zeros, `present` 0 and a word in `quality`.
@@ -139,7 +144,9 @@ def extract_clip(path: Union[str, os.PathLike], config: Union[PreprocessConfig, 
     if is_alone(visual, sound):
         count = count if visual is None else count_of(sound.seconds)
         visual = beside(sound, visual, count, config.face.size)
-    return _assemble(info, visual, sound, config, "; ".join(filter(None, (info.note, no_face, word))))
+    clip = _assemble(info, visual, sound, config, "; ".join(filter(None, (info.note, no_face, word))))
+    wanted = copies and sound is not None and config.augment.speeds
+    return replace(clip, copies=copies_of(sound, visual, config)) if wanted else clip
 
 
 def _seconds(planned: np.ndarray, sound: Optional[Audio]) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mindface_eri.config import Config
 from mindface_eri.datasets.held import hold
-from mindface_eri.datasets.pipeline import create_dataset, epoch_order
+from mindface_eri.datasets.pipeline import create_dataset, epoch_order, with_copies
 from mindface_eri.datasets.records import Records
 from mindface_eri.device.context import Context
 from mindface_eri.errors import ConfigError, DataError
@@ -87,7 +87,10 @@ class RecordBatches:
 
     def plan(self) -> EpochPlan:
         """How an epoch of training is cut."""
-        return plan_epoch(len(labelled(self.labels("train"))), self.config.train.batch_size, self.context)
+        known = np.array(self.ids.get("train", ()))[labelled(self.labels("train"))]
+        copies = self.records.copies[self.records.rows(known)]
+        clips = sum(len(some) for some in with_copies(copies, self.columns, self.config.data))
+        return plan_epoch(clips, self.config.train.batch_size, self.context)
 
     def train(self, epoch: int) -> Iterator[Tuple[np.ndarray, ...]]:
         """This process's batches of an epoch: the inputs, then labels."""

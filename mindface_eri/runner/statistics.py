@@ -78,13 +78,20 @@ def statistics_part(network: StatisticsNetwork, config: Config, records: Records
         there = values[present[:, config.model.column_of(name)] > 0].reshape(-1, values[0].size)
         mean, std = merged_statistics([there] if len(there) else [], values[0].size)
         stream.set_statistics(mean.reshape(values.shape[1:]), std.reshape(values.shape[1:]))
-    data = config.data
-    if data.time_jitter or data.mfcc_time_masks or data.mfcc_feature_masks:
+    if _changes(config, records):
         return network, RecordBatches(records, config.model.inputs, config, context)
     joined = "present" in config.model.inputs
     cached = {split: [*(stream.standardised(values) for stream, values in zip(network.streams, measured)),
                       *([present] if joined else [])] for split, (*measured, present) in found.items()}
     return network.head, FeatureBatches(records, cached, config, context)
+
+
+def _changes(config: Config, records: Records) -> bool:
+    """Whether training sees something else than each clip as it is, once an epoch."""
+    data, inputs = config.data, config.model.inputs
+    return bool(data.time_jitter or data.mfcc_time_masks or data.mfcc_feature_masks
+                or data.flip and "landmarks" in inputs
+                or data.copies and "mfcc" in inputs and records.copies.any())
 
 
 def _measured(measure: nn.Cell, config: Config, records: Records, split: str, context: Context) -> List[np.ndarray]:

@@ -88,6 +88,9 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
         for modality, trained in branches.items():
             _adopt(network, modality, trained)
         if not config.train.end_to_end:
+            if config.data.copies and records.copies.any():
+                notify("fusion trains on features of the clips as they are: the records' copies of sound are left out "
+                       "(train.end_to_end trains on them, too)")
             return Task(network.fusion, network, _cached_batches(branches, records, config, context, notify), note)
     return Task(network, network, RecordBatches(view, config.model.inputs, config, context), note)
 

@@ -22,6 +22,7 @@ NUMBERS = {  # default, lowest, highest
     "preprocess.audio.sample_rate": (16000, 4000, 192000), "preprocess.audio.coefficients": (128, 1, 512),
     "preprocess.audio.stack": (8, 1, INF), "preprocess.audio.n_fft": (2048, 64, INF),
     "preprocess.audio.hop_length": (512, 16, INF), "preprocess.audio.silence": (1e-4, 0.0, INF),
+    "preprocess.augment.noise": (0.0, 0.0, 100.0),
     "model.frames": (32, 1, 4096), "model.crop_size": (112, 32, 448), "model.mfcc_features": (1024, 1, INF),
     "model.mfcc_stack": (8, 1, INF), "model.hidden_dropout": (0.5, 0.0, 0.95),
     "model.stem_width": (64, 4, INF), "model.spatial_depth": (4, 1, INF), "model.spatial_heads": (4, 1, INF),
@@ -31,6 +32,7 @@ NUMBERS = {  # default, lowest, highest
     "model.p_both": (0.9, 0.0, 1.0), "model.p_visual": (0.5, 0.0, 1.0),
     "data.workers": (2, 1, INF), "data.prefetch": (4, 1, INF), "data.folds": (0, 0, INF), "data.fold": (0, 0, INF),
     "data.fold_val": (0.15, 0.0, 0.9), "data.fold_seed": (0, 0, INF), "data.flip": (0.0, 0.0, 1.0),
+    "data.turn": (0.0, 0.0, 180.0), "data.scale": (0.0, 0.0, 0.9), "data.erase": (0.0, 0.0, 1.0),
     "data.colour": (0.0, 0.0, 1.0), "data.time_jitter": (0.0, 0.0, 0.5), "data.mfcc_time_masks": (0, 0, INF),
     "data.mfcc_time_mask_width": (4, 1, INF), "data.mfcc_feature_masks": (0, 0, INF),
     "data.mfcc_feature_mask_width": (16, 1, INF),
@@ -40,6 +42,7 @@ NUMBERS = {  # default, lowest, highest
     "train.ema": (0.0, 0.0, 1.0), "train.label_noise": (0.0, 0.0, INF), "train.early_stop": (0, 0, INF),
     "runtime.seed": (0, 0, INF), "runtime.threads": (0, 0, INF)}
 WORDS = {  # the first is the default
+    "preprocess.audio.cover": ("centred", "all"),
     "preprocess.storage": ("jpeg", "raw"), "preprocess.face.mode": ("track", "every-frame"),
     "data.fold_as": ("test", "val"), "model.temporal": ("temma", "plain"), "train.schedule": ("plateau", "cosine"),
     "runtime.device": ("auto", "CPU", "GPU", "Ascend"),
@@ -47,6 +50,7 @@ WORDS = {  # the first is the default
     "runtime.loss_scale": ("none", "fixed", "dynamic")}
 OTHERS = {
     "preprocess.face.detector": "auto", "preprocess.face.align": False, "preprocess.face.follow": "longest",
+    "preprocess.augment.speeds": [], "preprocess.augment.splits": ["train"], "data.copies": True,
     "model.name": "eri_dual_branch",
     "model.emotions": list(EMOTIONS), "model.stem_checkpoint": None, "model.freeze_stem": False,
     "model.recompute_stem": False, "model.tcn_dilations": [1, 2, 4, 8, 16], "model.features": [],
@@ -100,6 +104,7 @@ def test_words_of_every_choice(key):
 
 
 @pytest.mark.parametrize("key, good, bad", [
+    ("preprocess.augment.speeds", [0.25, 4.0], 4.01), ("preprocess.augment.speeds", [0.9], 0.24),
     ("model.feature_widths", [1, 10**6], 0), ("model.p_alone", [0.0, 1.0], 1.01), ("model.p_alone", [0.3], -0.01)])
 def test_limits_of_what_lists_hold(key, good, bad):
     assert section(key, good) == good and section(key, []) == []

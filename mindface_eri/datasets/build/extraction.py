@@ -16,7 +16,7 @@ from mindface_eri.config import PreprocessConfig
 from mindface_eri.constants import LANDMARKS, MODALITIES
 from mindface_eri.datasets.build.sources import mark, same_stamps
 from mindface_eri.datasets.build.workers import Reply
-from mindface_eri.datasets.parts import save_clip
+from mindface_eri.datasets.parts import COPIES, save_clip
 from mindface_eri.errors import ConfigError, MediaError, MissingDependencyError
 
 DEFAULT_EXTRACTOR = "mindface_eri.preprocess.clip:extract_clip"
@@ -43,19 +43,21 @@ def extract_to_file(extractor: Callable[..., Any], config: PreprocessConfig, tas
     """Takes one clip apart and writes it; whatever goes wrong is told, not raised.
 
     Args:
-        task: `video` and `audio` (path or None), `target` (file to write), `preview` (picture to draw, or None), `id`.
+        task: `video` and `audio` (path or None), `target` (file to write), `preview` (picture to draw, or None), `id`,
+            `copies` (whether copies of the sound are wanted, None: no).
     """
     path = task["video"] or task["audio"]
     files = {name: task[name] for name in ("video", "audio")}
     marks = mark(files)
     try:
-        clip = extractor(path, config, audio_path=task["audio"] if task["video"] else None)
+        more = {"copies": True} if task.get("copies") else {}
+        clip = extractor(path, config, audio_path=task["audio"] if task["video"] else None, **more)
         fault = _fault(clip, config)
         if fault:
             return "failed", "extract", fault
         arrays = {"frames": _stored(clip.frames, config), "mfcc": clip.mfcc, "present": clip.present,
                   "timestamps": clip.timestamps, "boxes": clip.boxes, "detected": clip.detected,
-                  "landmarks": clip.landmarks}
+                  "landmarks": clip.landmarks, **_copies(clip, config)}
     except MediaError as error:
         return "failed", getattr(error, "stage", "media"), str(error)
     except (MissingDependencyError, ConfigError) as error:
@@ -67,7 +69,7 @@ def extract_to_file(extractor: Callable[..., Any], config: PreprocessConfig, tas
     try:
         if not os.path.isdir(os.path.dirname(task["target"])):  # which `save_clip` would make anew
             raise FileNotFoundError(errno.ENOENT, "its folder has been removed")
-        save_clip(Path(task["target"]), arrays, {**_row(clip), "source": marks})
+        save_clip(Path(task["target"]), arrays, {**_row(clip, config), "source": marks})
     except OSError as error:
         return "fatal", "storage", f"{task['target']}: cannot be written ({error.strerror})"
     return "done", "", _preview(clip, task)
@@ -113,15 +115,30 @@ def _fault(clip: Any, config: PreprocessConfig) -> str:
     for name, what in (("mfcc", "MFCC"), ("landmarks", "landmarks")):
         if not np.isfinite(getattr(clip, name)).all():
             return f"the {what} hold values that are not finite"
+    made = getattr(clip, COPIES, None)
+    if made is not None and (made.shape != (len(config.augment.speeds), *clip.mfcc.shape)
+                             or not np.isfinite(made).all()):
+        return f"the copies of the sound came out as {made.shape}, or hold values that are not finite"
     if not np.any(clip.present):
         return "neither a face nor sound was found"
     return ""
 
 
-def _row(clip: Any) -> Dict[str, Any]:
+def _copies(clip: Any, config: PreprocessConfig) -> Dict[str, np.ndarray]:
+    """The field of the copies of a clip's sound, where these records have one."""
+    if not config.augment.speeds:
+        return {}
+    made = getattr(clip, COPIES, None)
+    return {COPIES: np.zeros(1, np.uint8) if made is None else np.ascontiguousarray(made, np.float32).view(np.uint8)
+            .reshape(-1)}
+
+
+def _row(clip: Any, config: PreprocessConfig) -> Dict[str, Any]:
     """What clips.csv says of a clip."""
+    made = getattr(clip, COPIES, None)
+    copies = {COPIES: 0 if made is None else len(made)} if config.augment.speeds else {}
     present = {f"present_{name}": int(value) for name, value in zip(MODALITIES, clip.present)}
     return {**present, "detector": clip.detector, "found_share": round(float(clip.found_share), 4),
             "others": int(clip.others), "duration": round(float(clip.duration), 4), "fps": round(float(clip.fps), 4),
             "width": int(clip.width), "height": int(clip.height), "quality": clip.quality,
-            "content_hash": clip.content_hash()}
+            "content_hash": clip.content_hash(), **copies}

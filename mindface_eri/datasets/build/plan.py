@@ -10,7 +10,7 @@ from typing import ContextManager, List, Mapping, Tuple
 
 from mindface_eri.config import PreprocessConfig, to_dict
 from mindface_eri.datasets.labels import Manifest
-from mindface_eri.datasets.parts import ARRAYS, OF_VERSION_0_1
+from mindface_eri.datasets.parts import ARRAYS, COPIES, KINDS, OF_VERSION_0_1
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.files import folder_lock, write_json
 
@@ -69,7 +69,8 @@ def make_plan(out: Path, manifest: Manifest, config: PreprocessConfig, *, resume
             raise DataError(f"{out}: is taken by something else; choose another folder")
         (out / "records").mkdir(parents=True, exist_ok=True)
         (out / "work").mkdir(exist_ok=True)
-        write_json(path, {**wanted, "block_size": size, "fields": list(ARRAYS)})
+        fields = [*ARRAYS, *([COPIES] if config.augment.speeds else [])]
+        write_json(path, {**wanted, "block_size": size, "fields": fields})
     elif not resume and num_shards == 1:
         raise DataError(f"{out}: an earlier run wrote there; go on with --resume, or choose another folder")
     return Plan(out, manifest, config, *_agreed(path, wanted))
@@ -90,7 +91,7 @@ def _agreed(path: Path, wanted: Mapping) -> Tuple[int, Tuple[str, ...]]:
         if size < 1:
             raise ValueError(f"block_size {size}")
         fields = tuple(found.get("fields", OF_VERSION_0_1))
-        if set(fields) - set(ARRAYS):
+        if set(fields) - set(KINDS):
             raise ValueError(f"fields {', '.join(map(str, fields))}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise DataError(f"{path}: cannot be read ({type(error).__name__}: {error}); choose another folder") from None

@@ -20,7 +20,7 @@ from mindface_eri.datasets.build.sources import mark
 from mindface_eri.datasets.build.summary import finish, reopen
 from mindface_eri.datasets.build.workers import LIMIT, WorkerPool
 from mindface_eri.datasets.labels import Manifest, load_manifest
-from mindface_eri.datasets.parts import Work, read_part, save_failure, write_part
+from mindface_eri.datasets.parts import COPIES, Work, read_part, save_failure, write_part
 from mindface_eri.errors import DataError
 from mindface_eri.files import remove_leftovers, tell_of_link
 from mindface_eri.preprocess.detectors import check_detector
@@ -40,6 +40,7 @@ class PreprocessResult:
     Attributes:
         total: clips of this shard. done, failed: how many of them are in the records, and in failures.csv.
         reused: of `done` and `failed`, those that an earlier run had dealt with.
+        copies: of sound, in the records of `done`.
         complete: whether every shard is finished, so that the folder can be read.
         hash: of the whole data set, when complete; the same for any number of workers, shards and restarts.
     """
@@ -52,6 +53,7 @@ class PreprocessResult:
     seconds: float
     complete: bool
     hash: Optional[str]
+    copies: int = 0
 
 
 def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLike],
@@ -107,10 +109,10 @@ def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLik
             pool = WorkerPool(workers, f"{run_task.__module__}:{run_task.__name__}", (extractor, config), clip_limit)
             _extract(plan, open_blocks, pending, _Stage(plan, pool, preview, retried), workers, bar)
         check_there(plan)
-        done, failed = _counts(plan, blocks)
+        done, failed, copies = _counts(plan, blocks)
         digest = finish(plan)
     reused, seconds = total - len(pending), time.monotonic() - began
-    return PreprocessResult(out, total, done, failed, reused, seconds, digest is not None, digest)
+    return PreprocessResult(out, total, done, failed, reused, seconds, digest is not None, digest, copies)
 
 
 def _pending(plan: Plan, blocks: List[int]) -> Iterator[Tuple[int, int]]:
@@ -150,7 +152,9 @@ class _Stage:
         sheet = self._plan.out / "preview" / f"{position:05d}_{clip.id}.png" if position < self._preview else None
         paths = {"video": clip.video, "audio": clip.audio, "target": work.clip(position), "preview": sheet}
         task = {name: None if path is None else str(path) for name, path in paths.items()}
-        state, stage, reason = self.pool({**task, "id": clip.id})
+        augment = self._plan.config.augment
+        copies = bool(augment.speeds) and clip.split in augment.splits
+        state, stage, reason = self.pool({**task, "id": clip.id, "copies": copies})
         if state == "done":
             if reason:
                 LOGGER.warning("%s", reason)
@@ -214,6 +218,7 @@ def _pack(plan: Plan, block: int) -> None:
     write_part(plan.out, block, clips, plan.fields)
 
 
-def _counts(plan: Plan, blocks: List[int]) -> Tuple[int, int]:
+def _counts(plan: Plan, blocks: List[int]) -> Tuple[int, int, int]:
     parts = [read_part(plan.out, block) for block in blocks]
-    return sum(len(part["rows"]) for part in parts), sum(len(part["failures"]) for part in parts)
+    rows = [row for part in parts for row in part["rows"]]
+    return len(rows), sum(len(part["failures"]) for part in parts), sum(row.get(COPIES, 0) for row in rows)

@@ -13,7 +13,7 @@ import numpy as np
 from mindface_eri.config import to_dict
 from mindface_eri.constants import SPLITS
 from mindface_eri.datasets.build.plan import FORMAT, Plan
-from mindface_eri.datasets.parts import part_name, read_part
+from mindface_eri.datasets.parts import COPIES, part_name, read_part
 from mindface_eri.datasets.statistics import mfcc_statistics
 from mindface_eri.datasets.tables import write_table
 from mindface_eri.files import replacing, write_json
@@ -50,10 +50,11 @@ def _join(plan: Plan, parts: List[dict]) -> None:
     rows = [row for part in parts for row in part["rows"]]
     entries = {clip.id: clip for clip in plan.manifest.clips}
     labels = np.array([entries[row["id"]].labels for row in rows], np.float32).reshape(-1, len(plan.manifest.emotions))
-    kept = [name for name in plan.manifest.extra if name not in ("id", "split", *COLUMNS)]
-    write_table(plan.out / "clips.csv", ("id", "split", *kept, *COLUMNS),
+    columns = (*COLUMNS, *([COPIES] if COPIES in plan.fields else []))
+    kept = [name for name in plan.manifest.extra if name not in ("id", "split", *columns)]
+    write_table(plan.out / "clips.csv", ("id", "split", *kept, *columns),
                 [[row["id"], row["split"], *(entries[row["id"]].extra[name] for name in kept),
-                  *(row[name] for name in COLUMNS)] for row in rows])
+                  *(row[name] for name in columns)] for row in rows])
     files = [str(plan.out / "records" / part_name(block)) for block, part in enumerate(parts) if part["rows"]]
     heard = [number for number, row in enumerate(rows) if row["split"] == "train" and row["present_acoustic"]]
     mean, std = mfcc_statistics(files, heard, plan.config.audio.features)
@@ -66,6 +67,7 @@ def _join(plan: Plan, parts: List[dict]) -> None:
         "mfcc_statistics_clips": len(heard), "extra": kept,
         "parts": [{"name": part_name(block), "rows": len(part["rows"]), "bytes": part["bytes"],
                    "index_bytes": part["index_bytes"]} for block, part in enumerate(parts) if part["rows"]],
+        **({COPIES: sum(row[COPIES] for row in rows)} if COPIES in plan.fields else {}),
         "fields": list(plan.fields), "preprocess": to_dict(plan.config), "versions": versions(),
     }
     write_json(plan.out / "dataset.json", head)

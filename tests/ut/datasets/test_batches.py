@@ -11,7 +11,7 @@ import pytest
 
 from mindface_eri.config import DataConfig
 from mindface_eri.datasets import batching
-from mindface_eri.datasets.batching import EXIT, BatchSource
+from mindface_eri.datasets.batching import EXIT, BatchSource, Picks
 from mindface_eri.datasets.pipeline import COLUMNS, create_dataset, epoch_order
 from mindface_eri.datasets.records import open_records
 from mindface_eri.datasets.transforms import ClipAugmenter
@@ -163,7 +163,7 @@ def test_workers_and_prefetch_reach_the_pipeline(records, monkeypatch):
 
     before, threads = ds.config.get_prefetch_size(), []
     start = BatchSource.__init__
-    monkeypatch.setattr(BatchSource, "__init__", lambda self, *a: (threads.append(a[6]), start(self, *a))[1])
+    monkeypatch.setattr(BatchSource, "__init__", lambda self, *a: (threads.append(a[5]), start(self, *a))[1])
     cores = multiprocessing.cpu_count()
     try:
         for workers, prefetch in ((1, 3), (0, 5), (10 ** 6, 7)):
@@ -219,7 +219,8 @@ def test_a_closed_guard_ends_an_epoch_without_an_error(records, monkeypatch):
     guard = type(EXIT)()
     monkeypatch.setattr(batching, "EXIT", guard)
     rows = np.arange(9)
-    source = BatchSource(records, rows, rows, ("index", "frames"), lambda epoch: rows, 2, 1, None, lambda *_: None)
+    source = BatchSource(records, Picks(rows, rows, 0 * rows), ("index", "frames"), lambda epoch: rows, 2, 1, None,
+                         lambda *_: None)
     assert len(source) == 5
     epoch = iter(source)
     first, second = next(epoch), next(epoch)

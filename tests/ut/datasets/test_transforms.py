@@ -3,7 +3,15 @@ import numpy as np
 import pytest
 
 from mindface_eri.config import AudioConfig, DataConfig
-from mindface_eri.datasets.transforms import ClipAugmenter, FrameAugmenter, MfccAugmenter, TimeJitter, jitter_table
+from mindface_eri.datasets import transforms
+from mindface_eri.datasets.transforms import (
+    ClipAugmenter,
+    FrameAugmenter,
+    MfccAugmenter,
+    TimeJitter,
+    jitter_table,
+    turned,
+)
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 AUDIO = AudioConfig(coefficients=16, stack=4)
@@ -38,6 +46,72 @@ def test_colour_is_one_change_for_all_frames_and_keeps_order():
 ])
 def test_jitter_by_hand(brightness, contrast, pixel, wanted):
     assert jitter_table(brightness, contrast)[pixel] == wanted
+
+
+def test_a_quarter_turn_and_a_scale_by_hand():
+    square = np.zeros((2, 5, 5, 3), np.uint8)
+    square[0, 0, 1], square[1, 2, 4] = 200, 100  # row 0, column 1; row 2, column 4
+    out = turned(square, 90.0, 1.0)
+    assert np.argwhere(out[..., 0]).tolist() == [[0, 1, 4], [1, 4, 2]], "clockwise"
+    assert out[0, 1, 4, 0] == 200 and out[1, 4, 2, 2] == 100
+    np.testing.assert_array_equal(turned(FRAMES, 0.0, 1.0), FRAMES)
+    large = np.zeros((1, 9, 9, 3), np.uint8)
+    large[0, 4, 5] = 80
+    assert turned(large, 0.0, 2.0)[0, 4, :, 0].tolist() == [0, 0, 0, 0, 0, 40, 80, 40, 0]
+    small = turned(np.full((1, 6, 6, 3), 77, np.uint8), 33.0, 0.5)
+    assert (small == 77).all(), "the border goes on"
+    assert turned(FRAMES[:, :1, :1], 10.0, 1.1).shape == (6, 1, 1, 3)
+
+
+def test_turns_and_scales_stay_within_what_was_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(transforms, "turned", lambda frames, *how: asked.append(how) or frames)
+    for index in range(300):
+        FrameAugmenter(DataConfig(turn=12.0, scale=0.25), 3)(FRAMES, 0, index)
+    turns, scales = np.array(asked).T
+    assert 11 < np.abs(turns).max() <= 12 and abs(turns.mean()) < 1.5
+    assert 1.2 < scales.max() <= 1.25 and 0.75 <= scales.min() < 0.8
+
+
+def test_one_rectangle_is_erased_in_all_frames():
+    frames, shares, hit = np.full((3, 40, 50, 3), 7, np.uint8)[:, :, :40], [], 0
+    for index in range(200):
+        out = FrameAugmenter(DataConfig(erase=0.5), 3)(frames, 0, index)
+        other = (out != 7).any(-1)
+        hit += bool(other.any())
+        if other.any():
+            rows, columns = (np.flatnonzero(other[0].any(axis)) for axis in (1, 0))
+            inside = other[0, rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+            assert (other == other[:1]).all() and inside.mean() > 0.98, "a random pixel may be as it was"
+            assert (out == out[:1]).all()
+            shares.append(other[0].mean())
+    assert 70 <= hit <= 130 and 0.01 < min(shares) < 0.06 and 0.33 < max(shares) <= 0.42
+
+
+def test_landmarks_are_mirrored_with_their_frames():
+    """Of a face that is the same on both sides nothing changes but the side; nobody's landmarks stay zeros."""
+    config = DataConfig(flip=0.5)
+    right = np.random.default_rng(3).normal(size=(68, 2)).astype(np.float32)
+    points = np.stack([right, np.zeros_like(right)])
+    both = set()
+    for index in range(20):
+        given = {"frames": FRAMES[:2].copy(), "landmarks": points.copy()}
+        ClipAugmenter(config, AUDIO, MEAN, seed=4)(given, 0, index)
+        mirrored = np.array_equal(given["frames"], FRAMES[:2, :, ::-1])
+        both.add(mirrored)
+        found = given["landmarks"]
+        assert not found[1].any()
+        if mirrored:
+            # Corner of the mouth, tip of the chin, outer corner of an eye, a brow's inner end, nostril, inner lip.
+            for left, other in ((48, 54), (8, 8), (36, 45), (21, 22), (31, 35), (60, 64), (65, 67), (59, 55), (40, 47)):
+                np.testing.assert_array_equal(found[0, left], right[other] * [-1, 1])
+                np.testing.assert_array_equal(found[0, other], right[left] * [-1, 1])
+        else:
+            np.testing.assert_array_equal(found, points)
+    assert both == {False, True}
+    alone = {"landmarks": points.copy()}
+    ClipAugmenter(DataConfig(flip=1.0), AUDIO, MEAN, seed=4)(alone, 0, 0)
+    np.testing.assert_array_equal(alone["landmarks"][0, 27], right[27] * [-1, 1])
 
 
 def test_masks_are_the_mean_and_cover_a_coefficient_in_all_joined_frames():
@@ -85,6 +159,7 @@ def test_all_that_belongs_to_an_instant_moves_with_it():
 
 @pytest.mark.parametrize("make", [
     lambda seed: FrameAugmenter(DataConfig(colour=1.0), seed),
+    lambda seed: FrameAugmenter(DataConfig(turn=9.0, scale=0.1, erase=0.5), seed),
     lambda seed: MfccAugmenter(DataConfig(mfcc_time_masks=2), AUDIO, MEAN, seed),
     lambda seed: TimeJitter(DataConfig(time_jitter=0.15), seed),
 ])
@@ -111,7 +186,8 @@ def clip():
     ({}, set()),
     ({"mfcc_time_mask_width": 5, "mfcc_feature_mask_width": 9}, set()),
     ({"flip": 1.0}, {"frames"}),
-    ({"colour": 0.5}, {"frames"}),
+    ({"colour": 0.5}, {"frames"}), ({"turn": 20.0}, {"frames"}), ({"scale": 0.2}, {"frames"}),
+    ({"erase": 1.0}, {"frames"}),
     ({"time_jitter": 0.4}, {"frames", "mfcc", "timestamps", "fau"}),
     ({"mfcc_time_masks": 1, "mfcc_time_mask_width": 10}, {"mfcc"}),
     ({"mfcc_feature_masks": 1, "mfcc_feature_mask_width": 16}, {"mfcc"}),

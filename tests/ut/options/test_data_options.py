@@ -7,12 +7,14 @@ import shutil
 from types import SimpleNamespace
 
 import mindspore.dataset as ds
+import numpy as np
 import pytest
 from fixtures.options import Case, check, leaves, told
 from fixtures.training import TINY_CONFIG
 
 from mindface_eri.config import load_config, to_dict
 from mindface_eri.datasets import records
+from mindface_eri.datasets.pipeline import with_copies
 from mindface_eri.device.context import Context
 from mindface_eri.runner.batches import RecordBatches
 from mindface_eri.runner.inference import resolve_records
@@ -63,6 +65,11 @@ def _options(tree, where):
         yield from _options(value, f"{where}.{name}") if isinstance(value, dict) else [(f"{where}.{name}", value)]
 
 
+def sounds(config, made):
+    """What training takes of three clips, whose records hold two, none and one copies of the sound."""
+    return with_copies(np.array([2, 0, 1]), ("mfcc", "labels"), config.data)
+
+
 START = {**dict(_options(to_dict(TINY_CONFIG.preprocess), "preprocess")), "model.emotions": ("Amusement", "Fear"),
          "train.batch_size": 8, "data.records": lambda made: made.records}
 CUT = {"data.folds": 3}
@@ -77,6 +84,10 @@ CASES = {
     "data.fold_val": [Case(splits, [0.5], CUT)],
     "data.fold_seed": [Case(splits, [1, 2], CUT)],
     "data.flip": [Case(batches, [0.5, 1.0])],
+    "data.turn": [Case(batches, [5.0, 30.0])],
+    "data.scale": [Case(batches, [0.1, 0.4])],
+    "data.erase": [Case(batches, [0.5, 1.0])],
+    "data.copies": [Case(sounds, [False])],
     "data.colour": [Case(batches, [0.3, 0.9])],
     "data.time_jitter": [Case(batches, [0.5])],
     "data.mfcc_time_masks": [Case(batches, [1, 3])],

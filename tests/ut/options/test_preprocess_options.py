@@ -8,7 +8,11 @@ import pytest
 from fixtures.options import Case, check, leaves
 
 from mindface_eri.config import AudioConfig
+from mindface_eri.constants import EMOTIONS
 from mindface_eri.datasets.build.extraction import extract_to_file
+from mindface_eri.datasets.build.plan import Plan
+from mindface_eri.datasets.build.preprocessing import _Stage
+from mindface_eri.datasets.labels import ClipEntry, Manifest
 from mindface_eri.datasets.records import Records
 from mindface_eri.preprocess import faces
 from mindface_eri.preprocess.clip import extract_clip
@@ -119,6 +123,23 @@ def heard(config, made):
     return [clip.mfcc, clip.present]
 
 
+def copied(config, made):
+    """Copies of the sound, of a clip whose split has some."""
+    return extract_clip(made.path, config, copies=True).copies
+
+
+def passed_on(config, made):
+    """Which clips' workers are asked for copies."""
+    clips = [ClipEntry(f"c{k}", split, (0.5,) * 7, made.path) for k, split in enumerate(("train", "val", "test"))]
+    plan = Plan(made.folder, Manifest(EMOTIONS, tuple(clips)), config.preprocess, 3)
+    (made.folder / "plan.json").touch()
+    asked = []
+    stage = _Stage(plan, lambda task: asked.append(task["copies"]) or ("done", "", ""), 0, set())
+    for position in range(3):
+        stage(np.int64(position))
+    return asked
+
+
 def stored(config, made):
     """The crops that training reads back."""
     target = made.folder / "clip.npz"
@@ -154,10 +175,16 @@ _AUDIO = {
     "hop_length": [Case(heard, [256])],
     "cover": [Case(heard, ["all"], {"preprocess.audio.hop_length": 64})],
     "silence": [Case(heard, [0.9])]}
+_SPED = {"preprocess.augment.speeds": (0.8, 1.25)}
+_AUGMENT = {
+    "speeds": [Case(copied, [(0.9,), (0.9, 1.5)])],
+    "noise": [Case(copied, [0.1, 0.4], _SPED)],
+    "splits": [Case(passed_on, [("val",), ("train", "test")], _SPED)]}
 CASES = {
     "preprocess.frames": [Case(seen, [5]), Case(heard, [5])],
     **{f"preprocess.face.{name}": cases for name, cases in _FACE.items()},
     **{f"preprocess.audio.{name}": cases for name, cases in _AUDIO.items()},
+    **{f"preprocess.augment.{name}": cases for name, cases in _AUGMENT.items()},
     "preprocess.storage": [Case(stored, ["raw"])],
     "preprocess.jpeg_quality": [Case(stored, [40])]}
 

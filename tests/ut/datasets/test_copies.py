@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Copies of sound belong to their clips: training sees them, and nothing else ever does."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mindface_eri.config import AugmentConfig, Config, DataConfig, TrainConfig
+from mindface_eri.datasets.build.preprocessing import preprocess_dataset
+from mindface_eri.datasets.folds import fold_view
+from mindface_eri.datasets.pipeline import create_dataset
+from mindface_eri.datasets.presence import usable
+from mindface_eri.datasets.records import open_records
+from mindface_eri.device.context import Context
+from mindface_eri.errors import DataError
+from mindface_eri.runner.batches import RecordBatches
+
+HERE = Path(__file__).parents[2] / "extractors"
+SPEEDS = (0.8, 1.25)
+
+
+@pytest.fixture(scope="module")
+def build(corpus_writer, tmp_path_factory):
+    """Records of 9 clips, 6 train, 2 val (3 and 7), 1 test (4); 00001, which holds the number 9, has no sound."""
+    patch = pytest.MonkeyPatch()
+    patch.syspath_prepend(str(HERE))
+
+    def run(out, tiny, root=None, resume=False, **augment):
+        root = root or corpus_writer(tmp_path_factory.mktemp("data"), [1, 9, 2, 3, 5, 6, 7, 8, 10])
+        result = preprocess_dataset(root, out, replace(tiny, augment=AugmentConfig(**augment)), workers=1,
+                                    progress=False, resume=resume, extractor="fake_extractor:extract_with_copies")
+        return result, open_records(out)
+
+    yield run
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def made(build, tiny, tmp_path_factory):
+    return build(tmp_path_factory.mktemp("made") / "out", tiny, speeds=SPEEDS, splits=("train", "val"))
+
+
+@pytest.fixture(scope="module")
+def records(made):
+    return made[1]
+
+
+def seen(dataset):
+    """(index, mfcc) of all clips of a data set, in no order."""
+    found = []
+    for row in dataset.create_dict_iterator(num_epochs=1, output_numpy=True):
+        found += [(int(index), mfcc.tobytes()) for index, mfcc in zip(row["index"], row["mfcc"])]
+    return sorted(found)
+
+
+COLUMNS = ("mfcc", "labels", "index")
+
+
+def test_the_folder_says_how_many_copies_there_are(made):
+    result, records = made
+    assert (result.done, result.copies) == (9, 14) and records.copies.tolist() == [2, 0, 2, 2, 0, 2, 2, 2, 2]
+    head = json.loads((records.path / "dataset.json").read_text())
+    assert head["copies"] == 14 and head["splits"] == {"train": 6, "val": 2, "test": 1} and "copies" in head["fields"]
+    assert len(records) == 9 and [row["copies"] for row in records.table] == list("202202222")
+
+
+def test_records_give_them_clip_by_clip(records):
+    for record, count in zip(records.read(records.ids(), ("mfcc", "copies", "labels")), records.copies):
+        assert record["copies"].shape == (count, *record["mfcc"].shape) and record["copies"].dtype == np.float32
+        for copy, speed in zip(record["copies"], SPEEDS):
+            np.testing.assert_array_equal(copy, record["mfcc"] * np.float32(speed))
+
+
+def test_training_sees_each_clip_and_each_of_its_copies_once_an_epoch(records):
+    wanted = []
+    for index, record in enumerate(records.read(records.ids("train"), ("mfcc", "copies"))):
+        if index != 1:  # it has no sound
+            wanted += [(index, sound.tobytes()) for sound in (record["mfcc"], *record["copies"])]
+    for epoch in (0, 1):
+        found = seen(create_dataset(records, "train", columns=COLUMNS, batch_size=5, epoch=epoch))
+        assert found == sorted(wanted) and len(found) == 15
+    shares = [seen(create_dataset(records, "train", columns=COLUMNS, batch_size=1, epoch=0, num_shards=3, shard_id=k))
+              for k in range(3)]
+    assert sorted(sum(shares, [])) == sorted(wanted)
+
+
+@pytest.mark.parametrize("options", [
+    {"split": "val"}, {"split": "test"}, {"split": "train", "shuffle": False}, {"ids": ("00000", "00002")},
+    {"split": "train", "augment": DataConfig(copies=False)},
+    {"split": "val", "shuffle": True, "columns": ("mfcc", "index")}])
+def test_nothing_else_does(records, options):
+    options = {"columns": COLUMNS, **options}
+    ids = options.get("ids") or records.ids(options["split"])
+    trained = options["columns"] == COLUMNS and "val" != options.get("split") != "test"  # not on what has no sound
+    own = {(k, record["mfcc"].tobytes()) for k, record in enumerate(records.read(ids, ("mfcc", "present")))
+           if record["present"][1] or not trained}
+    split = options.pop("split", None)
+    assert set(seen(create_dataset(records, split, batch_size=1, drop_remainder=False, **options))) == own
+
+
+def test_without_sound_among_the_columns_there_is_one_of_each(records):
+    dataset = create_dataset(records, "train", columns=("frames", "labels", "present"), batch_size=1)
+    assert sum(1 for _ in dataset.create_dict_iterator(num_epochs=1)) == 6
+
+
+def test_an_epoch_of_training_is_planned_with_the_copies(records):
+    config = Config(data=DataConfig(), train=TrainConfig(batch_size=7))
+    view, _ = usable(records, ("mfcc",), ("train",))
+    batches = RecordBatches(view, ("mfcc",), config, Context("CPU", "graph"))
+    assert batches.plan() == (7, 2) and batches.count("train") == 5, "of 15"
+    assert [len(batch[0]) for batch in batches.train(0)] == [7, 7]
+    assert sum(len(batch.positions) for batch in batches.inputs("train", 2)) == 5, "predictions are of clips"
+    alone = RecordBatches(view, ("mfcc",), replace(config, data=DataConfig(copies=False)), Context("CPU", "graph"))
+    assert alone.plan() == (5, 1)
+
+
+@pytest.mark.parametrize("fold", range(3))
+def test_folds_drawn_anew_keep_a_clips_copies_on_its_side(records, fold):
+    data = DataConfig(folds=3, fold=fold, group="Subject", fold_as="val")
+    view = fold_view(records, data)
+    assert len(view.ids("train")) + len(view.ids("val")) == 8
+    trained = seen(create_dataset(view, "train", columns=COLUMNS, batch_size=1, augment=data))
+    heard = [row for row in view.table if row["split"] == "train" and row["present_acoustic"] == "1"]
+    assert len(trained) == 3 * len(heard) > 0
+    held = [sound.tobytes() for record in view.read(view.ids("val"), ("mfcc", "copies"))
+            for sound in (record["mfcc"], *record["copies"])]
+    assert not {sound for _, sound in trained} & set(held)
+    subjects = {row["Subject"]: row["split"] for row in view.table if row["split"] in ("train", "val")}
+    assert all(subjects[row["Subject"]] == row["split"] for row in view.table if row["split"] in ("train", "val"))
+
+
+def test_each_copy_draws_its_own_masks(records):
+    masked = DataConfig(mfcc_time_masks=1, mfcc_time_mask_width=4)
+    dataset = create_dataset(records, "train", columns=COLUMNS, batch_size=15, augment=masked, epoch=0)
+    (batch,) = dataset.create_dict_iterator(num_epochs=1, output_numpy=True)
+    mean = records.mfcc_mean
+    patterns = {index: {tuple((mfcc == mean).all(1)) for k, mfcc in zip(batch["index"], batch["mfcc"]) if k == index}
+                for index in range(6) if index != 1}
+    assert max(map(len, patterns.values())) > 1, "a clip and its copies are not masked alike"
+
+
+def test_records_without_copies_are_as_ever(build, tiny, tmp_path, records):
+    result, plain = build(tmp_path / "out", tiny)
+    assert result.copies == 0 and not plain.copies.any() and "copies" not in plain.fields
+    assert "copies" not in plain.table[0] and "copies" not in json.loads((plain.path / "dataset.json").read_text())
+    assert plain.hash != records.hash and np.array_equal(plain.mfcc_mean, records.mfcc_mean)
+    for one, other in zip(plain.read(plain.ids(), ("mfcc",)), records.read(records.ids(), ("mfcc",))):
+        np.testing.assert_array_equal(one["mfcc"], other["mfcc"])
+    with pytest.raises(DataError, match="hold no copies of sound; preprocess the clips again with preprocess.augment"):
+        list(plain.read(plain.ids(), ("copies",)))
+
+
+def test_a_clip_that_changed_takes_its_copies_with_it(build, corpus_writer, tiny, tmp_path):
+    root = corpus_writer(tmp_path / "data", [1, 2, 3])
+    _, before = build(tmp_path / "out", tiny, root, speeds=(0.8,))
+    old = list(before.read(before.ids(), ("copies",)))
+    (root / "train/mp4/00001.mp4").write_text("77")
+    _, after = build(tmp_path / "out", tiny, root, resume=True, speeds=(0.8,))
+    new = list(after.read(before.ids(), ("copies",)))
+    assert [np.array_equal(one["copies"], other["copies"]) for one, other in zip(old, new)] == [True, False, True]
+    with pytest.raises(DataError, match=r"preprocess.augment.speeds is \(0.9,\) now, was \[0.8\]|was begun with other"):
+        build(tmp_path / "out", tiny, root, resume=True, speeds=(0.9,))
