@@ -121,12 +121,9 @@ class Records:
              ) -> Iterator[Dict[str, np.ndarray]]:
         """Reads clips one by one, frames decoded to (T, S, S, 3) uint8."""
         self.check_fields(columns)
-        for record in self.stream(columns, self.rows(ids)):
-            if "frames" in record:
-                record["frames"] = self.crops(record["frames"])
-            if COPIES in record:
-                record[COPIES] = self.sounds(record[COPIES])
-            yield record
+        decode = {"frames": self.crops, COPIES: self.sounds}
+        for record in self.stream(columns, self.rows(ids)):  # which may be held for the next time
+            yield {name: decode[name](value) if name in decode else value for name, value in record.items()}
 
     def stream(self, columns: Sequence[str], rows: Sequence[int], workers: int = 1
                ) -> Generator[Dict[str, np.ndarray], None, None]:

@@ -99,7 +99,7 @@ def _prepare(config: Config, run: RunFolder, context: Context, resume: bool, pro
     check_groups(records, config.data)
     recipe, config = config, complete(config, records)
     other = differences(to_dict(recipe.preprocess), to_dict(config.preprocess), "preprocess.")
-    other = [what for what in other if not what.startswith("preprocess.augment.")]  # no network notices copies there are
+    other = [what for what in other if not what.startswith("preprocess.augment.")]  # which changes no clip
     if other:
         say(f"{records.path} were made with other settings than the recipe's, which the run takes over: "
             + "; ".join(other))

@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindface_eri.config import AugmentConfig, Config, DataConfig, TrainConfig
+from mindface_eri.config import AugmentConfig, Config, DataConfig, TrainConfig, load_config
 from mindface_eri.datasets.build.preprocessing import preprocess_dataset
 from mindface_eri.datasets.folds import fold_view
+from mindface_eri.datasets.held import hold
 from mindface_eri.datasets.pipeline import create_dataset
 from mindface_eri.datasets.presence import usable
 from mindface_eri.datasets.records import open_records
 from mindface_eri.device.context import Context
 from mindface_eri.errors import DataError
 from mindface_eri.runner.batches import RecordBatches
+from mindface_eri.runner.statistics import _changes
 
 HERE = Path(__file__).parents[2] / "extractors"
 SPEEDS = (0.8, 1.25)
@@ -163,3 +165,22 @@ def test_a_clip_that_changed_takes_its_copies_with_it(build, corpus_writer, tiny
     assert [np.array_equal(one["copies"], other["copies"]) for one, other in zip(old, new)] == [True, False, True]
     with pytest.raises(DataError, match=r"preprocess.augment.speeds is \(0.9,\) now, was \[0.8\]|was begun with other"):
         build(tmp_path / "out", tiny, root, resume=True, speeds=(0.9,))
+
+
+def test_cached_statistics_are_of_clips_as_they_are(records):
+    """So a network on statistics trains on the records themselves where these hold copies."""
+    config = load_config(values={"model.name": "eri_statistics", "model.takes": ["mfcc"]})
+    assert _changes(config, records)
+    assert not _changes(replace(config, data=DataConfig(copies=False)), records)
+    assert not _changes(replace(config, model=replace(config.model, takes=("landmarks",))), records)
+    flipped = replace(config, data=DataConfig(copies=False, flip=0.5))
+    assert not _changes(flipped, records)
+    assert _changes(replace(flipped, model=replace(config.model, takes=("landmarks",))), records)
+
+
+def test_records_held_in_memory_give_copies_again_and_again(records):
+    held = hold(records, ("mfcc", "labels"))
+    for _ in range(2):
+        for ids in (records.ids(), records.ids("val")):
+            for one, other in zip(held.read(ids, ("mfcc", "copies")), records.read(ids, ("mfcc", "copies"))):
+                np.testing.assert_array_equal(one["copies"], other["copies"])

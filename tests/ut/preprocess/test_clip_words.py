@@ -66,8 +66,11 @@ def test_the_hash_knows_nothing_but_arrays():
     words["track"] = Track.empty(np.arange(5))
     words["media"] = MediaInfo(9.0, True, False)
     words["mix"] = Mix(3, {2: (1.0, 0.0)})
-    assert len(words) + 7 == len(fields(Clip))
+    words["coarse_mfcc"] = np.ones((2, 3), np.float32)
+    assert len(words) + 8 == len(fields(Clip)), "these, seven arrays and copies"
     assert replace(clip, **words).content_hash() == clip.content_hash()
+    copied = [replace(clip, copies=np.full((2, 1, 3), value, np.float32)).content_hash() for value in (0, 1)]
+    assert len({clip.content_hash(), *copied}) == 3, "copies of the sound are arrays, too"
 
 
 @pytest.fixture(scope="module")
