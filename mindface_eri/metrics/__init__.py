@@ -2,10 +2,11 @@
 """Metrics over whole splits. The NumPy functions work without MindSpore."""
 
 from mindface_eri.metrics.correlation import METRICS, ccc, mae, mean_pearson, mse, pearson
+from mindface_eri.metrics.expected import interval_to_expect, is_small, words_of_expectation
 from mindface_eri.metrics.intervals import Jackknife
 
 __all__ = ["METRICS", "Jackknife", "PearsonMetric", "ccc",  # pylint: disable=undefined-all-variable
-           "mae", "mean_pearson", "mse", "pearson"]
+           "interval_to_expect", "is_small", "mae", "mean_pearson", "mse", "pearson", "words_of_expectation"]
 
 
 def __getattr__(name: str):
