@@ -6,9 +6,9 @@ from __future__ import annotations
 import math
 from typing import Tuple
 
-# Variance of Fisher's z: so much over clips x emotions, so much over people. Fitted to what the jackknife gave of kernel
-# ridge on samples of acted speech (3 to 24 people, 5 to 60 clips each): of one emotion 2.2 and 0.027, of the mean of
-# seven 0.24 x 7 and 0.011; morphed smiles (one label, 4 to 60 people of 5 clips) gave 1.5 to 2.8. It is not the 1 of
+# Variance of Fisher's z, over clips x emotions and over people. Fitted to what the jackknife gave of kernel ridge on
+# samples of acted speech (3 to 24 people, 5 to 60 clips each): of one emotion 2.2 and 0.027, of the mean of seven
+# 0.24 x 7 and 0.011; morphed smiles (one label, 4 to 60 people of 5 clips) gave 1.5 to 2.8. It is not the 1 of
 # independent, normal clips, for labels of acted emotions are sparse.
 _PER_CLIP, _PER_PERSON = 2.0, 0.02
 FEW_CLIPS, FEW_PEOPLE = 200, 10  # below either, a split's score is said to be uncertain
