@@ -32,6 +32,7 @@ COMMANDS = {
     "train": "train a branch, or the fusion of both",
     "extract-features": "compute the features of trained branches once, for fusion",
     "evaluate": "score a run, or a predictions file, against labels",
+    "baseline": "score statistics that take a second to fit, which a network has to be better than",
     "reproduce": "train and score the paper's tables 1 to 4 on a data set",
     "compare": "put runs side by side, with intervals and p",
     "figures": "draw a run: learning curves, scatter, confusion, counts",

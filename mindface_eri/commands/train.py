@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """mindface-eri train"""
 
+import dataclasses
 from pathlib import Path
 
 from mindface_eri.commands.common import add_config, add_device, read_config
@@ -22,12 +23,15 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    """Trains, draws the learning curves and prints where the best checkpoint lies."""
+    """Trains, draws the learning curves, prints where the best checkpoint lies and what a small corpus lets expect."""
     from mindface_eri.runner.profile import profile_line
     from mindface_eri.runner.trainer import train
 
     config = read_config(arguments, data__records=arguments.data, train__visual_run=arguments.visual_run,
                          train__acoustic_run=arguments.acoustic_run, train__features_runs=arguments.features_runs)
+    words = _words_before(config)
+    for sentence in words:
+        print(sentence, flush=True)
     result = train(config, arguments.out, resume=arguments.resume, profile_data=arguments.profile_data)
     if not result.is_main:
         return 0
@@ -36,7 +40,36 @@ def run(arguments):
     _draw(arguments.out)
     print(f"best validation Pearson {result.best_metric:.4f} in epoch {result.best_epoch}; "
           f"checkpoint {arguments.out / 'checkpoints' / 'best.ckpt'}")
+    if words:
+        print("\n".join(_words_after(arguments.out)))
     return 0
+
+
+def _words_before(config):
+    """What a small corpus lets expect; nothing of others, nor in a process that does not write."""
+    from mindface_eri.device.context import launched
+    from mindface_eri.errors import ERIError
+    from mindface_eri.evaluation.small import words_before_training
+
+    try:
+        return words_before_training(config) if launched()[0] == 0 else []
+    except ERIError:  # training says so, and what to do
+        return []
+
+
+def _words_after(run):
+    """The validation score beside the baseline's."""
+    from mindface_eri.errors import ERIError
+    from mindface_eri.evaluation.beside import baseline_beside
+    from mindface_eri.evaluation.runs import read_scored
+    from mindface_eri.evaluation.small import caution_of_choice
+
+    try:
+        scored = dataclasses.replace(read_scored(run), name=run.resolve().name)
+    except ERIError as error:
+        return [f"no baseline beside it: {error}"]
+    beside = baseline_beside(run, scored)
+    return [line for line in (*beside.tables(), *beside.said, caution_of_choice(scored)) if line]
 
 
 def _draw(run):

@@ -11,6 +11,7 @@ import pytest
 from mindface_eri.cli import COMMANDS
 
 PREPROCESS, PREDICT = "datasets.build.preprocessing.preprocess_dataset", "prediction.predictor.Predictor.predict"
+HELD_OUT = "evaluation.held_out"
 EXPORT, SCORE = "deploy.exporter.export", "evaluation.runs.evaluate_run"
 SUBJECTS = {"data": "data.benchmark_data", "features": "features.benchmark_features", "route": "route.benchmark_route",
             "growth": "growth.benchmark_growth", "infer": "networks.benchmark_infer",
@@ -38,6 +39,9 @@ HANDED = {
                   "device": ["reproduce.protocol.Protocol"], "overrides": ["reproduce.protocol.Protocol"],
                   "test_labels": ["reproduce.reproduction.write_reproduction"],
                   "workers": [PREPROCESS]},
+    "baseline": {"folds": [], "splits": [f"{HELD_OUT}.score_splits"], "pool": [f"{HELD_OUT}.score_folds"],
+                 "seed": [f"{HELD_OUT}.score_folds"],
+                 **{name: [f"{HELD_OUT}.score_splits", f"{HELD_OUT}.score_folds"] for name in ("by", "modalities")}},
     "compare": {"split": ["evaluation.runs.read_scored"], "labels": ["evaluation.runs.read_scored"],
                 "group": ["evaluation.runs.read_scored"]},
     "figures": {name: ["report.run_figures.write_run_figures"] for name in ("split", "labels", "formats", "out")},
@@ -56,8 +60,8 @@ HANDED = {
 }
 # The command's own: what it reads, prints and writes, its recipe, and what of the recipe it overrides.
 OWN = {"config", "overrides", "json", "verbose", "format", "out", "report", "overlay", "figure", "predictions", "check",
-       "checkpoint", "paths", "what", "detector", "mode", "person", "visual_run", "acoustic_run", "features_runs",
-       "recipes", "clips", "portraits", "emotion"}
+       "checkpoint", "paths", "no_baseline", "what", "detector", "mode", "person", "visual_run", "acoustic_run",
+       "features_runs", "recipes", "clips", "portraits", "emotion"}
 # Said otherwise on the command line: "dynamic" is Python's None, three seeds are 0, 1 and 2;
 # a command always has a process to lose.
 SPELT = {("predict", "workers"): (1, f"{PREDICT} workers", 0),
