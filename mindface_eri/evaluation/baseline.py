@@ -72,8 +72,9 @@ class Baseline:
             MissingDependencyError: scikit-learn is not installed.
         """
         labels = np.asarray(training.labels(ids=fitted_on), np.float64) if len(fitted_on) else np.zeros((0, 1))
-        if len(labels) < 2 or np.isnan(labels).any():
-            raise DataError(f"{training.path}: a baseline needs two labelled training clips, here are {len(labels)}")
+        known = int((~np.isnan(labels)).any(axis=1).sum())
+        if known < max(2, len(labels)):
+            raise DataError(f"{training.path}: a baseline needs two labelled training clips, here are {known}")
         cache = records.path / "baseline" / f"{self._key(training, fitted_on, records, ids)}.npz"
         found = _cached(cache, (len(ids), labels.shape[1]))
         if found is None:
@@ -120,9 +121,26 @@ def read_streams(records: Records, ids: Sequence[str], modalities: Sequence[str]
 def regress(streams: Mapping[str, Sequence[Optional[np.ndarray]]], labels: np.ndarray) -> Dict[str, np.ndarray]:
     """Fits the first clips, those of `labels` (N, E), and predicts the others: name -> (n, E).
 
+    Each emotion is fitted on the clips of which it is known; one that is known of fewer than two is 0 throughout.
+
     Raises:
         DataError: no training clip has anything.
     """
+    known = ~np.isnan(labels)
+    whole: Dict[str, np.ndarray] = {}
+    for mask in np.unique(known[:, known.sum(0) > 1], axis=1).T:
+        columns = (known == mask[:, None]).all(0)
+        taken = np.append(mask, np.ones(max(map(len, streams.values())) - len(mask), bool))
+        part = {name: [value for value, take in zip(values, taken) if take] for name, values in streams.items()}
+        for name, values in _regress(part, labels[mask][:, columns]).items():
+            whole.setdefault(name, np.zeros((len(values), labels.shape[1])))[:, columns] = values
+    if is_exclusive(labels):
+        whole.update({name + SOFTMAX: exclusive(values, labels) for name, values in list(whole.items())})
+    return whole
+
+
+def _regress(streams: Mapping[str, Sequence[Optional[np.ndarray]]], labels: np.ndarray) -> Dict[str, np.ndarray]:
+    """The same where every label is known, without the softmax."""
     count = len(labels)
     tables = [(_standardised(*_table(name, list(values), count), count)) for name, values in streams.items()
               if any(value is not None for value in values[:count])]
@@ -130,8 +148,6 @@ def regress(streams: Mapping[str, Sequence[Optional[np.ndarray]]], labels: np.nd
         raise DataError(f"none of the {count} training clips has {' or '.join(streams) or 'anything'}")
     found = {KERNEL: _kernel_ridge(tables, labels)} if count <= LARGEST else {}
     found[RIDGE] = _ridge(tables, labels)
-    if is_exclusive(labels):
-        found.update({name + SOFTMAX: exclusive(values, labels) for name, values in list(found.items())})
     return found
 
 

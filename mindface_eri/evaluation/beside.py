@@ -115,7 +115,7 @@ def training_clips(records: Records, config: Config) -> List[str]:
     """Ids of the clips that a training with this recipe learns from: of its fold, labelled, with what it needs."""
     table = tuple({**row, "split": split} for row, split in zip(records.table, fold_splits(records, config.data)))
     view, _ = usable(dataclasses.replace(records, table=table), config.model.inputs, ("train",))
-    labelled = ~np.isnan(records.all_labels).any(axis=1)
+    labelled = ~np.isnan(records.all_labels).all(axis=1)
     return [row["id"] for row, known in zip(view.table, labelled) if row["split"] == "train" and known]
 
 

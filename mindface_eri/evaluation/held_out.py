@@ -126,7 +126,7 @@ def _choices(records: Records, modalities: Optional[Sequence[str]]) -> List[Tupl
 
 
 def _labelled(records: Records, splits: Sequence[str]) -> List[str]:
-    known = ~np.isnan(records.all_labels).any(axis=1)
+    known = ~np.isnan(records.all_labels).all(axis=1)
     return [row["id"] for row, labelled in zip(records.table, known) if row["split"] in splits and labelled]
 
 

@@ -43,7 +43,7 @@ def words_before_training(config: Config) -> List[str]:
     if place is None or not Path(place).is_dir():
         return []
     records = open_records(place)
-    splits, labelled = np.array(fold_splits(records, config.data)), ~np.isnan(records.all_labels).any(axis=1)
+    splits, labelled = np.array(fold_splits(records, config.data)), ~np.isnan(records.all_labels).all(axis=1)
     columns = {name: records.column(name) for name in records.extra}
     asked = config.data.group if config.data.group in columns or independent(config.data.group) else None
     group = find_group(columns, asked)

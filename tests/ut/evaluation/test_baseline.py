@@ -81,6 +81,19 @@ def test_labels_that_exclude_each_other_get_a_softmax():
     np.testing.assert_array_equal(found["ridge, softmax"], exclusive(found["ridge"], labels))
 
 
+def test_each_emotion_is_fitted_on_the_clips_that_it_is_known_of():
+    labels = np.column_stack([Y, Y[:, 0], RANDOM.random(10)])
+    labels[[2, 5], 1] = np.nan
+    labels[1:, 3] = np.nan
+    found, rest = regress({"mfcc": list(X)}, labels), [row for row in range(14) if row not in (2, 5)]
+    for name in ("kernel ridge", "ridge"):
+        whole = regress({"mfcc": list(X)}, Y)[name]
+        np.testing.assert_allclose(found[name][:, [0, 2]], whole[:, [0, 0]], atol=1e-6)
+        np.testing.assert_allclose(found[name][:, 1:2], regress({"mfcc": list(X[rest])}, Y[rest[:8], 1:])[name], atol=1e-6)
+        assert not np.allclose(found[name][:, 1], whole[:, 1], atol=1e-3)
+        assert (found[name][:, 3] == 0).all()
+
+
 def test_a_kernel_that_does_not_fit_is_left_out(monkeypatch):
     monkeypatch.setattr(module, "LARGEST", 9)
     assert list(regress({"mfcc": list(X)}, Y)) == ["ridge"]
