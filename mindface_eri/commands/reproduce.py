@@ -23,6 +23,8 @@ def add_arguments(parser):
                         help="column of people: none of them straddles two folds, and intervals leave out one at a "
                              "time; without it, one named Subject, Speaker and the like; none: clips are independent")
     parser.add_argument("--test-labels", type=Path, metavar="CSV", help="labels of the test split, for table 4")
+    parser.add_argument("--no-baseline", action="store_true",
+                        help="leave out the baseline, kernel ridge on statistics, beside the scores")
     parser.add_argument("--workers", type=int, default=cores(), help="processes that preprocess")
     add_device(parser)
 
@@ -48,7 +50,8 @@ def run(arguments):
                         group=find_group(records, arguments.group or config.data.group),
                         device=arguments.device, sets=list_feature_sets(records) if 1 in arguments.tables else ())
     if run_protocol(protocol):  # the process that writes and prints
-        path = write_reproduction(protocol, test_labels=arguments.test_labels)
+        path = write_reproduction(protocol, test_labels=arguments.test_labels,
+                                  baseline=not arguments.no_baseline)
         print(f"\n{path.read_text(encoding='utf-8')}\nwrote {path}")
     return 0
 

@@ -13,20 +13,27 @@ from mindface_eri.evaluation.tables import format_table
 from mindface_eri.files import write_text
 from mindface_eri.report.run_figures import draw_learning_curves
 from mindface_eri.reproduce import paper
+from mindface_eri.reproduce.baselines import Baselines
 from mindface_eri.reproduce.paper_tables import PaperTable, PaperTables
 from mindface_eri.reproduce.protocol import Protocol, column_of
 
 
-def write_reproduction(protocol: Protocol, *, test_labels: Optional[os.PathLike] = None) -> Path:
+def write_reproduction(protocol: Protocol, *, test_labels: Optional[os.PathLike] = None,
+                       baseline: bool = True) -> Path:
     """Writes the report of a protocol whose steps are done, and returns its path.
 
     Args:
         test_labels: CSV of the test split's labels, where its records have none.
+        baseline: whether kernel ridge on statistics stands beside each score (`evaluation.baseline`).
 
     Raises:
         DataError: predictions and labels do not fit.
     """
-    tables = [*PaperTables(protocol, test_labels=test_labels).build(), _runs(protocol)]
+    tables = PaperTables(protocol, test_labels=test_labels).build()
+    if baseline:
+        baselines = Baselines(protocol, test_labels=test_labels)
+        tables = [baselines.added(table) for table in tables]
+    tables.append(_runs(protocol))
     for table in tables:
         write_table(protocol.out / f"{table.name}.csv", table.headers, table.rows)
     for step in protocol.steps():

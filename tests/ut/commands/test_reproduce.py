@@ -39,7 +39,7 @@ def test_without_options_all_tables_with_three_seeds(job, status, tmp_path):
     assert (protocol.tables, protocol.seeds, protocol.sets) == ((1, 2, 3, 4), (0, 1, 2), ("fau",))
     assert (protocol.overrides, protocol.device, protocol.group) == ((), None, "Speaker")  # a column of people
     assert set(protocol.recipes.values()) == {None}
-    assert job.reports == [{"protocol": protocol, "test_labels": None}]
+    assert job.reports == [{"protocol": protocol, "test_labels": None, "baseline": True}]
 
 
 def test_each_option_reaches_the_protocol_or_the_report(job, status, stand_in, tmp_path):
@@ -53,7 +53,8 @@ def test_each_option_reaches_the_protocol_or_the_report(job, status, stand_in, t
     assert set(protocol.recipes.values()) == {tmp_path / "r.yaml"}
     assert job.reports[0]["test_labels"] == Path("t.csv")
     assert labels[0]["path"] == Path("t.csv") and labels[0]["emotions"] == ("Joy", "Fear")
-    status(*job.words, "--set", "data.group=Country")
+    status(*job.words, "--set", "data.group=Country", "--no-baseline")
+    assert job.reports[1]["baseline"] is False
     assert job.runs[1]["protocol"].group == "Country"
 
 
