@@ -18,6 +18,7 @@ from mindface_eri.deploy.sidecar import sidecar_path
 from mindface_eri.errors import ERIError
 from mindface_eri.evaluation.runs import read_scored
 from mindface_eri.evaluation.scores import HEADERS, score_rows
+from mindface_eri.evaluation.small import caution_of_choice
 from mindface_eri.evaluation.tables import format_table
 from mindface_eri.files import write_text
 from mindface_eri.runner.checkpoint import checkpoint_hash
@@ -138,7 +139,7 @@ def _validation(trained: TrainedModel) -> List[str]:
             for row in score_rows(scored)]
     return [f"{len(scored.ids):,} validation clips; low and high bound Pearson at 95% by the jackknife over "
             f"{plain(scored.over)}. The checkpoint was chosen by this split, so expect less on new clips.", "",
-            format_table(HEADERS, rows)]
+            format_table(HEADERS, rows), *(["", caution] if (caution := caution_of_choice(scored)) else [])]
 
 
 def _preprocessing(config: Optional[Config]) -> List[str]:

@@ -92,6 +92,7 @@ def test_every_line_of_a_run(run, records, tmp_path):
     assert facts[scores + 2] == (
         "5 validation clips; low and high bound Pearson at 95% by the jackknife over 3 groups by Subject_1. The "
         "checkpoint was chosen by this split, so expect less on new clips.")
+    assert "This score is OPTIMISTIC: the best epoch was chosen by these 5 clips of 3 people." in facts[-11]
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in facts if line.startswith("| ")][5:]
     assert table[0] == ["emotion", "Pearson", "low", "high", "CCC", "MSE", "MAE", "clips", "over", "note"]
     assert [row[0] for row in table[2:]] == ["Joy", "Awe", "mean"]
