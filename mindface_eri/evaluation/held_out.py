@@ -64,7 +64,7 @@ def score_splits(records: Records, splits: Sequence[str] = ("val", "test"), by: 
     found = []
     for chosen, baseline in choices:
         for split, ids in asked.items():
-            predicted = baseline.predict(records, fitted_on, records, ids) if len(ids) > 1 else {}
+            predicted = baseline.predict(records, fitted_on, records, ids) if ids else {}
             found += [HeldOut(chosen, split, _scored(records, ids, name, values, by), np.zeros(len(ids), int))
                       for name, values in predicted.items()]
     return found
