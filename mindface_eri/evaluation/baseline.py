@@ -74,7 +74,8 @@ class Baseline:
         labels = np.asarray(training.labels(ids=fitted_on), np.float64) if len(fitted_on) else np.zeros((0, 1))
         known = int((~np.isnan(labels)).any(axis=1).sum())
         if known < max(2, len(labels)):
-            raise DataError(f"{training.path}: a baseline needs two labelled training clips, here are {known}")
+            raise DataError(f"{training.path}: a baseline needs two training clips, all of them labelled; here {known} of "
+                            f"{len(fitted_on)} are")
         cache = records.path / "baseline" / f"{self._key(training, fitted_on, records, ids)}.npz"
         found = _cached(cache, (len(ids), labels.shape[1]))
         if found is None:
@@ -178,9 +179,12 @@ def _kernel_ridge(tables: Sequence[Tuple[np.ndarray, np.ndarray]], labels: np.nd
     for table, has in tables:
         table = table.astype(np.float32)
         ours = pairwise.rbf_kernel(table, table[:count], gamma=_GAMMA / table.shape[1])
-        ours *= np.outer(has, has[:count])  # two clips of which one lacks the modality are not alike in it
-        kernel += ours / np.float32(len(tables))
-    fitted = regression.KernelRidge(alpha=_ALPHA, kernel="precomputed").fit(kernel[:count], labels - mean)
+        ours[~has], ours[:, ~has[:count]] = 0, 0  # two clips of which one lacks the modality are not alike in it
+        ours /= len(tables)
+        kernel += ours
+        del ours
+    labels = (labels - mean).astype(np.float32)  # as the kernel, of which there would be a copy in float64 else
+    fitted = regression.KernelRidge(alpha=_ALPHA, kernel="precomputed").fit(kernel[:count], labels)
     return np.asarray(fitted.predict(kernel[count:]), np.float64) + mean
 
 

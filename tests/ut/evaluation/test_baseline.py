@@ -183,7 +183,7 @@ def test_records_that_cannot_be_written_to_serve_all_the_same(copy, monkeypatch)
 
 def test_clips_that_nothing_can_be_fitted_on_are_told(copy):
     for ids in ([], copy.ids("train")[:1], copy.ids("test")):  # none, one, and without labels
-        with pytest.raises(DataError, match="needs two labelled training clips"):
+        with pytest.raises(DataError, match="needs two training clips, all of them labelled"):
             Baseline(["mfcc"]).predict(copy, ids, copy, copy.ids("val"))
 
 
