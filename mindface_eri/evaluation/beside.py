@@ -15,7 +15,7 @@ from mindface_eri.config import Config
 from mindface_eri.datasets.folds import fold_splits
 from mindface_eri.datasets.presence import usable
 from mindface_eri.datasets.records import Records, open_records
-from mindface_eri.errors import DataError, ERIError
+from mindface_eri.errors import DataError, ERIError, readable
 from mindface_eri.evaluation.baseline import KERNEL, SOFTMAX, Baseline, holds_landmarks, modalities_of
 from mindface_eri.evaluation.compare import Comparison, compare
 from mindface_eri.evaluation.runs import Scored
@@ -38,15 +38,17 @@ class Beside:
     @property
     def said(self) -> List[str]:
         """Whether the network is better, and what else there is to say."""
-        return [*([verdict(self._compared())] if self.baselines else []), *self.notes]
+        return [readable(line) for line in
+                (*([verdict(self._compared())] if self.baselines else []), *self.notes)]
 
     def tables(self) -> List[str]:
         """A heading and the rows of the baselines and of the network; nothing where there are none."""
         if not self.baselines:
             return []
         result = self._compared()
-        return [f"\nBeside statistics over time of {told(self.modalities)}, fitted on the network's {self.fitted_on:,} "
-                "training clips", format_table(result.headers(), result.rows())]
+        heading = (f"\nBeside statistics over time of {told(self.modalities)}, fitted on the network's "
+                   f"{self.fitted_on:,} training clips")
+        return [readable(heading), format_table(result.headers(), result.rows())]
 
     def rows(self) -> List[dict]:
         """Rows of `scores.score` of each baseline, whose name stands in `group`."""

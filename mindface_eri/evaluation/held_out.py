@@ -12,7 +12,7 @@ from mindface_eri.datasets.feature_sets import list_feature_sets
 from mindface_eri.datasets.folds import cut_folds, people_column
 from mindface_eri.datasets.groups import groups_of
 from mindface_eri.datasets.records import Records
-from mindface_eri.errors import DataError
+from mindface_eri.errors import DataError, readable
 from mindface_eri.evaluation.baseline import SOFTMAX, Baseline, modalities_of
 from mindface_eri.evaluation.beside import told
 from mindface_eri.evaluation.runs import Scored
@@ -110,7 +110,7 @@ def heading(found: Sequence[HeldOut]) -> str:
     said = [f"Intervals at 95% by the jackknife over {over}"]
     if any(one.scored.name.endswith(SOFTMAX) for one in found):
         said.append("In no training clip is more than one emotion acted: rows with softmax make use of that")
-    return "\n".join(said)
+    return readable("\n".join(said))
 
 
 def _choices(records: Records, modalities: Optional[Sequence[str]]) -> List[Tuple[Tuple[str, ...], Baseline]]:

@@ -142,6 +142,12 @@ def test_one_person_cannot_tell():
     assert verdict(compare(runs)).endswith("cannot be told from 1 group by Who.")
 
 
+def test_a_name_cannot_steer_the_terminal():
+    found = Beside(of(0.02, "net\x1b[2J"), (of(0.5, "kernel ridge"),), 10, ("fau\x1b[2J",))
+    assert all("\x1b" not in line for line in (*found.said, *found.tables()))
+    assert "fau\\x1b[2J" in found.tables()[0]
+
+
 def test_the_network_is_compared_with_the_first():
     found = Beside(of(0.02, "net"), (of(0.5, "kernel ridge"), of(0.001, "ridge")), 10, ("mfcc",))
     assert found.said[0].startswith("net is better than kernel ridge")
