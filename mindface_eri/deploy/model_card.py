@@ -137,9 +137,10 @@ def _validation(trained: TrainedModel) -> List[str]:
         return ["No predictions of validation clips, or no labels for them, are at hand. FILL IN"]
     rows = [[plain(row["emotion"]), *(plain(row[name]) if name == "over" else row[name] for name in HEADERS[1:])]
             for row in score_rows(scored)]
+    caution = caution_of_choice(scored)
     return [f"{len(scored.ids):,} validation clips; low and high bound Pearson at 95% by the jackknife over "
             f"{plain(scored.over)}. The checkpoint was chosen by this split, so expect less on new clips.", "",
-            format_table(HEADERS, rows), *(["", caution] if (caution := caution_of_choice(scored)) else [])]
+            format_table(HEADERS, rows), *([] if caution is None else ["", caution])]
 
 
 def _preprocessing(config: Optional[Config]) -> List[str]:
