@@ -34,6 +34,7 @@ COMMANDS = {
     "evaluate": "score a run, or a predictions file, against labels",
     "baseline": "score statistics that take a second to fit, which a network has to be better than",
     "reproduce": "train and score the paper's tables 1 to 4 on a data set",
+    "cross-validate": "score a recipe on people never seen: folds by person, several seeds, a page",
     "compare": "put runs side by side, with intervals and p",
     "figures": "draw a run: learning curves, scatter, confusion, counts",
     "submission": "write or check a challenge submission",

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
-from mindface_eri.config import Config, load_config
+from mindface_eri.config import Config, PreprocessConfig, load_config
+
+if TYPE_CHECKING:
+    from mindface_eri.datasets.records import Records
 
 
 def add_config(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
@@ -53,3 +56,22 @@ def read_config(arguments: argparse.Namespace, **flags: object) -> Config:
     values = {key.replace("__", "."): list(map(str, value)) if isinstance(value, list) else str(value)
               for key, value in flags.items() if value is not None}
     return load_config(arguments.config, arguments.overrides, values)
+
+
+def records_of(arguments: argparse.Namespace, preprocess: PreprocessConfig) -> Records:
+    """The records in `arguments.data`; where that is a data set, they are made first, in `arguments.out`."""
+    from mindface_eri.datasets.build.preprocessing import preprocess_dataset
+    from mindface_eri.datasets.records import open_records
+    from mindface_eri.device.context import launched
+    from mindface_eri.errors import ConfigError
+
+    if any((arguments.data / name).is_file() for name in ("dataset.json", "plan.json")):
+        return open_records(arguments.data)
+    if launched()[1] > 1:
+        raise ConfigError(f"{arguments.data}: under a launcher `{arguments.command}` takes records; make them first "
+                          "with `mindface-eri preprocess`")
+    folder = arguments.out / "records"
+    summary = preprocess_dataset(arguments.data, folder, preprocess, workers=arguments.workers, resume=True)
+    if summary.failed:
+        print(f"{summary.failed} of {summary.total} clips could not be used; reasons: {folder / 'failures.csv'}")
+    return open_records(folder)

@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from mindface_eri.commands.common import add_device, add_overrides
+from mindface_eri.commands.common import add_device, add_overrides, records_of
 from mindface_eri.threads import cores
 
 
@@ -42,7 +42,7 @@ def run(arguments):
         raise ConfigError("--seeds must be at least 1")
     recipes = choose_recipes(arguments.recipes)
     config = load_config(recipes["fusion"], arguments.overrides)
-    records = _records(arguments, config.preprocess)
+    records = records_of(arguments, config.preprocess)
     if arguments.test_labels is not None:
         read_predictions(arguments.test_labels, records.emotions)  # a fault in them is told before days of training
     protocol = Protocol(arguments.out, records, recipes, tuple(arguments.overrides), tables=tuple(arguments.tables),
@@ -54,22 +54,3 @@ def run(arguments):
                                   baseline=not arguments.no_baseline)
         print(f"\n{path.read_text(encoding='utf-8')}\nwrote {path}")
     return 0
-
-
-def _records(arguments, preprocess):
-    """The records, made first where a data set is given."""
-    from mindface_eri.datasets.build.preprocessing import preprocess_dataset
-    from mindface_eri.datasets.records import open_records
-    from mindface_eri.device.context import launched
-    from mindface_eri.errors import ConfigError
-
-    if any((arguments.data / name).is_file() for name in ("dataset.json", "plan.json")):
-        return open_records(arguments.data)
-    if launched()[1] > 1:
-        raise ConfigError(f"{arguments.data}: under a launcher `reproduce` takes records; make them first with "
-                          "`mindface-eri preprocess`")
-    folder = arguments.out / "records"
-    summary = preprocess_dataset(arguments.data, folder, preprocess, workers=arguments.workers, resume=True)
-    if summary.failed:
-        print(f"{summary.failed} of {summary.total} clips could not be used; reasons: {folder / 'failures.csv'}")
-    return open_records(folder)

@@ -38,12 +38,21 @@ def fold_view(records: Records, data: DataConfig) -> Records:
     if not data.folds:
         return records
     splits = fold_splits(records, data)
+    return split_view(records, splits, [to_dict(data)[key] for key in KEYS])
+
+
+def split_view(records: Records, splits: Sequence[str], told: Sequence[object] = ()) -> Records:
+    """The records with another split for each clip, `LEFT_OUT` for none: MFCC statistics and hash are the view's own.
+
+    Args:
+        told: what else makes this cut another one, for the hash.
+    """
     table = tuple({**row, "split": split} for row, split in zip(records.table, splits))
     heard = [number for number, row in enumerate(table) if row["split"] == "train" and row["present_acoustic"] == "1"]
     mean, std = mfcc_statistics(records.files, heard, records.preprocess.audio.features)
-    told = repr((records.hash, [to_dict(data)[key] for key in KEYS], splits))
+    mark = repr((records.hash, list(told), list(splits)))
     return dataclasses.replace(records, table=table, mfcc_mean=mean, mfcc_std=std,
-                               hash=hashlib.sha256(told.encode()).hexdigest())
+                               hash=hashlib.sha256(mark.encode()).hexdigest())
 
 
 def fold_splits(records: Records, data: DataConfig) -> List[str]:

@@ -15,6 +15,7 @@ from typing import Sequence, Tuple
 import numpy as np
 
 from mindface_eri.datasets import tables
+from mindface_eri.datasets.groups import names_people
 from mindface_eri.datasets.labels import bare_id, bracketed
 from mindface_eri.datasets.media import without_suffix
 from mindface_eri.datasets.tables import read_table
@@ -54,7 +55,8 @@ def read_predictions(path: os.PathLike, emotions: Sequence[str] = ()) -> Predict
     """Reads predictions, or labels in the same form.
 
     Args:
-        emotions: the columns wanted; without them, all columns in which each cell is a number or blank.
+        emotions: the columns wanted; without them, all columns in which each cell is a number or blank, but for `fold`
+            and those that name people, in which a number stands for somebody.
 
     Raises:
         DataError: the file cannot be read, has no File_ID, misses a column, names a clip twice or holds a non-number.
@@ -70,8 +72,9 @@ def read_predictions(path: os.PathLike, emotions: Sequence[str] = ()) -> Predict
     doubled = [name for name, count in Counter(map(without_suffix, ids)).items() if count > 1]
     if doubled:
         raise DataError(f"{path}: names clip {doubled[0]} more than once ({len(doubled)} such clips)")
-    columns = tuple(emotions) or tuple(name for name in table.header if name != "File_ID" and
-                                       all(_is_number(row[place[name]]) for _, row in table.rows))
+    columns = tuple(emotions) or tuple(name for name in table.header if name not in ("File_ID", "fold")
+                                       and not names_people(name)
+                                       and all(_is_number(row[place[name]]) for _, row in table.rows))
     if not columns:
         raise DataError(f"{path}: has no column of numbers beside File_ID")
     values = np.array([[_number(row[place[name]], table.where(number, name)) for name in columns]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple
 
@@ -95,6 +95,8 @@ def setup(runtime: RuntimeConfig) -> Context:
     device = use_device(runtime.device)
     import mindspore as ms
 
+    if runtime.threads and device == "CPU":
+        _limit_kernels(runtime.threads)
     ms.set_context(mode=ms.GRAPH_MODE if runtime.mode == "graph" else ms.PYNATIVE_MODE)
     rank, world_size = _join() if _launched_ranks() > 1 else (0, 1)
     seed_everything(runtime.seed + rank)
@@ -113,6 +115,14 @@ def use_device(wanted: str = "auto") -> str:
         _warn_of_an_idle_card()
     _set_device(device)
     return device
+
+
+def _limit_kernels(threads: int) -> None:
+    """MindSpore tries for each kernel how many threads suit it, which changes dropout's masks: with one they repeat."""
+    import mindspore.device_context as devices
+
+    with suppress(AttributeError, RuntimeError):  # a process may say it once
+        devices.cpu.op_tuning.threads_num(threads)
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from mindface_eri.datasets.records import Records, open_records
 from mindface_eri.datasets.tables import read_table
 from mindface_eri.errors import DataError
 
+HELD_OUT = "held_out.csv"  # of a study's folder: every clip predicted by networks that never saw its person
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -113,10 +115,10 @@ class _Truth:
 
 def read_scored(path: os.PathLike, split: str = "val", labels: Optional[os.PathLike] = None,
                 group: Optional[str] = None) -> Scored:
-    """Predictions and labels of a run folder, or of a table of predictions.
+    """Predictions and labels of a run folder, of a study (see `study/`), or of a table of predictions.
 
     Args:
-        path: run folder (its predictions_<split>.csv is read), or a CSV of predictions.
+        path: run folder (its predictions_<split>.csv is read), a study's (its held_out.csv), or a CSV of predictions.
         labels: CSV of labels, or the data set's folder; without it, those of the records that the run was trained on.
         group: column whose groups intervals resample, "none" for clips; without it, the recipe's or one of people.
 
@@ -124,7 +126,9 @@ def read_scored(path: os.PathLike, split: str = "val", labels: Optional[os.PathL
         DataError: something is missing, or a clip has no row of labels.
     """
     path = Path(path)
-    table_path = path / f"predictions_{split}.csv" if path.is_dir() else path
+    table_path = path
+    if path.is_dir():
+        table_path = path / HELD_OUT if is_study(path) else path / f"predictions_{split}.csv"
     if path.is_dir() and not table_path.is_file():
         raise DataError(f"{path}: has no predictions_{split}.csv; write it with `mindface-eri evaluate {path} "
                         f"--split {split}`")
@@ -134,18 +138,25 @@ def read_scored(path: os.PathLike, split: str = "val", labels: Optional[os.PathL
     return scored if group is None else scored.grouped(group)
 
 
+def is_study(path: os.PathLike) -> bool:
+    """Whether a folder is that of a finished study."""
+    return (Path(path) / HELD_OUT).is_file()
+
+
 def evaluate_run(run: os.PathLike, records: Optional[os.PathLike] = None, split: str = "val", *,
                  labels: Optional[os.PathLike] = None, device: Optional[str] = None,
                  group: Optional[str] = None) -> Scored:
     """Lets a run predict a split, writes predictions_<split>.csv, and puts the labels beside it.
 
     Args:
-        run: run folder or `.ckpt` file.
+        run: run folder or `.ckpt` file; a study's folder, whose predictions are there, is only read.
         records: folder of records; without it, those the run was trained on. Its splits are cut anew where the run's
             were (`data.folds`).
         labels: CSV of labels that takes the place of the records' own.
         group: as of `read_scored`.
     """
+    if is_study(run):
+        return read_scored(run, labels=labels, group=group)
     from mindface_eri.evaluation.evaluator import evaluate  # brings MindSpore with it
 
     result = evaluate(run, records, split, device=device)

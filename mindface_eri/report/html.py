@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import re
 from pathlib import Path
 from typing import Any, Iterable, Optional, Sequence
@@ -27,17 +28,18 @@ class _Joined(Extension):
         return re.sub(r"\n\s*", "", source)
 
 
-def page(template: str, *, title: str, script: str, data: Any, **values: Any) -> str:
+def page(template: str, *, title: str, script: Optional[str] = None, data: Any = None, **values: Any) -> str:
     """A whole document: the style sheet, one script and its data inside, nothing outside.
 
     Args:
         template: name of a file among the templates; what it shows is escaped unless it is Markup.
         title: plain text.
-        script: name of a file among the templates.
+        script: name of a file among the templates; None where the page only shows.
         data: what the script reads, as JSON.
         values: what the template shows.
     """
-    code, style = (Markup((_TEMPLATES / name).read_text(encoding="utf-8")) for name in (script, "style.css"))
+    code, style = (Markup((_TEMPLATES / name).read_text(encoding="utf-8") if name else "")
+                   for name in (script, "style.css"))
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return PAGES.get_template(template).render(values, title=title, script=code, style=style, data=data, digest=digest)
 
@@ -45,6 +47,11 @@ def page(template: str, *, title: str, script: str, data: Any, **values: Any) ->
 def jpeg(picture: np.ndarray, quality: int = 82) -> str:
     """(H, W, 3) uint8 RGB as a data address."""
     return _encode(picture, "JPEG", quality=quality, optimize=True)
+
+
+def stored_picture(path: os.PathLike) -> str:
+    """A PNG file as a data address."""
+    return "data:image/png;base64," + base64.b64encode(Path(path).read_bytes()).decode()
 
 
 def heat(weights: np.ndarray, largest: float) -> str:

@@ -24,13 +24,14 @@ def provenance_of(model: os.PathLike, predictor: Any) -> Dict[str, object]:
     if file.is_file():
         facts["weights"] = f"{file.name}, sha256 {file_hash(file)[:16]}"
     facts["emotions"] = ", ".join(predictor.emotions)
-    facts["preprocessing"] = _flat(to_dict(predictor.preprocess))
+    facts["preprocessing"] = flat(to_dict(predictor.preprocess))
     facts["software"] = ", ".join(f"{name} {version}" for name, version in versions().items())
     return facts
 
 
-def _flat(tree: dict, prefix: str = "") -> str:
+def flat(tree: dict, prefix: str = "") -> str:
+    """Nested mappings as one line."""
     parts = []
     for key, value in tree.items():
-        parts.append(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else f"{prefix}{key} {value}")
+        parts.append(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else f"{prefix}{key} {value}")
     return ", ".join(parts)

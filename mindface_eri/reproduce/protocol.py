@@ -30,7 +30,7 @@ from mindface_eri.device.context import setup
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.evaluation.evaluator import evaluate
 from mindface_eri.files import folder_lock, write_json
-from mindface_eri.runner.run_folder import RunFolder, differences
+from mindface_eri.runner.run_folder import RunFolder, trained_otherwise
 from mindface_eri.runner.trainer import train
 
 STAGES = {"visual": "eri_visual", "acoustic": "eri_acoustic", "fusion": "eri_dual_branch"}
@@ -42,10 +42,6 @@ _STEMLESS = ("acoustic", "features")
 _NO_STEM = {"model.stem_checkpoint": None, "model.freeze_stem": False, "model.recompute_stem": False}
 P_BOTH = (1.0, 0.9, 0.8)  # p_m of table 2
 FOLDS = 5  # of table 3, where the recipe's data.folds names no other number
-
-# Settings that may differ when a protocol is taken up: they change where and how fast, not what is trained.
-_FREE = ("runtime.device", "runtime.threads", "data.records", "data.workers", "data.prefetch", "train.visual_run",
-         "train.acoustic_run", "train.features_runs", "model.feature_widths")
 
 
 @dataclass(frozen=True)
@@ -238,8 +234,7 @@ def _claim(protocol: Protocol, main: bool) -> None:
 def _check_recipe(step: Step, run: RunFolder) -> None:
     if not run.config.is_file():
         return
-    changed = differences(to_dict(load_config(run.config)), to_dict(step.config))
-    changed = [text for text in changed if text.split(":")[0] not in _FREE]
+    changed = trained_otherwise(to_dict(load_config(run.config)), to_dict(step.config))
     if changed:
         raise ConfigError(f"{run.path}: was begun with another recipe ({'; '.join(changed)}); set that back, or choose "
                           "another folder")

@@ -182,6 +182,16 @@ def differences(old: Mapping, new: Mapping, prefix: str = "") -> List[str]:
     return found
 
 
+# Settings that change where and how fast, not what is trained.
+_FREE = ("runtime.device", "runtime.threads", "data.records", "data.workers", "data.prefetch", "train.visual_run",
+         "train.acoustic_run", "train.features_runs", "model.feature_widths")
+
+
+def trained_otherwise(old: Mapping, new: Mapping) -> List[str]:
+    """`differences` in what is trained, so that results of both must not be mixed."""
+    return [text for text in differences(old, new) if text.split(":")[0] not in _FREE]
+
+
 def note_of(model: ModelConfig, **more: Any) -> dict:
     """The note a checkpoint carries."""
     return {"model": to_dict(model), **more}

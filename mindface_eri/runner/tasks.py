@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Union
+from typing import Any, Callable, Dict, Sequence, Union
 
 import numpy as np
 from mindspore import Tensor, nn
@@ -61,18 +61,22 @@ def complete(config: Config, records: Records) -> Config:
         return config
 
 
-def prepare_task(config: Config, records: Records, context: Context, notify: Callable[[str], None]) -> Task:
+def prepare_task(config: Config, records: Records, context: Context, notify: Callable[[str], None],
+                 splits: Sequence[str] = ("train", "val")) -> Task:
     """Builds the network of `config.model` and opens its batches.
+
+    Args:
+        splits: those that the training needs.
 
     Raises:
         ConfigError: fusion without its branches, or an unknown loss.
         CheckpointError: a branch's run does not fit.
         DataError: the records do not fit the model, or have no training or validation clips.
     """
-    view, left_out = usable(records, config.model.inputs, ("train", "val"))
+    view, left_out = usable(records, config.model.inputs, splits)
     for sentence in left_out:
         notify(sentence)
-    _check(config, view)
+    _check(config, view, splits)
     network = build_network(config.model)
     set_statistics(network, config, records)
     sets = {name: dict(open_feature_set(records, name).about) for name in config.model.features}
@@ -95,9 +99,9 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
     return Task(network, network, RecordBatches(view, config.model.inputs, config, context), note)
 
 
-def _check(config: Config, records: Records) -> None:
+def _check(config: Config, records: Records, splits: Sequence[str]) -> None:
     check_loss(config.train.loss)
-    for split in ("train", "val"):
+    for split in splits:
         if split not in records.splits:
             raise DataError(f"the records have no clips in split {split!r} that {config.model.name} can use, and "
                             "training needs some")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import os
 import time
 from dataclasses import dataclass
@@ -13,17 +12,17 @@ from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Union
 
 import numpy as np
-from mindspore import Parameter, Tensor
+from mindspore import Parameter
 
 from mindface_eri.config import Config, named_temporal, save_config, to_dict
 from mindface_eri.datasets.folds import check_groups
 from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.device.context import Context, seed_everything, setup
-from mindface_eri.device.distribute import average_over_ranks, mean_over_ranks, share_from_main, wait_for_all
+from mindface_eri.device.distribute import average_over_ranks, share_from_main, wait_for_all
 from mindface_eri.errors import CheckpointError, ConfigError, ERIError
 from mindface_eri.files import write_json
 from mindface_eri.metrics import pearson
-from mindface_eri.runner.callbacks import LossMeter, Progress, metrics_row, write_metrics
+from mindface_eri.runner.callbacks import Progress, metrics_row, write_metrics
 from mindface_eri.runner.checkpoint import (
     assign_weights,
     check_weights,
@@ -31,13 +30,13 @@ from mindface_eri.runner.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
+from mindface_eri.runner.epoch import train_epoch
 from mindface_eri.runner.inference import predict_split, resolve_records
 from mindface_eri.runner.optim import create_schedule, set_lr
 from mindface_eri.runner.profile import pipeline_rate
 from mindface_eri.runner.run_folder import RunFolder, config_of, describe_environment, differences, note_of
 from mindface_eri.runner.step import AveragedWeights, TrainStep
 from mindface_eri.runner.tasks import Task, complete, frozen_names, prepare_task
-from mindface_eri.signals import stop_if_asked
 
 _PREDICTIONS = "validation.predictions"  # where those of the state's epoch lie in the state
 
@@ -176,16 +175,9 @@ class Loop:
         return self.epoch >= self.config.train.epochs or stopped
 
     def _run_epoch(self, bar: Progress, clips: int) -> None:
-        start, meter = time.perf_counter(), LossMeter()
-        self.step.set_train(True)
-        for batch in self.task.batches.train(self.epoch):
-            loss = meter.add(self.step(*(Tensor(x) for x in batch)))
-            bar.step(self.plan.size * self.context.world_size, loss)
-            stop_if_asked()
-        loss = mean_over_ranks(meter.mean(), self.context)  # as many clips in each; none goes on where one has diverged
-        if not math.isfinite(loss):
-            raise ERIError(f"the loss of epoch {self.epoch + 1} is {loss}; lower train.lr, set train.clip_norm, or, "
-                           "with float16, runtime.loss_scale: dynamic")
+        start = time.perf_counter()
+        loss = train_epoch(self.step, self.task.batches, self.epoch, self.context,
+                           lambda loss: bar.step(self.plan.size * self.context.world_size, loss))
         average_over_ranks(_running_statistics(self.step.state().values()), self.context)
         seconds = time.perf_counter() - start
         self.epoch += 1

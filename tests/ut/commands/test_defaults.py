@@ -45,6 +45,8 @@ HANDED = {
     "compare": {"split": ["evaluation.runs.read_scored"], "labels": ["evaluation.runs.read_scored"],
                 "group": ["evaluation.runs.read_scored"]},
     "figures": {name: ["report.run_figures.write_run_figures"] for name in ("split", "labels", "formats", "out")},
+    "cross-validate": {**{name: ["study.plan.plan_study"] for name in ("overrides", "folds", "by", "seeds", "device")},
+                       "workers": [PREPROCESS]},
     "submission": {"missing": ["evaluation.submission.write_submission"]},
     "predict": {**{name: [PREDICT] for name in ("window", "hop", "whole", "batch_size", "clip_limit", "features",
                                                 "person")},
