@@ -75,6 +75,9 @@ def _reading(result: StudyResult) -> str:
         return "An emotion has no value, so that their mean has none."
     if mean["low"] is None:
         return "With so few groups there is no interval: this number may be anything on other people."
+    if mean["high"] < 0:
+        return ("The whole interval is below 0, worse than none: networks of different folds answer at different "
+                "levels, or the labels mean something else in different people. Look at each fold by itself, below.")
     if mean["low"] <= 0:
         return ("The interval holds 0: on other people this recipe may well know nothing. More people help, more clips "
                 "of the same people hardly do.")

@@ -144,14 +144,13 @@ def _repeatable(config: Config) -> Config:
 
 
 def _check_branches(config: Config) -> None:
-    fused = "frames" in config.model.inputs and "mfcc" in config.model.inputs and "present" in config.model.inputs
     train = config.train
     if train.visual_run or train.acoustic_run or train.features_runs:
         raise ConfigError("train.visual_run, train.acoustic_run and train.features_runs name branches that may have "
                           "seen the people held out; leave them out (with train.end_to_end=true branches and fusion "
                           "are trained together), or use `mindface-eri reproduce --tables 3`, which trains both in "
                           "each fold")
-    if fused and config.model.name in ("eri_dual_branch", "eri_multi_branch") and not train.end_to_end:
+    if config.model.name in ("eri_dual_branch", "eri_multi_branch") and not train.end_to_end:
         raise ConfigError(f"{config.model.name} trains its fusion on branches that are trained before it; set "
                           "train.end_to_end=true, or use `mindface-eri reproduce --tables 3`, which trains both in "
                           "each fold")

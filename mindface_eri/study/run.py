@@ -44,9 +44,9 @@ def read_done(study: Study, fold: int) -> List[dict]:
     """What a finished fold says of its trainings, one a seed; empty while it is not finished."""
     try:
         done = json.loads((fold_folder(study, fold) / "done.json").read_text(encoding="utf-8"))["trainings"]
+        whole = [training["seed"] for training in done] == list(range(study.seeds))
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    whole = [training["seed"] for training in done] == list(range(study.seeds))
     return done if whole and all(predictions_path(study, fold, seed).is_file() for seed in range(study.seeds)) else []
 
 
@@ -82,7 +82,8 @@ def _claim(study: Study, context: Context) -> None:
             raise ConfigError(f"{study.out}: holds another study ({'; '.join(changed)}); set that back, or choose "
                               "another folder")
         return
-    if study.out.is_dir() and any(item.name != ".lock" for item in study.out.iterdir()):
+    ours = {".lock", "records"}  # the latter where a data set was given
+    if study.out.is_dir() and any(item.name not in ours for item in study.out.iterdir()):
         raise ConfigError(f"{study.out}: holds something else than a study; choose another folder")
     study.out.mkdir(parents=True, exist_ok=True)
     save_config(study.config, study.out / "config.yaml")
