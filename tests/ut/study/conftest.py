@@ -53,7 +53,8 @@ def make(people, toy_network, tiny, tmp_path):
         config = tiny.config(model={"name": toy_network, **dict(model)}, data={**dict(data)},
                              train={"schedule": "cosine", **dict(train)}, runtime={"mode": "pynative", **dict(runtime)})
         save_config(config, tmp_path / "recipe.yaml")
-        return plan_study(records, tmp_path / "recipe.yaml", out, **{"device": "CPU", "folds": 3, "seeds": 2, **options})
+        options = {"device": "CPU", "folds": 3, "seeds": 2, **options}
+        return plan_study(records, tmp_path / "recipe.yaml", out, **options)
 
     return plan
 

@@ -94,8 +94,8 @@ def relabelled(people, names, **more):
 
 
 @pytest.mark.parametrize("names, options, said", [
-    (["A"] * 34, {}, r"31 labelled clips of 1 person \(Subject\) do not fill 3 folds; people never seen need 2 of them"),
-    (["A", "B"] * 17, {"train": {"schedule": "plateau"}}, "2 people .*; people never seen need 3 of them at least; label"),
+    (["A"] * 34, {}, r"31 labelled clips of 1 person \(Subject\) do not fill 3 folds; people never seen need 2"),
+    (["A", "B"] * 17, {"train": {"schedule": "plateau"}}, "2 people .*; people never seen need 3 of them"),
     (["A", "B"] * 17, {}, "2 people .* do not fill 3 folds; give --folds 2 or fewer"),
     ([f"P{i % 4}" for i in range(34)], {"folds": 5}, "4 people .* do not fill 5 folds; give --folds 4 or fewer"),
     ([""] + ["A", "B", "C"] * 11, {}, "1 clips have a blank Subject, first 00000; fill the column"),
@@ -113,7 +113,7 @@ def test_two_people_are_enough_where_nobody_chooses(make, people):
 def test_without_people_or_labels_it_is_said_what_to_do(make, people, record_folder):
     from mindface_eri.datasets.records import open_records
 
-    with pytest.raises(DataError, match="no column names people, .* are none: name one with --by COLUMN, or say --by clip"):
+    with pytest.raises(DataError, match="no column names people, .* are none: name one with --by COLUMN, or say"):
         make(open_records(record_folder))
     assert make(open_records(record_folder), by="clip").people_in(np.arange(31)) == 31
     with pytest.raises(DataError, match="no clip in train, val has labels, and a score needs some"):
@@ -125,7 +125,8 @@ def test_clips_that_lack_what_the_network_needs_stand_in_no_fold(make, people):
                   enumerate(people.table))
     study = make(dataclasses.replace(people, table=table))
     assert np.flatnonzero(study.part < 0).tolist() == [2, 30, 31, 32, 33]
-    assert study.notes[:2] == ("1 of 24 train clips have no sound: left out", "1 of 7 val clips have no sound: left out")
+    assert study.notes[:2] == ("1 of 24 train clips have no sound: left out",
+                               "1 of 7 val clips have no sound: left out")
 
 
 @pytest.mark.parametrize("options, said", [

@@ -66,7 +66,8 @@ def test_moved_records_another_device_and_more_workers_are_the_same_study(finish
 @pytest.mark.parametrize("options, said", [
     ({"overrides": ("train.lr=0.5",)}, "train.lr: 0.05 -> 0.5"), ({"seeds": 3}, "seeds: 2 -> 3"),
     ({"folds": 3}, "data.folds: 2 -> 3"), ({"by": "clip"}, "data.group: Subject -> none"),
-    ({"overrides": ("model.dropout=0.7",)}, "model.dropout: 0.1 -> 0.7"), ({"records": "other"}, "records: .* -> other")])
+    ({"overrides": ("model.dropout=0.7",)}, "model.dropout: 0.1 -> 0.7"),
+    ({"records": "other"}, "records: .* -> other")])
 def test_another_study_is_refused(finished, options, said):
     options, records = {"folds": 2, "seeds": 2, **options}, finished.study.records
     if options.pop("records", None):
