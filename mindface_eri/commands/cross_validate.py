@@ -29,6 +29,7 @@ def run(arguments):
     from mindface_eri.config import load_config
     from mindface_eri.evaluation.scores import HEADERS
     from mindface_eri.evaluation.tables import format_table
+    from mindface_eri.study.beside import baselines_beside
     from mindface_eri.study.page import score_table, write_study_page
     from mindface_eri.study.plan import plan_study
     from mindface_eri.study.results import collect, write_results
@@ -39,10 +40,12 @@ def run(arguments):
                        by=arguments.by, seeds=arguments.seeds, device=arguments.device)
     run_study(study)
     result = collect(study)
-    tables = write_results(result)
-    page = write_study_page(result)
-    print("\n" + format_table(["who answered", "mean Pearson"], score_table(result)))
-    print(f"\n{result.scored.name}, held out: intervals at 95% by the jackknife over {result.scored.over}\n"
+    beside = baselines_beside(study, result.scored)
+    tables = write_results(result, beside)
+    page = write_study_page(result, beside)
+    print("\n" + format_table(["who answered", "mean Pearson"], score_table(result, beside)))
+    print(f"\n{arguments.out}, held out: intervals at 95% by the jackknife over {result.scored.over}\n"
           + format_table(HEADERS, [[row[name] for name in HEADERS] for row in result.rows]))
+    print("".join(f"\n{sentence}" for sentence in beside.said))
     print("\nwrote " + ", ".join(map(str, (page, *tables))))
     return 0

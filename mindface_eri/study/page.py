@@ -10,7 +10,9 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from mindface_eri.config import to_dict
+from mindface_eri.evaluation.beside import Beside, told
 from mindface_eri.files import write_text
+from mindface_eri.metrics import mean_pearson, pearson
 from mindface_eri.report.figures import ablation_figure, scatter_figure
 from mindface_eri.report.html import page, stored_picture
 from mindface_eri.report.provenance import flat
@@ -24,13 +26,14 @@ RESPONSIBLE = ("A score ranks clips by how strongly a reaction is shown; it is n
                "served worse: score each group of yours apart (evaluate --by COLUMN).")
 
 
-def write_study_page(result: StudyResult) -> Path:
+def write_study_page(result: StudyResult, beside: Beside) -> Path:
     """Draws the figures, writes index.html, which asks the network for nothing, and returns its path."""
     study, mean = result.study, result.rows[-1]
-    figures = {name: stored_picture(path) for name, path in _draw(result).items()}
+    figures = {name: stored_picture(path) for name, path in _draw(result, beside).items()}
     text = page(
         "study.html", title=f"{study.config.model.name} on {study.records.path.name}", chips=_chips(result),
-        notes=study.notes, mean=mean, over=result.scored.over, reading=_reading(result), rows=score_table(result),
+        notes=study.notes, mean=mean, over=result.scored.over, readings=[_reading(result), *beside.said],
+        rows=score_table(result, beside),
         emotions=result.rows[:-1], unit="people" if study.column else "independent clips",
         seeds=[f"seed {seed}" for seed in range(study.seeds)],
         folds=[(fold, list(map(_known, values))) for fold, values in zip(result.folds, result.grid)],
@@ -38,27 +41,40 @@ def write_study_page(result: StudyResult) -> Path:
     return write_text(study.out / "index.html", text)
 
 
-def score_table(result: StudyResult) -> List[Tuple[str, Optional[float]]]:
+def score_table(result: StudyResult, beside: Beside) -> List[Tuple[str, Optional[float]]]:
     """(who answered, mean Pearson over all clips held out), for the page and the terminal."""
     seeds = [(f"seed {seed}", _known(value)) for seed, value in enumerate(result.seeds)]
     name, folds = result.study.config.model.name, [fold["pearson"] for fold in result.folds]
     rows = [(f"{name}, mean of {len(seeds)} seeds' predictions", result.rows[-1]["Pearson"]), *seeds]
     each = None if None in folds else float(np.mean(folds))
-    return [*(rows if len(seeds) > 1 else [(name, seeds[0][1])]), ("each fold by itself, their mean", each)]
+    baselines = [(f"baseline: {run.name} on statistics of {told(beside.modalities)}",
+                  _known(mean_pearson(run.predictions, run.labels))) for run in beside.baselines]
+    return [*(rows if len(seeds) > 1 else [(name, seeds[0][1])]), ("each fold by itself, their mean", each),
+            *baselines]
 
 
-def _draw(result: StudyResult) -> Dict[str, Path]:
+def _draw(result: StudyResult, beside: Beside) -> Dict[str, Path]:
     scored, mean, folder = result.scored, result.rows[-1], result.study.out / "figures"
     bars = {row["emotion"]: (row["Pearson"], row["low"], row["high"]) for row in result.rows
             if row["Pearson"] is not None}
     counts = [f"{fold['clips']} clips" for fold in result.folds]
     drawn = {
-        "pearson": ablation_figure(bars or {"mean": (0.0, None, None)},
-                                   label=f"Pearson ρ, 95% interval over {scored.over}"),
+        "pearson": ablation_figure(bars or {"mean": (0.0, None, None)}, reference=_reference(beside),
+                                   reference_name="baseline", label=f"Pearson ρ, 95% interval over {scored.over}"),
         "folds": folds_figure(result.grid, counts, float(mean["Pearson"] or 0.0), low=mean["low"], high=mean["high"]),
         "scatter": scatter_figure(scored.predictions, scored.labels, scored.emotions,
                                   title=f"{len(scored.ids)} clips held out")}
     return {name: save_figure(figure, folder / name, ("png",))[0] for name, figure in drawn.items()}
+
+
+def _reference(beside: Beside) -> Dict[str, float]:
+    """Of the first baseline, the one to be compared with, its correlation for each emotion and their mean."""
+    if not beside.baselines:
+        return {}
+    run = beside.baselines[0]
+    values = pearson(run.predictions, run.labels)
+    named = zip((*run.emotions, "mean"), (*values, values.mean()))
+    return {name: float(value) for name, value in named if np.isfinite(value)}
 
 
 def _chips(result: StudyResult) -> List[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from mindface_eri.datasets.labels import bracketed
 from mindface_eri.datasets.predictions import read_predictions
 from mindface_eri.errors import DataError
+from mindface_eri.evaluation.beside import Beside
 from mindface_eri.evaluation.runs import HELD_OUT, Scored
 from mindface_eri.evaluation.scores import score_rows
 from mindface_eri.files import write_json, write_text
@@ -84,7 +85,7 @@ def _result(study: Study, rows: np.ndarray, values: np.ndarray, trainings: List[
     ids = tuple(study.records.table[row]["id"] for row in rows)
     labels = np.asarray(study.records.labels(ids=ids), np.float64)
     columns = {study.column: study.records.column(study.column, ids=ids)} if study.column else {}
-    scored = Scored(study.out.name, ids, study.records.emotions, values.mean(0), labels, columns, study.notes,
+    scored = Scored(study.config.model.name, ids, study.records.emotions, values.mean(0), labels, columns, study.notes,
                     study.column)
     parts = study.part[rows]
     grid = [[mean_pearson(seed[parts == fold], labels[parts == fold]) for seed in values]
@@ -93,9 +94,11 @@ def _result(study: Study, rows: np.ndarray, values: np.ndarray, trainings: List[
                        np.array([mean_pearson(seed, labels) for seed in values]), np.array(grid), trainings)
 
 
-def write_results(result: StudyResult) -> Tuple[Path, Path]:
+def write_results(result: StudyResult, beside: Beside) -> Tuple[Path, Path]:
     """Writes held_out.csv, a table that `evaluate` and `compare` read, and scores.json; their paths."""
-    return _write_held_out(result), write_json(result.study.out / SCORES, _scores(result))
+    baselines = [{key: value for key, value in row.items() if key != "note"} for row in beside.rows()]
+    return _write_held_out(result), write_json(result.study.out / SCORES, {
+        **_scores(result), "baselines": baselines, "beside": beside.said})
 
 
 def _write_held_out(result: StudyResult) -> Path:

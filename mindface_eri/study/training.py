@@ -8,6 +8,7 @@ otherwise than the same one trained first.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
 from dataclasses import dataclass
@@ -55,10 +56,10 @@ class Judge:
         self.network: nn.Cell = build_network(config.model, read_stem=False).set_train(False)
         self.size, self.context = size, context
 
-    def predict(self, weights: Dict[str, np.ndarray], task: Task, split: str) -> np.ndarray:
+    def predict(self, weights: Dict[str, np.ndarray], clips: RecordBatches, split: str) -> np.ndarray:
         """Answers for the clips of a split, (n, E)."""
         assign_weights({p.name: p for p in self.network.get_parameters()}, weights)
-        return predict_split(self.network, task.batches, split, self.size, self.context)
+        return predict_split(self.network, clips, split, self.size, self.context)
 
 
 class FoldTrainer:
@@ -68,6 +69,7 @@ class FoldTrainer:
                  notify: Callable[[str], None]) -> None:
         self.view, self.judge, self.context, self.notify = view, judge, context, notify
         self.keeps_last = keeps_last
+        self.clips: Optional[RecordBatches] = None  # as the whole network takes them
         self.task: Optional[Task] = None
         self.step: Optional[TrainStep] = None
         self.blank: Dict[str, np.ndarray] = {}  # the step's state before its first update
@@ -78,8 +80,8 @@ class FoldTrainer:
         seed_everything(config.runtime.seed)
         task = self._first(config) if self.task is None else self._next(config)
         best, epoch, epochs, inner = self._epochs(task, config)
-        predictions = self.judge.predict(best, task, "test")
-        return Trained(tuple(task.batches.ids["test"]), predictions, epoch, epochs, inner,
+        predictions = self.judge.predict(best, self.clips, "test")
+        return Trained(tuple(self.clips.ids["test"]), predictions, epoch, epochs, inner,
                        round(time.monotonic() - start, 1))
 
     def _first(self, config: Config) -> Task:
@@ -87,16 +89,17 @@ class FoldTrainer:
                                  ("train",) if self.keeps_last else ("train", "val"))
         self.step = TrainStep(self.task.trained_part, config.train, config.runtime)
         self.blank = {name: p.asnumpy().copy() for name, p in self.step.state().items()}
+        self.clips = RecordBatches(self.view, config.model.inputs, config, self.context)
         return self.task
 
     def _next(self, config: Config) -> Task:
         """Takes the step back to its beginning, with weights and an order of clips that the new seed draws."""
-        drawn = {p.name: p.asnumpy() for p in build_network(config.model).trainable_params()}
+        drawn = {p.name: p.asnumpy() for p in build_network(config.model).trainable_params() if p.name in self.blank}
         averages = {f"ema.{name}": value for name, value in drawn.items() if f"ema.{name}" in self.blank}
         assign_weights(self.step.state(), {**self.blank, **drawn, **averages})
-        batches = self.task.batches
-        return dataclasses.replace(self.task, batches=RecordBatches(batches.records, batches.columns, config,
-                                                                    self.context))
+        batches = copy.copy(self.task.batches)
+        batches.config = config
+        return dataclasses.replace(self.task, batches=batches)
 
     def _epochs(self, task: Task, config: Config) -> Tuple[Dict[str, np.ndarray], int, int, Optional[float]]:
         """(weights, their epoch, epochs trained, their score on the clips that chose them)."""
@@ -109,7 +112,7 @@ class FoldTrainer:
             epoch += 1
             if self.keeps_last:
                 schedule.update(float("nan"))
-            elif schedule.update(self._validate(task)) or not best:
+            elif schedule.update(self._validate()) or not best:
                 best, chosen = self._weights(), epoch
             if time.monotonic() - told > _EVERY:
                 told = time.monotonic()
@@ -118,10 +121,10 @@ class FoldTrainer:
             return self._weights(), epoch, epoch, None
         return best, chosen, epoch, schedule.best
 
-    def _validate(self, task: Task) -> float:
-        return mean_pearson(self.judge.predict(self._weights(), task, "val"), task.batches.labels("val"))
+    def _validate(self) -> float:
+        return mean_pearson(self.judge.predict(self._weights(), self.clips, "val"), self.clips.labels("val"))
 
     def _weights(self) -> Dict[str, np.ndarray]:
-        """Of the network, averaged where EMA is on."""
+        """Of the whole network, averaged where EMA is on."""
         with AveragedWeights(self.step):
-            return {p.name: p.asnumpy().copy() for p in self.step.network.get_parameters()}
+            return {p.name: p.asnumpy().copy() for p in self.task.network.get_parameters()}

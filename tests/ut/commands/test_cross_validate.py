@@ -26,6 +26,7 @@ def job(stand_in, tmp_path):
         plans=stand_in(f"{room}.plan.plan_study", "plan"), runs=stand_in(f"{room}.run.run_study"),
         collected=stand_in(f"{room}.results.collect", result),
         written=stand_in(f"{room}.results.write_results", (Path("held_out.csv"), Path("scores.json"))),
+        beside=stand_in(f"{room}.beside.baselines_beside", SimpleNamespace(said=["It is better."])),
         pages=stand_in(f"{room}.page.write_study_page", Path("index.html")),
         tables=stand_in(f"{room}.page.score_table", [("seed 0", 0.5)]))
 
@@ -36,9 +37,10 @@ def test_without_options_by_person_with_three_seeds(job, status, tmp_path):
     assert job.plans == [{"records": "records", "recipe": tmp_path / "recipe.yaml", "out": tmp_path / "study",
                           "overrides": [], "folds": None, "by": "person", "seeds": 3, "device": None}]
     assert job.runs[0]["study"] == job.collected[0]["study"] == "plan"
+    assert job.beside == [{"study": "plan", "scored": job.result.scored}] and "\nIt is better.\n" in out
     assert job.written[0]["result"] == job.pages[0]["result"] == job.tables[0]["result"] == job.result
     assert "| seed 0       |       0.5000 |" in out
-    assert "study, held out: intervals at 95% by the jackknife over 9 groups by Subject\n| emotion |" in out
+    assert f"{tmp_path / 'study'}, held out: intervals at 95% by the jackknife over 9 groups by Subject\n| emo" in out
     assert out.endswith("\nwrote index.html, held_out.csv, scores.json\n")
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from mindface_eri.cli import main
-from mindface_eri.commands import reproduce as command
+from mindface_eri.commands.common import records_of
 from mindface_eri.config import load_config, save_config
 from mindface_eri.constants import EMOTIONS
 from mindface_eri.datasets.feature_import import add_features
@@ -170,15 +170,15 @@ def test_a_data_set_is_preprocessed_first_records_are_not(tiny, tmp_path, monkey
         return SimpleNamespace(failed=0)
 
     monkeypatch.setattr("mindface_eri.datasets.build.preprocessing.preprocess_dataset", preprocess)
-    arguments = SimpleNamespace(data=tiny.records, out=tmp_path / "out", workers=1)
-    assert command._records(arguments, tiny.config().preprocess).path == tiny.records and not made
+    arguments = SimpleNamespace(command="reproduce", data=tiny.records, out=tmp_path / "out", workers=1)
+    assert records_of(arguments, tiny.config().preprocess).path == tiny.records and not made
     arguments.data = tmp_path / "corpus"
-    assert command._records(arguments, tiny.config().preprocess).path == tmp_path / "out" / "records"
+    assert records_of(arguments, tiny.config().preprocess).path == tmp_path / "out" / "records"
     assert made == [(tmp_path / "corpus", tmp_path / "out" / "records", 4)]
     monkeypatch.setenv("MS_ROLE", "MS_WORKER")
     monkeypatch.setenv("MS_WORKER_NUM", "8")
     with pytest.raises(ConfigError, match="make them first with `mindface-eri preprocess`"):
-        command._records(arguments, tiny.config().preprocess)
+        records_of(arguments, tiny.config().preprocess)
 
 
 def test_feature_sets_may_be_added_but_not_changed(make, calls, feature_folder, tmp_path):

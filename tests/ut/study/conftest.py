@@ -5,14 +5,17 @@ import dataclasses
 from types import SimpleNamespace
 
 import mindspore as ms
+import numpy as np
 import pytest
 from mindspore import nn, ops
 
 from mindface_eri.config import NETWORK_INPUTS, save_config
+from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.datasets.records import open_records
+from mindface_eri.files import write_json
 from mindface_eri.models.registry import MODELS, register_model
 from mindface_eri.study.plan import plan_study
-from mindface_eri.study.run import run_study
+from mindface_eri.study.run import fold_folder, predictions_path, run_study
 
 PEOPLE = [i % 9 for i in range(31)]  # of the labelled clips: the first four have four clips, the others three
 
@@ -71,3 +74,28 @@ def finished(people, toy_network, tmp_path_factory):
     study = plan_study(people, folder / "recipe.yaml", folder / "study", folds=2, seeds=2, device="CPU")
     run_study(study, notify=said.append)
     return SimpleNamespace(study=study, said=said, recipe=folder / "recipe.yaml")
+
+
+def _fill(study, flat=False):
+    """Folds as trainings leave them: labels with a noise of each seed's own, last clip first."""
+    study.out.mkdir(parents=True, exist_ok=True)
+    write_json(study.out / "environment.json", {"device": "CPU", "mindspore": "2.10.0"})
+    random = np.random.default_rng(4)
+    for fold in range(study.folds):
+        ids = [row["id"] for row, part in zip(study.records.table, study.part) if part == fold][::-1]
+        labels = study.records.labels(ids=ids)
+        for seed in range(study.seeds):
+            values = 0.6 * labels + 0.4 * random.random(labels.shape)
+            fold_folder(study, fold).mkdir(exist_ok=True)
+            write_predictions(predictions_path(study, fold, seed), ids, study.records.emotions,
+                              np.full_like(values, 0.5) if flat else values)
+        write_json(fold_folder(study, fold) / "done.json", {"trainings": [
+            {"seed": seed, "epoch": 3, "epochs": 4, "inner_pearson": None, "seconds": 1.5}
+            for seed in range(study.seeds)]})
+    return study
+
+
+@pytest.fixture
+def fill():
+    """The function that leaves what trainings leave."""
+    return _fill

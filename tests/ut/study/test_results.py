@@ -8,39 +8,21 @@ import json
 import numpy as np
 import pytest
 
-from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.errors import DataError
+from mindface_eri.evaluation.beside import Beside
 from mindface_eri.evaluation.compare import compare
 from mindface_eri.evaluation.runs import evaluate_run, is_study, read_scored
-from mindface_eri.files import write_json
 from mindface_eri.metrics import Jackknife, pearson
 from mindface_eri.study import page as page_module
 from mindface_eri.study.page import score_table, write_study_page
 from mindface_eri.study.results import collect, write_results
 from mindface_eri.study.run import fold_folder, predictions_path
 
-
-def fill(study, flat=False):
-    """Folds as trainings leave them: labels with a noise of each seed's own, last clip first."""
-    study.out.mkdir(parents=True, exist_ok=True)
-    write_json(study.out / "environment.json", {"device": "CPU", "mindspore": "2.10.0"})
-    random = np.random.default_rng(4)
-    for fold in range(study.folds):
-        ids = [row["id"] for row, part in zip(study.records.table, study.part) if part == fold][::-1]
-        labels = study.records.labels(ids=ids)
-        for seed in range(study.seeds):
-            values = 0.6 * labels + 0.4 * random.random(labels.shape)
-            fold_folder(study, fold).mkdir(exist_ok=True)
-            write_predictions(predictions_path(study, fold, seed), ids, study.records.emotions,
-                              np.full_like(values, 0.5) if flat else values)
-        write_json(fold_folder(study, fold) / "done.json", {"trainings": [
-            {"seed": seed, "epoch": 3, "epochs": 4, "inner_pearson": None, "seconds": 1.5}
-            for seed in range(study.seeds)]})
-    return study
+ALONE = Beside(None, notes=("no baseline beside it: it was left out",))
 
 
 @pytest.fixture
-def result(make):
+def result(make, fill):
     return collect(fill(make()))
 
 
@@ -70,7 +52,7 @@ def test_scores_are_of_all_clips_together_and_of_each_fold_and_seed(result):
 
 
 def test_the_table_is_read_by_evaluate_and_compare(result, tmp_path, people):
-    held, scores = write_results(result)
+    held, scores = write_results(result, ALONE)
     with open(held, newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["File_ID", "fold", "person", "Amusement", "Fear"] and len(rows) == 31
@@ -103,12 +85,12 @@ def test_a_studys_own_records_tell_labels_and_people(finished, tmp_path, monkeyp
     from mindface_eri.evaluation import runs
 
     monkeypatch.setattr(runs, "open_records", lambda path: finished.study.records)
-    write_results(collect(finished.study))
+    write_results(collect(finished.study), ALONE)
     scored = read_scored(finished.study.out)
     assert scored.over == "9 groups by Subject" and len(scored.ids) == 31 and scored.notes == ()
 
 
-def test_a_study_that_is_not_whole_has_no_score(make):
+def test_a_study_that_is_not_whole_has_no_score(make, fill):
     study = fill(make())
     (fold_folder(study, 1) / "done.json").unlink()
     with pytest.raises(DataError, match="fold 2 is not done; run `mindface-eri cross-validate` again"):
@@ -121,7 +103,7 @@ def test_a_study_that_is_not_whole_has_no_score(make):
 
 
 def test_the_page_shows_what_the_scores_say(result):
-    text = write_study_page(result).read_text(encoding="utf-8")
+    text = write_study_page(result, ALONE).read_text(encoding="utf-8")
     mean = result.rows[-1]
     assert f"<b>{mean['Pearson']:.3f}</b>" in text and f"{mean['low']:.3f} to {mean['high']:.3f}" in text
     assert "<title>toy_study on records</title>" in text and "31 clips" in text and "9 people (Subject)" in text
@@ -131,16 +113,17 @@ def test_the_page_shows_what_the_scores_say(result):
     assert "no Subject stands on two sides" in text and "the last weights of each training were taken" in text
     assert "Nothing is to be decided about anybody by it" in text
     assert "3 clips of split test are neither trained on nor held out" in text
+    assert "no baseline beside it: it was left out" in text
     assert {path.name for path in (result.study.out / "figures").iterdir()} == {
         "pearson.png", "folds.png", "scatter.png"}
 
 
-def test_the_page_says_how_folds_were_cut_and_epochs_chosen(make, monkeypatch):
-    monkeypatch.setattr(page_module, "_draw", lambda result: {})
+def test_the_page_says_how_folds_were_cut_and_epochs_chosen(make, fill, monkeypatch):
+    monkeypatch.setattr(page_module, "_draw", lambda *_: {})
     monkeypatch.setattr(page_module, "page", lambda template, **shown: json.dumps(shown, default=str))
 
     def told(study):
-        return json.loads(write_study_page(collect(fill(study))).read_text())
+        return json.loads(write_study_page(collect(fill(study)), ALONE).read_text())
 
     clips = told(make(by="clip", train={"schedule": "plateau"}, seeds=1))
     assert "if a person is in several clips, this score is too high" in clips["how"][0]
@@ -154,7 +137,7 @@ def test_the_page_says_how_folds_were_cut_and_epochs_chosen(make, monkeypatch):
 
 
 def test_rows_of_the_table_are_the_scores(result):
-    rows = dict(score_table(result))
+    rows = dict(score_table(result, ALONE))
     assert rows["seed 1"] == pytest.approx(result.seeds[1])
     assert rows["each fold by itself, their mean"] == pytest.approx(np.mean([fold["pearson"] for fold in result.folds]))
     assert rows["toy_study, mean of 2 seeds' predictions"] == result.rows[-1]["Pearson"]
@@ -170,7 +153,7 @@ def test_what_the_interval_allows_to_say(result, mean, said):
     assert said in page_module._reading(dataclasses.replace(result, rows=[mean]))
 
 
-def test_a_network_that_always_says_the_same_has_a_page_too(make):
+def test_a_network_that_always_says_the_same_has_a_page_too(make, fill):
     result = collect(fill(make(), flat=True))
     assert result.rows[-1]["Pearson"] == 0.0 and (result.grid == 0).all()
-    assert "constant predictions" in write_study_page(result).read_text(encoding="utf-8")
+    assert "constant predictions" in write_study_page(result, ALONE).read_text(encoding="utf-8")

@@ -135,8 +135,8 @@ def test_the_weights_of_the_best_epoch_answer(make, people, monkeypatch):
     scores, judged = iter([0.3, 0.8, 0.8, 0.1]), []
     monkeypatch.setattr(training, "mean_pearson", lambda *_: next(scores))
     true = training.Judge.predict
-    monkeypatch.setattr(training.Judge, "predict", lambda self, weights, task, split: judged.append(
-        (split, weights["out.weight"].copy())) or true(self, weights, task, split))
+    monkeypatch.setattr(training.Judge, "predict", lambda self, weights, clips, split: judged.append(
+        (split, weights["out.weight"].copy())) or true(self, weights, clips, split))
     ms.set_context(mode=ms.PYNATIVE_MODE)
     study = make(train={"epochs": 9, "early_stop": 2, "schedule": "plateau"}, seeds=1)
     judge = training.Judge(study.config, 4, Context("CPU", "pynative"))
