@@ -20,6 +20,7 @@ def add_arguments(parser):
                         help="trainings of each fold, whose predictions are averaged")
     parser.add_argument("--out", type=Path, required=True,
                         help="folder for the study; run again, it goes on where it stopped")
+    parser.add_argument("--no-baseline", action="store_true", help="leave out the baseline of statistics over time")
     parser.add_argument("--workers", type=int, default=cores(), help="processes that preprocess")
     add_device(parser)
 
@@ -27,6 +28,7 @@ def add_arguments(parser):
 def run(arguments):
     """Trains each fold, writes held_out.csv, scores.json and the page, and prints the scores."""
     from mindface_eri.config import load_config
+    from mindface_eri.evaluation.beside import Beside
     from mindface_eri.evaluation.scores import HEADERS
     from mindface_eri.evaluation.tables import format_table
     from mindface_eri.study.beside import baselines_beside
@@ -40,7 +42,7 @@ def run(arguments):
                        by=arguments.by, seeds=arguments.seeds, device=arguments.device)
     run_study(study)
     result = collect(study)
-    beside = baselines_beside(study, result.scored)
+    beside = Beside(result.scored) if arguments.no_baseline else baselines_beside(study, result.scored)
     tables = write_results(result, beside)
     page = write_study_page(result, beside)
     print("\n" + format_table(["who answered", "mean Pearson"], score_table(result, beside)))

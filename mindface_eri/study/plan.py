@@ -159,7 +159,7 @@ def _check_branches(config: Config) -> None:
 def _pooled(records: Records, config: Config) -> np.ndarray:
     """Which clips are cut into folds, (N,) of 0 and 1."""
     pooled = np.array([row["split"] in config.data.fold_of for row in records.table], bool)
-    pooled &= ~np.isnan(records.all_labels).any(axis=1)
+    pooled &= ~np.isnan(records.all_labels).all(axis=1)
     if not pooled.any():
         raise DataError(f"{records.path}: no clip in {', '.join(config.data.fold_of)} has labels, and a score needs "
                         "some; write them into the label table and preprocess again")

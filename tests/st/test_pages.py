@@ -40,6 +40,7 @@ APPENDED = (
     (r"^mindface-eri preprocess", "--workers 2"),
     (r"\breproduce\b", "--tables 1 4 --seeds 1"),
     (r"\breproduce\b(?!.* --config)", "--config configs/eri_paper_fusion.yaml"),
+    (r"\bcross-validate\b", "--folds 2 --seeds 1"),
     (r"data\.group=Subject", "--set data.group=Age"),  # the generated corpus names no subjects
     (r"^mindface-eri benchmark", "--repeats 1 --config configs/eri_paper_fusion.yaml"),
     (r"^mindface-eri benchmark data", "--clips 8"))

@@ -51,6 +51,11 @@ def test_each_option_reaches_the_plan(job, status):
         4, "Room", 2, ["train.epochs=3"], "CPU")
 
 
+def test_the_baseline_can_be_left_out(job, status):
+    assert "It is better." not in status(*job.words, "--no-baseline")[1] and not job.beside
+    assert job.written[0]["beside"].baselines == () and job.pages[0]["beside"].said == []
+
+
 def test_a_data_set_is_preprocessed_first_as_the_recipe_says(job, status, stand_in, tmp_path):
     calls = stand_in("mindface_eri.datasets.build.preprocessing.preprocess_dataset", SimpleNamespace(failed=0, total=9))
     words = [tmp_path / "clips" if word == tmp_path / "r" else word for word in job.words]
