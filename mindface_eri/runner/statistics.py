@@ -71,7 +71,7 @@ def statistics_part(network: StatisticsNetwork, config: Config, records: Records
     That is its head on cached statistics, or, where augmentation changes the clips each epoch, all of it.
     """
     measure, found = _Measure(network).set_train(False), {}
-    for split in ("train", "val"):
+    for split in [name for name in ("train", "val") if name in records.splits]:  # who keeps the last weights has no val
         found[split] = _measured(measure, config, records, split, context)
     *measured, present = found["train"]
     for stream, name, values in zip(network.streams, config.model.inputs, measured):
