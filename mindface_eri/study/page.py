@@ -35,6 +35,7 @@ def write_study_page(result: StudyResult, beside: Beside) -> Path:
         notes=study.notes, mean=mean, over=result.scored.over, readings=[_reading(result), *beside.said],
         rows=score_table(result, beside),
         emotions=result.rows[:-1], unit="people" if study.column else "independent clips",
+        heading=f"On {'people' if study.column else 'clips'} never seen",
         seeds=[f"seed {seed}" for seed in range(study.seeds)],
         folds=[(fold, list(map(_known, values))) for fold, values in zip(result.folds, result.grid)],
         figures=figures, how=_how(study), responsible=RESPONSIBLE, facts=_facts(study))
@@ -97,9 +98,8 @@ def _reading(result: StudyResult) -> str:
     if mean["low"] <= 0:
         return ("The interval holds 0: on other people this recipe may well know nothing. More people help, more clips "
                 "of the same people hardly do.")
-    return (f"On other people recorded like these expect {mean['low']:.2f} to {mean['high']:.2f}. The difference to "
-            "another recipe is no smaller than its own interval says: `mindface-eri compare` puts two studies side by "
-            "side.")
+    return (f"On other people recorded like these expect {mean['low']:.2f} to {mean['high']:.2f}. `mindface-eri "
+            "compare` puts another recipe's study beside this one, with the interval of their difference.")
 
 
 def _how(study: Study) -> List[str]:

@@ -110,6 +110,7 @@ def test_the_page_shows_what_the_scores_say(result):
     for row in result.grid:
         assert all(f'<td class="number">{value:.3f}</td>' in text for value in row)
     assert text.count("data:image/png;base64,") == 3 and "<script" not in text and "script-src" not in text
+    assert "On people never seen" in text
     assert "no Subject stands on two sides" in text and "the last weights of each training were taken" in text
     assert "Nothing is to be decided about anybody by it" in text
     assert "3 clips of split test are neither trained on nor held out" in text
@@ -128,6 +129,7 @@ def test_the_page_says_how_folds_were_cut_and_epochs_chosen(make, fill, monkeypa
     clips = told(make(by="clip", train={"schedule": "plateau"}, seeds=1))
     assert "if a person is in several clips, this score is too high" in clips["how"][0]
     assert "chosen by a part of its own training clips, never by those held out" in clips["how"][0]
+    assert clips["heading"] == "On clips never seen"
     assert clips["unit"] == "independent clips" and clips["chips"][1] == "clips taken as independent"
     assert [name for name, _ in clips["rows"]] == ["toy_study", "each fold by itself, their mean"]
     people = told(make(out=make().out.with_name("other"), train={"schedule": "plateau"}))
