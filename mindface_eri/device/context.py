@@ -97,7 +97,7 @@ def setup(runtime: RuntimeConfig) -> Context:
 
     if runtime.threads and device == "CPU":
         _limit_kernels(runtime.threads)
-    ms.set_context(mode=ms.GRAPH_MODE if runtime.mode == "graph" else ms.PYNATIVE_MODE)
+    use_mode(runtime.mode)
     rank, world_size = _join() if _launched_ranks() > 1 else (0, 1)
     seed_everything(runtime.seed + rank)
     return Context(device=device, mode=runtime.mode, rank=rank, world_size=world_size)
@@ -123,6 +123,13 @@ def _limit_kernels(threads: int) -> None:
 
     with suppress(AttributeError, RuntimeError):  # a process may say it once
         devices.cpu.op_tuning.threads_num(threads)
+
+
+def use_mode(mode: str) -> None:
+    """Makes MindSpore compile whole Cells ("graph"), or compute operator by operator ("pynative")."""
+    import mindspore as ms
+
+    ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
 
 
 @contextmanager
@@ -231,12 +238,10 @@ def _launched_ranks() -> int:
 
 
 def _join() -> Tuple[int, int]:
-    import mindspore as ms
     from mindspore import communication
 
     global _joined
     if not _joined:  # asking MindSpore whether it has joined ends the process where it has not
         communication.init()
-        ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
         _joined = True
     return communication.get_rank(), communication.get_group_size()

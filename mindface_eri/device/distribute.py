@@ -1,37 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What several processes do together besides averaging gradients. With one process each function changes nothing."""
+"""What several processes do together besides training steps. With one process each function changes nothing."""
 
 from __future__ import annotations
 
-import functools
 from typing import Iterable, List
 
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Parameter, Tensor, ops
 
 from mindface_eri.device.context import Context
-
-
-class _Sum(nn.Cell):
-    def __init__(self) -> None:
-        super().__init__()
-        self.reduce = ops.AllReduce()
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.reduce(x)
-
-
-@functools.cache
-def _reducer() -> nn.Cell:
-    """One for the process: in graph mode each shape is compiled once, not at each call."""
-    return _Sum()
 
 
 def sum_over_ranks(values: np.ndarray, context: Context) -> np.ndarray:
     """The elementwise sum of every process's array, float32."""
     if context.world_size == 1:
         return values
-    return _reducer()(Tensor(np.ascontiguousarray(values, np.float32))).asnumpy()
+    return ops.AllReduce()(Tensor(np.ascontiguousarray(values, np.float32))).asnumpy()  # in no graph: nothing compiles
 
 
 def gather_rows(positions: np.ndarray, rows: np.ndarray, count: int, context: Context) -> np.ndarray:
@@ -54,7 +38,7 @@ def share_from_main(parameters: Iterable[Parameter], context: Context) -> None:
 
 
 def average_over_ranks(parameters: Iterable[Parameter], context: Context) -> None:
-    """Averages values that gradients do not keep alike, such as the running statistics of batch normalisation."""
+    """Gives every process the mean of all processes' values."""
     if context.world_size > 1:
         parameters = list(parameters)
         sums = _sum_bucket([parameter.asnumpy() for parameter in parameters], context)
@@ -67,7 +51,7 @@ def mean_over_ranks(value: float, context: Context) -> float:
 
 
 def _sum_bucket(values: List[np.ndarray], context: Context) -> List[np.ndarray]:
-    """`sum_over_ranks` of many arrays as one: a message, and in graph mode a compilation, instead of one for each."""
+    """`sum_over_ranks` of many arrays as one: a message instead of one for each."""
     if not values:
         return []
     whole = sum_over_ranks(np.concatenate([value.ravel() for value in values]), context)

@@ -7,8 +7,10 @@ from mindface_eri.loss.regression import (
     PearsonLoss,
     check_loss,
     create_loss,
+    is_mean_over_clips,
     list_losses,
     register_loss,
 )
 
-__all__ = ["CCCLoss", "MSELoss", "PearsonLoss", "check_loss", "create_loss", "list_losses", "register_loss"]
+__all__ = ["CCCLoss", "MSELoss", "PearsonLoss", "check_loss", "create_loss", "is_mean_over_clips",
+           "list_losses", "register_loss"]

@@ -19,6 +19,8 @@ _EPSILON = 1e-6  # added to variances: a batch of equal labels gives a finite gr
 class MSELoss(nn.Cell):
     """Mean squared error over clips and emotions (paper eq. 9)."""
 
+    mean_over_clips = True
+
     def construct(self, predictions: Tensor, labels: Tensor) -> Tensor:
         """(B, E), (B, E) -> scalar float32."""
         difference = ops.cast(predictions, ms.float32) - ops.cast(labels, ms.float32)
@@ -29,8 +31,7 @@ class MSELoss(nn.Cell):
 class PearsonLoss(nn.Cell):
     """One minus the mean over emotions of Pearson's correlation within the batch; not in the paper.
 
-    It is a surrogate: the metric itself is computed over a whole split. Each process of a data-parallel run
-    correlates its own part of the batch. Batches below about 16 clips make it noisy.
+    It is a surrogate: the metric itself is computed over a whole split. Batches below about 16 clips make it noisy.
     """
 
     def construct(self, predictions: Tensor, labels: Tensor) -> Tensor:
@@ -73,6 +74,14 @@ def create_loss(name: str = "mse") -> nn.Cell:
 def check_loss(name: str) -> None:
     """Refuses an unknown name with a ConfigError."""
     LOSSES.find(name)
+
+
+def is_mean_over_clips(loss: nn.Cell) -> bool:
+    """Whether a batch's loss is the mean of its clips' losses, which a Cell says by `mean_over_clips = True`.
+
+    Processes that share a batch then need not see each other's clips; otherwise each gets the predictions of all.
+    """
+    return getattr(loss, "mean_over_clips", False) is True
 
 
 def _centred(values: Tensor) -> Tensor:

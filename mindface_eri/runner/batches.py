@@ -7,7 +7,7 @@ sees what the undisturbed run would have seen, and two processes see together wh
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -94,13 +94,13 @@ class RecordBatches:
 
     def train(self, epoch: int) -> Iterator[Tuple[np.ndarray, ...]]:
         """This process's batches of an epoch: the inputs, then labels."""
-        seed, deviation = self.config.runtime.seed, self.config.train.label_noise
+        seed = self.config.runtime.seed
         stream = self._stream("train", self.plan().size, (*self.columns, "labels"), shuffle=True, drop_remainder=True,
                               num_shards=self.context.world_size, shard_id=self.context.rank, seed=seed, epoch=epoch,
                               augment=self.config.data)
-        noise = np.random.default_rng([seed, epoch, self.context.rank, 1])
+        noise = label_noise(self.config.train.label_noise, seed, epoch, self.context)
         for batch in stream:
-            yield (*batch[:-1], add_label_noise(batch[-1], deviation, noise))
+            yield (*batch[:-1], noise(batch[-1]))
 
     def inputs(self, split: str, batch_size: int) -> Iterator[Inference]:
         """This process's share of a split, for inference, in batches of exactly `batch_size` rows."""
@@ -150,14 +150,13 @@ class FeatureBatches:
 
     def train(self, epoch: int) -> Iterator[Tuple[np.ndarray, ...]]:
         """This process's batches of an epoch: each branch's features, present, labels."""
-        seed, deviation, plan = self.config.runtime.seed, self.config.train.label_noise, self.plan()
+        seed, plan = self.config.runtime.seed, self.plan()
         known = labelled(self._labels["train"])
         order = epoch_order(len(known), shuffle=True, seed=seed, epoch=epoch, num_shards=self.context.world_size,
                             shard_id=self.context.rank, batch_size=plan.size, drop_remainder=True)
-        noise = np.random.default_rng([seed, epoch, self.context.rank, 1])
+        noise = label_noise(self.config.train.label_noise, seed, epoch, self.context)
         for rows in known[order].reshape(plan.steps, plan.size):
-            labels = add_label_noise(self._labels["train"][rows], deviation, noise)
-            yield (*(x[rows] for x in self.features["train"]), labels)
+            yield (*(x[rows] for x in self.features["train"]), noise(self._labels["train"][rows]))
 
     def inputs(self, split: str, batch_size: int) -> Iterator[Inference]:
         """This process's share of a split, for inference, in batches of exactly `batch_size` rows."""
@@ -167,8 +166,18 @@ class FeatureBatches:
             yield Inference(rows, tuple(fill_up(x[rows], batch_size) for x in self.features[split]))
 
 
-def add_label_noise(labels: np.ndarray, deviation: float, random: np.random.Generator) -> np.ndarray:
-    """Labels (B, E) with Gaussian noise, kept in [0, 1]."""
-    if deviation == 0:
-        return labels
-    return np.clip(labels + random.normal(0, deviation, labels.shape), 0, 1).astype(np.float32)
+def label_noise(deviation: float, seed: int, epoch: int, context: Context) -> Callable[[np.ndarray], np.ndarray]:
+    """What adds Gaussian noise to this process's labels (b, E) of one batch after the other, kept in [0, 1].
+
+    It is drawn for the global batch, whose clips are dealt out like cards (`epoch_order`): each clip gets the same
+    whatever the number of processes.
+    """
+    random = np.random.default_rng([seed, epoch, 0, 1])  # the 0: what one process has always drawn
+
+    def add(labels: np.ndarray) -> np.ndarray:
+        if deviation == 0:
+            return labels
+        noise = random.normal(0, deviation, (len(labels) * context.world_size, labels.shape[1]))
+        return np.clip(labels + noise[context.rank::context.world_size], 0, 1).astype(np.float32)
+
+    return add

@@ -9,9 +9,12 @@ import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindface_eri.config import RuntimeConfig, TrainConfig
-from mindface_eri.loss import create_loss
+from mindface_eri.device.context import Context
+from mindface_eri.loss import create_loss, is_mean_over_clips
+from mindface_eri.models.batch_norm import share_batch_statistics
 from mindface_eri.models.precision import set_precision
 from mindface_eri.runner.optim import create_optimizer
+from mindface_eri.runner.reduction import EagerMean, GatherRows, GraphMean
 
 _FIXED_SCALE = 1024.0
 _DYNAMIC_SCALE = 65536.0
@@ -59,19 +62,34 @@ def _average_one(decay, average, weight):
 class _ScaledLoss(nn.Cell):
     """(scale, inputs..., labels) -> loss times scale; the scale is an input so that it can change between steps."""
 
-    def __init__(self, network: nn.Cell, loss: nn.Cell) -> None:
+    def __init__(self, network: nn.Cell, loss: nn.Cell, gather: Optional[nn.Cell]) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
         self.loss = loss
+        self.gather = gather
 
     def construct(self, scale, *batch):
-        return self.loss(self.network(*batch[:-1]), batch[-1]) * scale
+        predictions, labels = self.network(*batch[:-1]), batch[-1]
+        if self.gather is not None:
+            predictions, labels = self.gather(predictions), self.gather(labels)
+        return self.loss(predictions, labels) * scale
+
+
+class _Backward(nn.Cell):
+    """(scale, inputs..., labels) -> (loss, gradients), both times scale."""
+
+    def __init__(self, scaled_loss: nn.Cell, weights: ParameterTuple) -> None:
+        super().__init__(auto_prefix=False)
+        self.gradient = ops.value_and_grad(scaled_loss, None, weights)
+
+    def construct(self, scale, *batch):
+        return self.gradient(scale, *batch)
 
 
 class ApplyStep(nn.Cell):
     """Gradients -> new weights. Where a loss scale is on, an update with an infinite or NaN gradient is left out."""
 
-    def __init__(self, network: nn.Cell, train: TrainConfig, runtime: RuntimeConfig, ranks: int = 1) -> None:
+    def __init__(self, network: nn.Cell, train: TrainConfig, runtime: RuntimeConfig) -> None:
         super().__init__(auto_prefix=False)
         self.optimizer = create_optimizer(network.trainable_params(), lr=train.lr, weight_decay=train.weight_decay)
         self.weights = self.optimizer.parameters
@@ -86,13 +104,10 @@ class ApplyStep(nn.Cell):
         averaged = [p for p in network.get_parameters() if p.dtype == ms.float32] if train.ema > 0 else []
         self.live = ParameterTuple(averaged)
         self.averages = ParameterTuple([_twin(p, "ema.") for p in averaged])
-        self.reduce = nn.DistributedGradReducer(self.weights, True, ranks) if ranks > 1 else None
         self.batches = float(train.accumulate)
         self.each = ops.HyperMap()
 
     def construct(self, gradients):
-        if self.reduce is not None:
-            gradients = self.reduce(gradients)
         if self.scaled or self.batches > 1:
             gradients = self.each(ops.partial(_divide, self.scale * self.batches), gradients)
         if not self.scaled:
@@ -127,37 +142,55 @@ class ApplyStep(nn.Cell):
 class TrainStep(nn.Cell):
     """`step(inputs..., labels) -> loss`: forward, backward and, every `accumulate` batches, an update.
 
+    In graph mode all of it is one graph; where `runtime.all_reduce` is eager, forward and backward pass are one, and
+    the update another. With several processes their batches count as one, whose loss each of them gets where the loss
+    is no mean over clips, and else the loss of its own part.
+
     Args:
         network: takes the inputs and gives predictions (B, E).
-        train, runtime: the recipe; `runtime.loss_scale` and `runtime.amp_level` are honoured.
-        ranks: processes whose gradients are averaged.
+        train, runtime: the recipe.
+        context: this process among those that train together.
     """
 
     def __init__(self, network: nn.Cell, train: TrainConfig, runtime: RuntimeConfig = RuntimeConfig(),  # noqa: B008
-                 ranks: int = 1) -> None:
+                 context: Context = Context("CPU", "graph")) -> None:  # noqa: B008
         super().__init__(auto_prefix=False)
         self.network = set_precision(network, runtime.amp_level)
-        self.apply_step = ApplyStep(network, train, runtime, ranks)
-        self.gradient = ops.value_and_grad(_ScaledLoss(network, create_loss(train.loss)), None,
-                                           self.apply_step.weights)
+        self.apply_step = ApplyStep(network, train, runtime)
+        self.eager = runtime.all_reduce == "eager" or runtime.mode == "pynative"
+        self.reduce, loss = None, create_loss(train.loss)
+        gather = None
+        if context.world_size > 1:
+            share_batch_statistics(network)
+            self.reduce = (EagerMean if self.eager else GraphMean)(context.world_size)
+            gather = None if is_mean_over_clips(loss) else GatherRows(context.rank, context.world_size)
+        self.backward = _Backward(_ScaledLoss(network, loss, gather), self.apply_step.weights)
         self.accumulate = train.accumulate
         self.sums = ParameterTuple([_twin(p, "accumulated.", zero=True) for p in self.apply_step.weights]
                                    if train.accumulate > 1 else [])
         self.seen = _scalar("accumulated_batches", 0.0)
         self.each = ops.HyperMap()
 
+    def __call__(self, *batch: Tensor) -> Tensor:
+        return self.construct(*batch) if self.eager else super().__call__(*batch)
+
     def construct(self, *batch):
         scale = self.apply_step.scale * 1.0
-        loss, gradients = self.gradient(scale, *batch)
+        loss, gradients = self.backward(scale, *batch)
         if self.accumulate == 1:
-            return ops.depend(loss / scale, self.apply_step(gradients))
-        done = self.each(_add, self.sums, gradients)
-        seen = ops.depend(ops.assign_add(self.seen, 1.0), done)
+            return ops.depend(loss / scale, self._apply(gradients))
+        sums = self.each(_add, self.sums, gradients)
+        seen = ops.depend(ops.assign_add(self.seen, 1.0), sums)
         if seen >= self.accumulate:
-            updated = self.apply_step(self.sums)
+            updated = self._apply(sums)
             ops.depend(self.each(_zero, self.sums), updated)
             ops.assign(self.seen, ops.zeros_like(self.seen))
         return loss / scale
+
+    def _apply(self, gradients):
+        if self.reduce is not None:
+            gradients = self.reduce(gradients)
+        return self.apply_step(gradients)
 
     def state(self) -> Dict[str, Parameter]:
         """Every Parameter that training changes, by a unique name: weights, moments, averages, scale, counters."""

@@ -9,12 +9,11 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Union
+from typing import Callable, Dict, List, Mapping, Optional, Union
 
 import numpy as np
-from mindspore import Parameter
 
-from mindface_eri.config import Config, named_temporal, save_config, to_dict
+from mindface_eri.config import Config, RuntimeConfig, named_temporal, save_config, to_dict
 from mindface_eri.datasets.folds import check_groups
 from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.device.context import Context, seed_everything, setup
@@ -34,6 +33,7 @@ from mindface_eri.runner.epoch import train_epoch
 from mindface_eri.runner.inference import predict_split, resolve_records
 from mindface_eri.runner.optim import create_schedule, set_lr
 from mindface_eri.runner.profile import pipeline_rate
+from mindface_eri.runner.reduction import settle, shared_within
 from mindface_eri.runner.run_folder import RunFolder, config_of, describe_environment, differences, note_of
 from mindface_eri.runner.step import AveragedWeights, TrainStep
 from mindface_eri.runner.tasks import Task, complete, frozen_names, prepare_task
@@ -110,6 +110,8 @@ def _prepare(config: Config, run: RunFolder, context: Context, resume: bool, pro
     seed_everything(config.runtime.seed + context.rank + 1_000_003 * epoch)
     task = prepare_task(config, records, context, say)
     share_from_main(task.network.get_parameters(), context)
+    runtime = settle(config.runtime, context, shared_within(task.trained_part, config.train.loss), say)
+    context = dataclasses.replace(context, mode=runtime.mode)
     wait_for_all(context)  # all have looked for a state before anybody writes one
     if context.is_main:
         run.make()
@@ -117,7 +119,7 @@ def _prepare(config: Config, run: RunFolder, context: Context, resume: bool, pro
         write_json(run.environment, describe_environment(
             device=context.device, mode=context.mode, processes=context.world_size, seed=config.runtime.seed,
             records=str(config.data.records), parameters=sum(p.size for p in task.network.get_parameters())))
-    loop = Loop(config, task, run, context, say, progress)
+    loop = Loop(config, task, run, context, say, progress, runtime)
     if begun:
         loop.restore(saved, state)
         say(f"resuming {run.path} after epoch {epoch} of {config.train.epochs}")
@@ -140,7 +142,8 @@ class Loop:
     """The epochs of one training."""
 
     def __init__(self, config: Config, task: Task, run: RunFolder, context: Context,
-                 notify: Callable[[str], None], progress: bool) -> None:
+                 notify: Callable[[str], None], progress: bool, runtime: Optional[RuntimeConfig] = None) -> None:
+        """`runtime` is the recipe's as it can be had here (`settle`), the recipe's own where None."""
         self.config, self.task, self.run, self.context, self.notify = config, task, run, context, notify
         self.progress = progress and context.is_main
         train = config.train
@@ -148,7 +151,7 @@ class Loop:
         if train.accumulate > self.plan.steps:
             raise ConfigError(f"train.accumulate is {train.accumulate} but an epoch has {self.plan.steps} batches; "
                               "lower it, or train.batch_size")
-        self.step = TrainStep(task.trained_part, train, config.runtime, context.world_size)
+        self.step = TrainStep(task.trained_part, train, runtime or config.runtime, context)
         self.schedule = create_schedule(train)
         set_lr(self.step.apply_step.optimizer, self.schedule.lr)
         self.epoch, self.best_epoch = 0, 0
@@ -157,7 +160,7 @@ class Loop:
     def run_all(self) -> TrainResult:
         """Trains until the last epoch or until early stopping."""
         train, clips = self.config.train, self.plan.total(self.context)
-        if not self._finished() and self.config.runtime.mode == "graph":
+        if not self._finished() and self.context.mode == "graph":
             self.notify(f"training {self.config.model.name} on {self.context.device}, {clips} clips an epoch; "
                         "compiling the graph comes first and can take a minute or more")
         bar = Progress(train.epochs, clips, first=self.epoch, show=self.progress, notify=self.notify)
@@ -178,7 +181,7 @@ class Loop:
         start = time.perf_counter()
         loss = train_epoch(self.step, self.task.batches, self.epoch, self.context,
                            lambda loss: bar.step(self.plan.size * self.context.world_size, loss))
-        average_over_ranks(_running_statistics(self.step.state().values()), self.context)
+        average_over_ranks(self.step.sums, self.context)  # left over by accumulation: all take up those of rank 0's state
         seconds = time.perf_counter() - start
         self.epoch += 1
         with AveragedWeights(self.step):
@@ -247,11 +250,6 @@ class Loop:
     def _frozen_hash(self) -> str:
         names = frozen_names(self.task)
         return checkpoint_hash({p.name: p.asnumpy() for p in self.task.network.get_parameters() if p.name in names})
-
-
-def _running_statistics(parameters: Iterable[Parameter]) -> List[Parameter]:
-    """Those of batch normalisation, and their averages where EMA is on."""
-    return [p for p in parameters if p.name.endswith(("moving_mean", "moving_variance"))]
 
 
 def _silent(_: str) -> None:

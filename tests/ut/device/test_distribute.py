@@ -6,9 +6,8 @@ from dataclasses import replace
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Parameter, Tensor, ops
 
-from mindface_eri.device import distribute
 from mindface_eri.device.context import Context
 from mindface_eri.device.distribute import (
     average_over_ranks,
@@ -38,9 +37,7 @@ def others(monkeypatch):
             return x + Tensor(AllReduce.give(x.asnumpy()))
 
     monkeypatch.setattr(ops, "AllReduce", AllReduce)
-    distribute._reducer.cache_clear()
-    yield AllReduce
-    distribute._reducer.cache_clear()
+    return AllReduce
 
 
 def parameter(value, dtype=ms.float32):
@@ -97,40 +94,25 @@ def test_an_average_is_over_the_number_of_processes(others):
     assert [x.tolist() for x in others.sums] == [[1, 3, 5]]
 
 
-def test_one_graph_serves_all_sums(others, monkeypatch):
-    """Built anew at each call, it would be compiled at each call too."""
-    made, true = [], distribute._Sum
-    monkeypatch.setattr(distribute, "_Sum", lambda: made.append(1) or true())
-    for _ in range(3):
-        sum_over_ranks(np.ones(2), FIRST)
-        average_over_ranks([parameter([1.0]), parameter([[2.0]])], FIRST)
-    assert made == [1] and len(others.sums) == 6
+def test_a_mean_is_of_every_processs_number(others):
     others.give = staticmethod(lambda ours: 3 * ours)
     assert mean_over_ranks(0.25, replace(FIRST, world_size=4)) == 0.25
 
 
-@pytest.fixture
-def reducer(monkeypatch):
-    """A stand-in for the reducer that MindSpore makes where processes were started."""
-    monkeypatch.setattr(nn, "DistributedGradReducer", lambda parameters, mean, degree: degree)
-
-
-def other_statistics(ours):
-    """The other process saw running statistics larger by three, had twice the loss, and evaluated nothing."""
-    return ours + 3 if ours.shape in ((12,), (24,)) else 2 * ours if ours.shape == (1,) else np.zeros_like(ours)
+def other_sums(ours):
+    """The other process had left-over gradients larger by three, had twice the loss, and evaluated nothing."""
+    return ours + 3 if ours.shape == (59,) else 2 * ours if ours.shape == (1,) else np.zeros_like(ours)
 
 
 @pytest.mark.parametrize("context", [FIRST, SECOND])
-def test_an_epoch_of_two_processes(tmp_path, noted_loop, others, reducer, context):
-    """Running statistics are averaged before validation, only rank 0 writes, and at the end they wait."""
-    others.give, said = staticmethod(other_statistics), []
-    loop = noted_loop(tmp_path, epochs=2, context=context, progress=True, notify=said.append)
-    assert loop.step.apply_step.reduce == 2
-    loop.task.network.norm.moving_mean.set_data(Tensor(np.arange(6, dtype=np.float32)))
+def test_an_epoch_of_two_processes(tmp_path, noted_loop, others, context):
+    """Left-over gradients are averaged, only rank 0 writes, and at the end they wait."""
+    others.give, said = staticmethod(other_sums), []
+    loop = noted_loop(tmp_path, epochs=2, context=context, progress=True, notify=said.append, accumulate=2)
     result = loop.run_all()
-    statistics = [p.asnumpy() for p in (loop.task.network.norm.moving_mean, loop.task.network.norm.moving_variance)]
-    np.testing.assert_array_equal(statistics, [np.arange(6) + 3, np.full(6, 1 + 3)])  # (x + x + 3) / 2, twice
-    assert [x.shape for x in others.sums] == 2 * [(1,), (12,), (11, 2)] + [(1,)]
+    for left in loop.step.sums:
+        np.testing.assert_array_equal(left.asnumpy(), np.full(left.shape, 3))  # ((0 + 0 + 3) / 2 twice, and half more
+    assert [x.shape for x in others.sums] == 2 * [(1,), (59,), (11, 2)] + [(1,)]
     assert [row["loss"] for row in result.history] == [0.75, 0.75]  # of 0.5 here and 1.0 there
     assert loop.task.network.calls == 2 * [*5 * [(True, True)], (False, False)]
     assert result.is_main == context.is_main == (context is FIRST)
@@ -144,32 +126,21 @@ def test_an_epoch_of_two_processes(tmp_path, noted_loop, others, reducer, contex
     assert [line.split(":")[0] for line in said] == (["epoch 1/2", "epoch 2/2"] if context is FIRST else [])
 
 
-def test_all_end_where_one_has_diverged(tmp_path, noted_loop, others, reducer):
+def test_all_end_where_one_has_diverged(tmp_path, noted_loop, others):
     """Else the others would wait for it for ever."""
     others.give = staticmethod(lambda ours: np.full_like(ours, np.nan))
     with pytest.raises(ERIError, match="the loss of epoch 1 is nan"):
         noted_loop(tmp_path, epochs=1, context=SECOND).run_all()
 
 
-def test_averages_of_running_statistics_are_those_of_all(tmp_path, noted_loop, others, reducer):
-    """Each process evaluates its share with averaged weights, and rank 0 saves its own: they must be alike."""
-    others.give = staticmethod(other_statistics)
-    loop = noted_loop(tmp_path, epochs=2, context=FIRST, ema=0.9)
-    loop.run_all()
-    last, state = (read_checkpoint(loop.run.path / "checkpoints" / name)[0] for name in ("last.ckpt", "state.ckpt"))
-    np.testing.assert_array_equal(state["ema.norm.moving_mean"], np.full(6, 3))
-    np.testing.assert_array_equal(last["norm.moving_mean"], np.full(6, 3))
-    np.testing.assert_array_equal(last["norm.moving_variance"], np.full(6, 4))
-
-
-def test_rates_count_the_clips_of_all(tmp_path, noted_loop, others, reducer, monkeypatch):
+def test_rates_count_the_clips_of_all(tmp_path, noted_loop, others, monkeypatch):
     clock = iter([0.0, 8.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     (row,) = noted_loop(tmp_path, epochs=1, context=SECOND).run_all().history
     assert row["samples_per_second"] == 2 * 20 / 8
 
 
-def test_the_bar_counts_the_clips_of_all_and_of_epochs_done_before(tmp_path, noted_loop, others, reducer, monkeypatch,
+def test_the_bar_counts_the_clips_of_all_and_of_epochs_done_before(tmp_path, noted_loop, others, monkeypatch,
                                                                    capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     noted_loop(tmp_path, epochs=1, context=FIRST).run_all()
@@ -181,7 +152,7 @@ def test_the_bar_counts_the_clips_of_all_and_of_epochs_done_before(tmp_path, not
     assert shown.endswith("\n") and " 40/120 " in shown and " 120/120 " in shown and "epoch 3/3" in shown  # closed
 
 
-def test_only_rank_0_mends_what_a_kill_left(tmp_path, noted_loop, others, reducer):
+def test_only_rank_0_mends_what_a_kill_left(tmp_path, noted_loop, others):
     loop = noted_loop(tmp_path, epochs=1, context=FIRST)
     loop.run_all()
     loop.run.checkpoint("last").unlink()

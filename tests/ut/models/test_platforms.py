@@ -8,11 +8,10 @@ import re
 import mindspore
 import pytest
 
-WHERE = ("models/*.py", "loss/*.py", "runner/step.py", "runner/optim.py", "device/distribute.py")
+WHERE = ("models/*.py", "loss/*.py", "runner/step.py", "runner/optim.py", "runner/reduction.py",
+         "device/distribute.py")
 # Not operators: containers, wrappers, function transforms, and the types themselves.
 NOT_OPERATORS = {"nn.Cell", "nn.Module", "nn.Optimizer", "ops.MultitypeFuncGraph", "ops.HyperMap", "ops.partial"}
-# Without CPU in its documentation; that it works there, the tests with two processes show.
-NOT_DOCUMENTED_FOR_CPU = {"nn.DistributedGradReducer"}
 
 
 def used_names():
@@ -46,13 +45,12 @@ def test_operator_is_documented_for_ascend_gpu_and_cpu(name):
     module, _, attribute = name.partition(".")
     listed = platforms(getattr(getattr(mindspore, module), attribute).__doc__)
     assert listed is not None, f"{name} ({used_names()[name]}) does not say where it runs"
-    needed = {"Ascend", "GPU"} if name in NOT_DOCUMENTED_FOR_CPU else {"Ascend", "GPU", "CPU"}
-    assert needed <= listed, f"{name} ({used_names()[name]}) runs on {listed}"
+    assert {"Ascend", "GPU", "CPU"} <= listed, f"{name} ({used_names()[name]}) runs on {listed}"
 
 
 def test_the_list_is_not_empty():
     names = used_names()
     assert {"nn.Conv2d", "nn.LayerNorm", "ops.softmax", "ops.BatchMatMul", "nn.Adam", "ops.assign_add",
-            "nn.DistributedGradReducer", "ops.AllReduce"} <= set(names)
+            "ops.AllReduce"} <= set(names)
     assert "mint" not in names
     assert platforms("Supported Platforms:\n    ``Ascend``\n") == {"Ascend"}

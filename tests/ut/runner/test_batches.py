@@ -15,8 +15,8 @@ from mindface_eri.runner.batches import (
     EpochPlan,
     FeatureBatches,
     RecordBatches,
-    add_label_noise,
     fill_up,
+    label_noise,
     labelled,
     plan_epoch,
     shard_order,
@@ -122,8 +122,10 @@ def test_label_noise_is_drawn_anew_but_again_the_same(make):
     drawn = noise()
     assert 0.02 < np.std(drawn) < 0.08 and np.unique(drawn).size > 12
     np.testing.assert_array_equal(drawn, noise())
-    for other in (noise(epoch=1), noise(seed=4), noise(rank(1, 2))):
+    for other in (noise(epoch=1), noise(seed=4)):
         assert not np.allclose(drawn[:4], other[:4])
+    shares = [noise(rank(number, 2)) for number in range(2)]
+    np.testing.assert_array_equal(np.stack(shares, axis=1).reshape(drawn.shape), drawn)  # as one process draws it
 
 
 def test_an_epoch_is_planned_over_labelled_clips(make):
@@ -156,11 +158,12 @@ def test_small_parts():
 
 def test_noisy_labels_stay_labels():
     labels = np.array([[0.0, 1.0, 0.5]] * 200, np.float32)
-    random = np.random.default_rng(0)
-    assert add_label_noise(labels, 0, random) is labels
-    noisy = add_label_noise(labels, 0.25, random)
+    assert label_noise(0, 0, 0, ONE)(labels) is labels
+    add = label_noise(0.25, 0, 0, ONE)
+    noisy = add(labels)
     assert noisy.dtype == np.float32 and (noisy.min(), noisy.max()) == (0, 1)
     assert np.std(noisy[:, 2]) == pytest.approx(0.25, abs=0.03) and noisy[:, 2].mean() == pytest.approx(0.5, abs=0.05)
+    assert not np.allclose(add(labels), noisy)  # the next batch's is another
 
 
 def test_training_is_augmented_and_inference_is_not(mixed_records):

@@ -29,9 +29,9 @@ class Affine(nn.Cell):
         return ops.matmul(x, self.matrix) + self.vector + shift - self.mean
 
 
-def make(loss_scale="none", amp_level="O0", ranks=1, **train):
+def make(loss_scale="none", amp_level="O0", **train):
     train = TrainConfig(**{"lr": 0.1, **train})
-    return TrainStep(Affine(), train, RuntimeConfig(loss_scale=loss_scale, amp_level=amp_level), ranks)
+    return TrainStep(Affine(), train, RuntimeConfig(loss_scale=loss_scale, amp_level=amp_level))
 
 
 def apply(step, gradients=GRADIENTS, times=1.0):
@@ -223,25 +223,6 @@ def test_loss_precision_and_frozen_weights_are_those_of_the_recipe(tiny_network)
         np.testing.assert_array_equal(network.hidden.weight.asnumpy(), frozen)
         assert "moment1.hidden.weight" not in step.state() and "moment1.hidden.bias" in step.state()
     assert losses["mse", "O0"] != losses["mse", "O2"]  # float16 products
-
-
-def test_gradients_of_several_ranks_are_averaged_first(monkeypatch):
-    class Reducer(nn.Cell):
-        def __init__(self, parameters, mean, degree):
-            super().__init__()
-            made.append(([p.name for p in parameters], mean, degree))
-
-        def construct(self, gradients):
-            return tuple(gradient * 0.25 for gradient in gradients)
-
-    made = []
-    monkeypatch.setattr(nn, "DistributedGradReducer", Reducer)
-    step = make(clip_norm=6.5, ranks=2)
-    apply(step)  # of norm 13 / 4, so that nothing is clipped
-    expect(step, 0.25)
-    assert made == [(["vector", "matrix"], True, 2)]
-    make(ranks=1)
-    assert len(made) == 1
 
 
 def test_state_holds_each_weight_moment_average_and_counter():
