@@ -259,7 +259,7 @@ class RuntimeConfig:
     amp_level: str = one_of("O0", "O2", "O3")
     loss_scale: str = one_of("none", "fixed", "dynamic")
     all_reduce: str = one_of("graph", "eager")  # where processes average gradients: in the compiled step, or outside it
-    deterministic: bool = False  # sums and random draws in one order, at the cost of time; see docs/devices.md
+    deterministic: bool = False  # the same seed, the same weights, as far as the device can; slower
     seed: int = number(0, 0)
     threads: int = number(0, 0)  # 0: as many as there are cores
 

@@ -98,6 +98,8 @@ def setup(runtime: RuntimeConfig) -> Context:
     if runtime.threads and device == "CPU":
         _limit_kernels(runtime.threads)
     use_mode(runtime.mode)
+    if runtime.deterministic:  # before this process joins the others
+        ms.set_context(deterministic="ON")
     rank, world_size = _join() if _launched_ranks() > 1 else (0, 1)
     seed_everything(runtime.seed + rank)
     return Context(device=device, mode=runtime.mode, rank=rank, world_size=world_size)
@@ -130,6 +132,19 @@ def use_mode(mode: str) -> None:
     import mindspore as ms
 
     ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
+
+
+@contextmanager
+def in_mode(mode: str) -> Iterator[None]:
+    """The block computes in this mode, what follows in the one of before."""
+    import mindspore as ms
+
+    was = ms.get_context("mode")
+    use_mode(mode)
+    try:
+        yield
+    finally:
+        ms.set_context(mode=was)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import List
 
 import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import nn, ops
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)  # nn.BatchNorm3d holds one of them
 

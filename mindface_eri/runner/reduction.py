@@ -3,7 +3,7 @@
 
 Within the compiled step each gradient has an AllReduce written out; MindSpore's parallel modes, whose end it has
 announced for static graphs, are not used. Where graphs take no communication, or on request (`runtime.all_reduce`),
-forward and backward pass and the update are compiled apart, and the gradients are reduced between them, as one message.
+only forward and backward pass are compiled; their gradients are reduced as one message, and applied, outside.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from mindface_eri.config import RuntimeConfig
-from mindface_eri.device.context import Context, use_mode
+from mindface_eri.device.context import Context
 from mindface_eri.loss import create_loss, is_mean_over_clips
 from mindface_eri.models.batch_norm import has_batch_statistics
 
@@ -117,6 +117,5 @@ def settle(runtime: RuntimeConfig, context: Context, within: str, notify: Callab
     if within:
         notify(f"runtime.all_reduce is eager, and {within} needs the other processes within the network, so that "
                "nothing is compiled (runtime.mode: pynative)")
-        use_mode("pynative")
         runtime = dataclasses.replace(runtime, mode="pynative")
     return runtime

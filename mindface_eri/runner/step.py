@@ -9,9 +9,10 @@ import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindface_eri.config import RuntimeConfig, TrainConfig
-from mindface_eri.device.context import Context
+from mindface_eri.device.context import Context, in_mode
 from mindface_eri.loss import create_loss, is_mean_over_clips
 from mindface_eri.models.batch_norm import share_batch_statistics
+from mindface_eri.models.dropout import seed_dropout
 from mindface_eri.models.precision import set_precision
 from mindface_eri.runner.optim import create_optimizer
 from mindface_eri.runner.reduction import EagerMean, GatherRows, GraphMean
@@ -75,17 +76,6 @@ class _ScaledLoss(nn.Cell):
         return self.loss(predictions, labels) * scale
 
 
-class _Backward(nn.Cell):
-    """(scale, inputs..., labels) -> (loss, gradients), both times scale."""
-
-    def __init__(self, scaled_loss: nn.Cell, weights: ParameterTuple) -> None:
-        super().__init__(auto_prefix=False)
-        self.gradient = ops.value_and_grad(scaled_loss, None, weights)
-
-    def construct(self, scale, *batch):
-        return self.gradient(scale, *batch)
-
-
 class ApplyStep(nn.Cell):
     """Gradients -> new weights. Where a loss scale is on, an update with an infinite or NaN gradient is left out."""
 
@@ -143,7 +133,7 @@ class TrainStep(nn.Cell):
     """`step(inputs..., labels) -> loss`: forward, backward and, every `accumulate` batches, an update.
 
     In graph mode all of it is one graph; where `runtime.all_reduce` is eager, forward and backward pass are one, and
-    the update another. With several processes their batches count as one, whose loss each of them gets where the loss
+    the rest computes operator by operator. With several processes their batches count as one, whose loss each of them gets where the loss
     is no mean over clips, and else the loss of its own part.
 
     Args:
@@ -158,13 +148,16 @@ class TrainStep(nn.Cell):
         self.network = set_precision(network, runtime.amp_level)
         self.apply_step = ApplyStep(network, train, runtime)
         self.eager = runtime.all_reduce == "eager" or runtime.mode == "pynative"
+        if runtime.deterministic and context.device == "CPU":
+            seed_dropout(network, (ms.get_seed() or 0) % 2**31)
         self.reduce, loss = None, create_loss(train.loss)
         gather = None
         if context.world_size > 1:
             share_batch_statistics(network)
             self.reduce = (EagerMean if self.eager else GraphMean)(context.world_size)
             gather = None if is_mean_over_clips(loss) else GatherRows(context.rank, context.world_size)
-        self.backward = _Backward(_ScaledLoss(network, loss, gather), self.apply_step.weights)
+        gradient = ops.value_and_grad(_ScaledLoss(network, loss, gather), None, self.apply_step.weights)
+        self.gradient = ms.jit(gradient) if self.eager and runtime.mode == "graph" else gradient
         self.accumulate = train.accumulate
         self.sums = ParameterTuple([_twin(p, "accumulated.", zero=True) for p in self.apply_step.weights]
                                    if train.accumulate > 1 else [])
@@ -172,11 +165,14 @@ class TrainStep(nn.Cell):
         self.each = ops.HyperMap()
 
     def __call__(self, *batch: Tensor) -> Tensor:
-        return self.construct(*batch) if self.eager else super().__call__(*batch)
+        if not self.eager:
+            return super().__call__(*batch)
+        with in_mode("pynative"):
+            return self.construct(*batch)
 
     def construct(self, *batch):
         scale = self.apply_step.scale * 1.0
-        loss, gradients = self.backward(scale, *batch)
+        loss, gradients = self.gradient(scale, *batch)
         if self.accumulate == 1:
             return ops.depend(loss / scale, self._apply(gradients))
         sums = self.each(_add, self.sums, gradients)

@@ -21,6 +21,7 @@ from mindface_eri.device.distribute import average_over_ranks, share_from_main, 
 from mindface_eri.errors import CheckpointError, ConfigError, ERIError
 from mindface_eri.files import write_json
 from mindface_eri.metrics import pearson
+from mindface_eri.models.dropout import active_dropout
 from mindface_eri.runner.callbacks import Progress, metrics_row, write_metrics
 from mindface_eri.runner.checkpoint import (
     assign_weights,
@@ -111,7 +112,6 @@ def _prepare(config: Config, run: RunFolder, context: Context, resume: bool, pro
     task = prepare_task(config, records, context, say)
     share_from_main(task.network.get_parameters(), context)
     runtime = settle(config.runtime, context, shared_within(task.trained_part, config.train.loss), say)
-    context = dataclasses.replace(context, mode=runtime.mode)
     wait_for_all(context)  # all have looked for a state before anybody writes one
     if context.is_main:
         run.make()
@@ -160,9 +160,9 @@ class Loop:
     def run_all(self) -> TrainResult:
         """Trains until the last epoch or until early stopping."""
         train, clips = self.config.train, self.plan.total(self.context)
-        if not self._finished() and self.context.mode == "graph":
+        if not self._finished() and self.config.runtime.mode == "graph":
             self.notify(f"training {self.config.model.name} on {self.context.device}, {clips} clips an epoch; "
-                        "compiling the graph comes first and can take a minute or more")
+                        f"compiling the graph comes first and can take a minute or more{self._unlike_before()}")
         bar = Progress(train.epochs, clips, first=self.epoch, show=self.progress, notify=self.notify)
         try:
             while not self._finished():
@@ -173,6 +173,12 @@ class Loop:
         return TrainResult(self.run, self.schedule.best, self.best_epoch, self.epoch, self.history,
                            self.context.is_main)
 
+    def _unlike_before(self) -> str:
+        """What another training with this seed would not repeat."""
+        draws = self.context.device == "CPU" and active_dropout(self.task.trained_part)
+        return ("; on CPU, MindSpore's dropout masks differ from training to training even with the same seed, unless "
+                "runtime.deterministic is set" if draws and not self.config.runtime.deterministic else "")
+
     def _finished(self) -> bool:
         stopped = 0 < self.config.train.early_stop <= self.schedule.since_best
         return self.epoch >= self.config.train.epochs or stopped
@@ -181,7 +187,7 @@ class Loop:
         start = time.perf_counter()
         loss = train_epoch(self.step, self.task.batches, self.epoch, self.context,
                            lambda loss: bar.step(self.plan.size * self.context.world_size, loss))
-        average_over_ranks(self.step.sums, self.context)  # left over by accumulation: all take up those of rank 0's state
+        average_over_ranks(self.step.sums, self.context)  # what accumulation left: rank 0's state is that of all
         seconds = time.perf_counter() - start
         self.epoch += 1
         with AveragedWeights(self.step):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each option of `runtime` makes a difference to this process, or to the step that trains."""
 
+import dataclasses
 import os
 import random
 from types import SimpleNamespace
@@ -10,9 +11,9 @@ import numpy as np
 import pytest
 from fixtures.options import Case, check, leaves
 from fixtures.training import TinyBatches, TinyNetwork
-from mindspore import Tensor
+from mindspore import Tensor, ops
 
-from mindface_eri.device.context import setup
+from mindface_eri.device.context import Context, setup
 from mindface_eri.models import build_network
 from mindface_eri.runner.step import TrainStep
 
@@ -68,6 +69,33 @@ def weights_after_an_overflow(config, made):
     return [step.network.out.weight.asnumpy(), step.apply_step.scale.asnumpy(), step.apply_step.updates.asnumpy()]
 
 
+def masks(config, made):
+    """Of two steps, drawn through the step's dropout."""
+    ms.set_seed(3)
+    step = TrainStep(TinyNetwork(0.5), config.train, config.runtime).set_train(True)
+    return [step.network.dropout(Tensor(np.ones((3, 4), np.float32))).asnumpy() for _ in range(2)]
+
+
+def messages(config, made):
+    """How many the gradients of two processes travel as."""
+    sent = []
+
+    class AllReduce:
+        def __call__(self, x):
+            sent.append(x.shape)
+            return x * 2.0
+
+        def add_prim_attr(self, name, value):
+            return self
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ops, "AllReduce", AllReduce)
+        runtime = dataclasses.replace(config.runtime, mode="graph")  # MindSpore itself stays in PyNative mode here
+        step = TrainStep(TinyNetwork(), config.train, runtime, Context("CPU", "graph", 0, 2)).set_train(True)
+        step(Tensor(np.ones((2, 6), np.float32)), Tensor(np.ones((2, 2), np.float32)))
+    return sent
+
+
 START = {"runtime.device": "CPU", "runtime.mode": "pynative", "preprocess.frames": 4, "model.name": "eri_acoustic",
          "preprocess.audio.coefficients": 4, "preprocess.audio.stack": 2, "model.width": 8, "model.temporal_depth": 1,
          "model.temporal_heads": 2, "model.temporal": "plain", "model.tcn_dilations": (1,)}
@@ -75,6 +103,8 @@ CASES = {
     "runtime.mode": [Case(mode, ["graph"])],
     "runtime.amp_level": [Case(answers, ["O2", "O3"])],
     "runtime.loss_scale": [Case(weights_after_an_overflow, ["fixed", "dynamic"])],
+    "runtime.all_reduce": [Case(messages, ["eager"])],
+    "runtime.deterministic": [Case(masks, [True])],
     "runtime.seed": [Case(draws, [1, 2]), Case(batches, [1])],
     "runtime.threads": [Case(threads, [1, 3])]}
 WITHOUT = {"runtime.device": "this machine may have one device only; test_context.py has it with devices pretended"}
