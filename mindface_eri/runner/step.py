@@ -133,8 +133,8 @@ class TrainStep(nn.Cell):
     """`step(inputs..., labels) -> loss`: forward, backward and, every `accumulate` batches, an update.
 
     In graph mode all of it is one graph; where `runtime.all_reduce` is eager, forward and backward pass are one, and
-    the rest computes operator by operator. With several processes their batches count as one, whose loss each of them gets where the loss
-    is no mean over clips, and else the loss of its own part.
+    the rest computes operator by operator. The batches of several processes count as one; each gets the loss of its own
+    part where that is a mean over clips, else that of all.
 
     Args:
         network: takes the inputs and gives predictions (B, E).

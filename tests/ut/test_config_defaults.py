@@ -47,7 +47,7 @@ WORDS = {  # the first is the default
     "data.fold_as": ("test", "val"), "model.temporal": ("temma", "plain"), "train.schedule": ("plateau", "cosine"),
     "runtime.device": ("auto", "CPU", "GPU", "Ascend"),
     "runtime.mode": ("graph", "pynative"), "runtime.amp_level": ("O0", "O2", "O3"),
-    "runtime.loss_scale": ("none", "fixed", "dynamic")}
+    "runtime.loss_scale": ("none", "fixed", "dynamic"), "runtime.all_reduce": ("graph", "eager")}
 OTHERS = {
     "preprocess.face.detector": "auto", "preprocess.face.align": False, "preprocess.face.follow": "longest",
     "preprocess.augment.speeds": [], "preprocess.augment.splits": ["train"], "data.copies": True,
@@ -56,7 +56,7 @@ OTHERS = {
     "model.recompute_stem": False, "model.tcn_dilations": [1, 2, 4, 8, 16], "model.features": [],
     "model.feature_widths": [], "model.p_alone": [], "model.takes": [], "data.records": None, "data.group": None,
     "data.fold_of": ["train", "val"], "train.loss": "mse", "train.visual_run": None, "train.acoustic_run": None,
-    "train.features_runs": [], "train.end_to_end": False}
+    "train.features_runs": [], "train.end_to_end": False, "runtime.deterministic": False}
 
 
 def flat(tree, where=""):
