@@ -17,7 +17,7 @@ def _words(text: str) -> FrozenSet[str]:
 
 # What our own exports hold (a test makes these lists anew, of every network).
 OWN_PRIMITIVES = _words("""
-    Add BatchMatMul BiasAdd Cast Concat Conv2D Depend Div LayerNorm Load MakeTuple MatMul MaxPool Mul Muls ReLU Reshape
+    Add BatchMatMul BiasAdd Cast Concat Conv2D Depend Div LayerNorm Load MakeTuple MatMul Maximum Mul Muls ReLU Reshape
     Sigmoid Softmax Split StridedSlice Sub Transpose TupleGetItem UpdateState ZerosLike""")
 OWN_OPERATORS = _words("""
     Add Cast Concat Constant Conv Div Gemm Identity MatMul MaxPool Mul Pad Pow ReduceMean Relu Reshape Sigmoid Slice
@@ -26,7 +26,7 @@ OWN_OPERATORS = _words("""
 _MORE_PRIMITIVES = _words("""
     Abs AddN Adds AvgPool BatchNorm BroadcastTo Conv1D Conv3D CumSum Dense Divs Elu Equal Erf Exp ExpandDims Flatten
     FloorDiv Gather GatherD GeLU Greater GreaterEqual GroupNorm HSigmoid HSwish LeakyReLU Less LessEqual Log LogSoftmax
-    LogicalAnd LogicalNot LogicalOr MatMulExt Maximum MaxPoolExt MaxPoolWithArgmax MeanExt Minimum Mish Neg NotEqual
+    LogicalAnd LogicalNot LogicalOr MatMulExt MaxPool MaxPoolExt MaxPoolWithArgmax MeanExt Minimum Mish Neg NotEqual
     OnesLike PReLU Pad PadV3 Pow RealDiv Reciprocal ReduceAll ReduceAny ReduceMax ReduceMean ReduceMin ReduceProd
     ReduceSum ReLU6 Rsqrt Select Shape SiLU Slice SliceExt Softplus SoftmaxV2 SplitTensor Sqrt Square Squeeze Stack Subs
     SumExt Swish Tanh TensorShape Tile TransposeExt View""")

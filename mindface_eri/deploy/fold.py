@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from mindface_eri.models.resnet import BasicBlock, ResNetStem, ZeroBorder
+from mindface_eri.models.resnet import BasicBlock, ResNetStem
+from mindface_eri.models.stem_pooling import StemPooling
 from mindface_eri.models.tcn import CausalConv1d, Delay
 from mindface_eri.models.temma import ResidualLevel, WeightNormConv1d
 
@@ -81,12 +82,12 @@ class _PaddedDelay(nn.Cell):
         return self.pad(x)[:, :x.shape[1]]  # (B, T, C)
 
 
-def _padded_border(_: ZeroBorder) -> nn.Cell:
-    """Likewise; `onnx_graph` then moves the padding into the pooling."""
-    return nn.Pad(((0, 0), (0, 0), (1, 1), (1, 1)))
+def _plain_pooling(_: StemPooling) -> nn.Cell:
+    """ONNX runtimes have a pooling on every device; `onnx_graph` then moves the padding into it."""
+    return nn.SequentialCell(nn.Pad(((0, 0), (0, 0), (1, 1), (1, 1))), nn.MaxPool2d(3, 2, pad_mode="valid"))
 
 
-_SPELLINGS = {nn.LayerNorm: _SpelledLayerNorm, Delay: _PaddedDelay, ZeroBorder: _padded_border}
+_SPELLINGS = {nn.LayerNorm: _SpelledLayerNorm, Delay: _PaddedDelay, StemPooling: _plain_pooling}
 
 
 def spell_for_onnx(network: nn.Cell) -> nn.Cell:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from mindspore import Tensor, nn, ops
 
 from mindface_eri.models.layers import batch_norm, convolution
+from mindface_eri.models.stem_pooling import StemPooling
 
 STRIDE = 16  # input pixels per cell of the feature map
 
@@ -40,26 +41,6 @@ class BasicBlock(nn.Cell):
         return self.relu(self.bn2(self.conv2(x)) + shortcut).astype(precision)  # (N, C, H, W)
 
 
-class ZeroBorder(nn.Cell):
-    """Feature maps (N, C, H, W) with a border of zeros one cell wide, for pooling in "valid" mode.
-
-    After ReLU zeros never win over the image, so this equals pooling in "pad" mode, which MindSpore lowers to a slow
-    three-dimensional kernel that ONNX export refuses. A pooling of stride 2 never reaches the lower or right border of
-    an even size, which is left out; on the CPU joining zeros on is many times as fast as `nn.Pad`.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.below = ops.Concat(axis=2)
-        self.beside = ops.Concat(axis=3)
-
-    def construct(self, x: Tensor) -> Tensor:
-        row = ops.zeros_like(x[:, :, :1])  # (N, C, 1, W)
-        x = self.below((row, x, row) if x.shape[2] % 2 else (row, x))  # (N, C, H + 1 or 2, W)
-        column = ops.zeros_like(x[:, :, :, :1])  # (N, C, H + 1 or 2, 1)
-        return self.beside((column, x, column) if x.shape[3] % 2 else (column, x))  # (N, C, H + 1 or 2, W + 1 or 2)
-
-
 class ResNetStem(nn.Cell):
     """Normalised RGB (N, 3, S, S) -> feature map (N, 4 * width, S/16, S/16); (N, 256, 7, 7) in the paper.
 
@@ -74,8 +55,7 @@ class ResNetStem(nn.Cell):
         self.conv1 = convolution(3, width, 7, 2)
         self.bn1 = batch_norm(width, frozen=frozen)
         self.relu = nn.ReLU()
-        self.border = ZeroBorder()
-        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, pad_mode="valid")
+        self.maxpool = StemPooling()
         self.layer1 = self._stage(width, width, 1, frozen)
         self.layer2 = self._stage(width, 2 * width, 2, frozen)
         self.layer3 = self._stage(2 * width, 4 * width, 2, frozen)
@@ -90,7 +70,7 @@ class ResNetStem(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         x = self.relu(self.bn1(self.conv1(x)))  # (N, width, S/2, S/2)
-        x = self.maxpool(self.border(x))  # (N, width, S/4, S/4)
+        x = self.maxpool(x)  # (N, width, S/4, S/4)
         x = self.layer1(x)  # (N, width, S/4, S/4)
         x = self.layer2(x)  # (N, 2 * width, S/8, S/8)
         return self.layer3(x)  # (N, 4 * width, S/16, S/16)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stem alone: borders, freezing and recomputation."""
+"""The stem alone: freezing and recomputation."""
 
 import mindspore as ms
 import numpy as np
@@ -8,20 +8,12 @@ from golden import golden_weight, numbers
 from mindspore import Tensor
 
 from mindface_eri.models import ResNetStem, TemporalConvNet, create_model
-from mindface_eri.models.resnet import ZeroBorder
 
 
 def with_golden_weights(cell):
     for name, parameter in cell.parameters_and_names():
         parameter.set_data(Tensor(golden_weight(name, parameter.shape)))
     return cell
-
-
-@pytest.mark.parametrize("height, width", [(3, 4), (4, 3), (5, 5)])
-def test_border_is_left_out_where_pooling_never_reaches_it(height, width, pynative):
-    x = numbers("border", (2, 3, height, width))
-    expected = np.pad(x, ((0, 0), (0, 0), (1, height % 2), (1, width % 2)))
-    np.testing.assert_array_equal(ZeroBorder()(Tensor(x)).asnumpy(), expected)
 
 
 def test_frozen_stem_answers_in_training_as_at_inference(pynative):
