@@ -3,8 +3,6 @@
 
 from pathlib import Path
 
-from mindface_eri.commands.common import add_device
-
 
 def add_arguments(parser):
     """Adds this command's arguments."""
@@ -14,7 +12,8 @@ def add_arguments(parser):
                         help="file formats")
     parser.add_argument("--batch", default="dynamic", metavar="dynamic|N", help="size of the batch axis")
     parser.add_argument("--out", type=Path, help="folder to write; without it, RUN/export")
-    add_device(parser, "auto")
+    parser.add_argument("--device", choices=("auto", "CPU", "GPU", "Ascend"), default="auto",
+                        help="where checkpoint and MindIR are compared, in full float32; auto: CPU")
 
 
 def run(arguments):

@@ -17,11 +17,12 @@ from mindspore import Tensor
 from mindface_eri.config import RuntimeConfig
 from mindface_eri.deploy.backends import CellBackend, input_shapes
 from mindface_eri.deploy.fold import fold_normalisation, spell_for_onnx
+from mindface_eri.deploy.mindir_graph import rename
 from mindface_eri.deploy.model_card import write_model_card
 from mindface_eri.deploy.onnx_graph import polish, traced_batch
 from mindface_eri.deploy.sidecar import preprocess_of, write_sidecar
 from mindface_eri.deploy.verify import check_inputs, run_in_fresh_process
-from mindface_eri.device.context import setup
+from mindface_eri.device.context import computing_on, setup, use_full_float32
 from mindface_eri.errors import ConfigError, ExportError
 from mindface_eri.files import file_hash, folder_lock, usual_mode
 from mindface_eri.runner.checkpoint import checkpoint_hash
@@ -61,7 +62,9 @@ def export(run: Union[str, os.PathLike], out_dir: Union[str, os.PathLike, None] 
         out_dir: folder for the files; None is `export` in the run folder, or beside the .ckpt.
         formats: some of "mindir", "onnx" and "air" (on Ascend only).
         batch: clips per call; None lets the batch axis be of any size.
-        device: where the checkpoint's answers, and those of a MindIR, are computed; an ONNX runs on the processor.
+        device: where the checkpoint's answers, and those of a MindIR, are computed, in full float32; an ONNX runs on
+            the processor. "auto" is the processor too, or the device that this process computes on already. The files are
+            the same, byte for byte, wherever they are written.
 
     Raises:
         ConfigError: an unknown format, a batch below 1, or a device that is not here.
@@ -73,10 +76,11 @@ def export(run: Union[str, os.PathLike], out_dir: Union[str, os.PathLike, None] 
         raise ConfigError(f"formats {', '.join(formats) or 'none'}: choose from {', '.join(FORMATS)}")
     if batch is not None and batch < 1:
         raise ConfigError(f"batch {batch} is below 1; leave it out for a batch of any size")
-    context = setup(RuntimeConfig(device=device))
+    context = setup(RuntimeConfig(device=(computing_on() or "CPU") if device == "auto" else device))
+    use_full_float32(context.device)  # GPU and Ascend round what they multiply, by more than `TOLERANCE`
     if "air" in formats and context.device != "Ascend":
         raise ExportError(f"AIR files can be written on Ascend only, and this process computes on {context.device}; "
-                          "export mindir here and convert it on the Ascend machine")
+                          "name that device (--device Ascend), or export mindir here and convert it there")
     trained = load_trained(run)
     folder = _out_folder(trained, out_dir)
     with folder_lock(folder / ".lock", "another export"):
@@ -179,7 +183,9 @@ def _write(trained: TrainedModel, file: Path, kind: str, batch: Optional[int]) -
     if not file.is_file():  # MindSpore puts weights beyond a limit (2 GiB) into a folder beside the graph
         raise ExportError(f"{file.name}: the weights are too large for one file, and only whole files are read back; "
                           "export a smaller network")
-    if kind == "onnx":
+    if kind == "mindir":
+        rename(file)
+    elif kind == "onnx":
         polish(file, dynamic=None if batch else traced, output="intensities",
                notes={"emotions": ",".join(model.emotions), "model": model.name})
         _name_inputs(file, model.inputs)

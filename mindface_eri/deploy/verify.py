@@ -98,6 +98,10 @@ def main(arguments: Sequence[str]) -> None:
     file, batch, device, given, answer = arguments
     with np.load(given, allow_pickle=False) as stored:
         inputs = [stored[name] for name in stored.files]
+    if device != "CPU" and not file.endswith(".onnx"):  # which needs no MindSpore
+        from mindface_eri.device.context import use_device, use_full_float32
+
+        use_full_float32(use_device(device))
     backend = open_backend(file, device=device)
     size = int(batch) or None
     together = run_batches(backend, inputs, size)

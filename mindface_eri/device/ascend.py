@@ -25,6 +25,15 @@ def requirements() -> List[Requirement]:
             _version_requirement(), _compiler_requirement(), _loaded_requirement()]
 
 
+def use_full_float32() -> None:
+    """Products and convolutions of float32 are computed in it, neither in HF32, 11 of its 23 bits, nor in float16."""
+    from mindspore.device_context.ascend import op_precision
+
+    op_precision.precision_mode("must_keep_origin_dtype")
+    op_precision.matmul_allow_hf32(False)
+    op_precision.conv_allow_hf32(False)  # True by default
+
+
 def cann_home() -> Tuple[Optional[Path], bool]:
     """(CANN's folder, whether this shell's environment names it); (None, False) where there is none."""
     for variable in ("ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"):

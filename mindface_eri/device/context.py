@@ -147,6 +147,20 @@ def in_mode(mode: str) -> Iterator[None]:
         ms.set_context(mode=was)
 
 
+def computing_on() -> Optional[str]:
+    """The kind of device that this process was told to compute on; None where nothing is settled yet."""
+    return _device
+
+
+def use_full_float32(device: str) -> None:
+    """Switches off the shorter numbers in which a device multiplies by default: TF32 on GPU, HF32 on Ascend.
+
+    For comparisons of 1e-5, which these would fail. It holds for this process, from the next compilation on.
+    """
+    if device != "CPU":
+        {"GPU": gpu, "Ascend": ascend}[device].use_full_float32()
+
+
 @contextmanager
 def keep_generators() -> Iterator[None]:
     """What the block draws from the global generators of Python, NumPy and MindSpore is as if it had not been drawn."""

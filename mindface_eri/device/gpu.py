@@ -57,6 +57,14 @@ def prepare() -> None:
         logging.getLogger(f"ME.mindspore.log.{os.getpid()}").addFilter(_is_not_about_ldd)
 
 
+def use_full_float32() -> None:
+    """Products and convolutions of float32 are computed in it, not in TF32, which keeps 10 of its 23 bits."""
+    from mindspore.device_context.gpu import op_precision
+
+    op_precision.matmul_allow_tf32(False)
+    op_precision.conv_allow_tf32(False)  # True by default
+
+
 def has_driver() -> bool:
     """Whether NVIDIA's driver is installed, be it of use or not."""
     return _driver() is not None

@@ -63,6 +63,7 @@ def stood_in(toy_graph, tiny, monkeypatch):
 
     monkeypatch.setattr(exporter.CellBackend, "run", lambda self, inputs: expected)
     monkeypatch.setattr(exporter.ms, "export", export_)
+    monkeypatch.setattr(exporter, "rename", lambda path: None)
     monkeypatch.setattr(exporter, "run_in_fresh_process", answer)
     return asked
 
@@ -148,17 +149,31 @@ def test_the_device_asked_for_gives_both_answers(run, stood_in, monkeypatch):
         export(run, device="GPU")
     asked = []
     monkeypatch.setattr(exporter, "setup", lambda runtime: asked.append(runtime) or SimpleNamespace(device="Ascend"))
+    full = []
+    monkeypatch.setattr(exporter, "use_full_float32", full.append)
     export(run, formats=("mindir", "onnx"), device="Ascend")
-    assert [runtime.device for runtime in asked] == ["Ascend"]
+    assert [runtime.device for runtime in asked] == full == ["Ascend"]
     assert stood_in.devices == ["Ascend", "CPU"]  # ONNX is run by the processor, wherever it came from
+
+
+@pytest.mark.parametrize("settled, taken", [(None, "CPU"), ("CPU", "CPU"), ("GPU", "GPU")])
+def test_without_a_word_the_processor_gives_them_unless_another_device_computes_already(
+        settled, taken, run, stood_in, monkeypatch):
+    asked = []
+    monkeypatch.setattr(exporter, "use_full_float32", asked.append)
+    monkeypatch.setattr(exporter, "computing_on", lambda: settled)
+    monkeypatch.setattr(exporter, "setup", lambda runtime: SimpleNamespace(device=runtime.device))
+    export(run, formats=("mindir",))
+    assert asked == stood_in.devices == [taken]
 
 
 def test_air_is_written_on_ascend_and_nobody_runs_it(run, stood_in, monkeypatch):
     with pytest.raises(ExportError, match="AIR files can be written on Ascend only, and this process computes on CPU; "
-                                          "export mindir here"):
+                                          "name that device"):
         export(run, formats=("mindir", "air"))
     assert not stood_in.exports
     monkeypatch.setattr(exporter, "setup", lambda config: SimpleNamespace(device="Ascend"))
+    monkeypatch.setattr(exporter, "use_full_float32", lambda device: None)
     file, = export(run, formats=("air",)).files
     assert np.isnan(file.max_difference) and file.format == "air" and not stood_in.runs
     assert json.loads(file.sidecar.read_text())["max_difference"] is None

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mindface_eri.children import _ROOT
+from mindface_eri.deploy.backends import OnnxBackend
 from mindface_eri.deploy.verify import check_inputs, main, run_in_fresh_process
 from mindface_eri.errors import ExportError
 
@@ -119,3 +120,17 @@ def test_the_process_by_itself(batch, name, given, toy_graph, tiny, tmp_path, mo
 def test_the_process_computes_where_it_is_told(given, toy_graph, tiny, tmp_path):
     with pytest.raises(ExportError, match="device GPU: .*toy.onnx runs on the CPU, in onnxruntime"):
         run_in_fresh_process(toy_graph(tmp_path / "toy.onnx", tiny()), given[0], None, "GPU")
+
+
+def test_another_device_computes_in_full_float32(given, toy_graph, tiny, tmp_path, monkeypatch):
+    """Before the graph is read; an ONNX file is run without MindSpore."""
+    np.savez(tmp_path / "in.npz", *given[0])
+    toy = OnnxBackend(toy_graph(tmp_path / "toy.onnx", tiny()))
+    told = []
+    monkeypatch.setattr("mindface_eri.device.context.use_device", lambda device: told.append(device) or "GPU")
+    monkeypatch.setattr("mindface_eri.device.context.use_full_float32", lambda device: told.append(f"all of {device}"))
+    monkeypatch.setattr("mindface_eri.deploy.verify.open_backend",
+                        lambda file, device: told.append(file) or toy)
+    for name, device in (("a.mindir", "auto"), ("a.mindir", "CPU"), ("a.onnx", "GPU")):
+        main([name, "0", device, str(tmp_path / "in.npz"), str(tmp_path / "out.npy")])
+    assert told == ["auto", "all of GPU", "a.mindir", "a.mindir", "a.onnx"]

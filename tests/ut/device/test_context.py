@@ -247,3 +247,27 @@ def test_only_the_whole_set_of_a_launcher_counts(anew, monkeypatch, variables, f
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert (anew.launched(), anew.stray_ranks()) == (found, strays)
+
+
+def test_full_float32_is_asked_of_the_device_that_has_less_by_default(monkeypatch):
+    from mindspore.device_context.ascend import op_precision as of_ascend
+    from mindspore.device_context.gpu import op_precision as of_gpu
+
+    set_ = []
+    for module, names in ((of_gpu, ("matmul_allow_tf32", "conv_allow_tf32")),
+                          (of_ascend, ("precision_mode", "matmul_allow_hf32", "conv_allow_hf32"))):
+        for name in names:
+            monkeypatch.setattr(module, name, lambda value, name=name: set_.append((name, value)))
+    context.use_full_float32("CPU")
+    assert set_ == []
+    context.use_full_float32("GPU")
+    assert set_ == [("matmul_allow_tf32", False), ("conv_allow_tf32", False)]
+    context.use_full_float32("Ascend")
+    assert set_[2:] == [("precision_mode", "must_keep_origin_dtype"), ("matmul_allow_hf32", False),
+                        ("conv_allow_hf32", False)]
+
+
+def test_what_a_process_computes_on(anew):
+    assert anew.computing_on() is None
+    anew.setup(RuntimeConfig(device="CPU"))
+    assert anew.computing_on() == "CPU"
