@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every MindSpore operator and Cell of the networks, losses and training step is documented for Ascend, GPU and CPU."""
+"""Every MindSpore operator and Cell of the networks, losses and training step is documented for Ascend, GPU and CPU,
+and the stem, the one part with operators of few types, compiles to types that each of them takes."""
 
 import ast
 import pathlib
 import re
 
 import mindspore
+import numpy as np
 import pytest
+from fixtures.operators import FIRST_ASCEND, NARROW, compiled, lacking, types_in
+from mindspore import Tensor, nn, ops
+
+from mindface_eri.models import ResNetStem
 
 WHERE = ("models/*.py", "loss/*.py", "runner/step.py", "runner/optim.py", "runner/reduction.py",
          "device/distribute.py")
@@ -54,3 +60,36 @@ def test_the_list_is_not_empty():
             "ops.AllReduce"} <= set(names)
     assert "mint" not in names
     assert platforms("Supported Platforms:\n    ``Ascend``\n") == {"Ascend"}
+
+
+class Gradient(nn.Cell):
+    """Forward and backward through a Cell."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.gradient = ops.GradOperation(get_all=True)(cell)
+
+    def construct(self, x):
+        return self.gradient(x)
+
+
+def gradient_types(cell, folder):
+    return types_in(compiled(Gradient(cell), (Tensor(np.ones((2, 3, 16, 16), np.float32)),), folder))
+
+
+@pytest.mark.slow
+def test_types_of_the_stem_for_each_device(tmp_path, graph_mode):
+    """Convolutions of float32 are none of the first Ascend's: it wants O2 or O3, as docs/devices.md says."""
+    convolutions = dict.fromkeys(("Conv2D", "Conv2DBackpropInput"), {"Float32"})
+    types = gradient_types(ResNetStem(2).set_train(), tmp_path)
+    assert types["Maximum"] == {"Float32"}
+    assert {device: lacking(types, device) for device in NARROW} == {
+        device: convolutions if device == FIRST_ASCEND else {} for device in NARROW}
+
+
+def test_mindspores_pooling_would_be_found(tmp_path, graph_mode):
+    types = gradient_types(nn.MaxPool2d(2, 2), tmp_path)
+    assert {"MaxPool", "MaxPoolGrad"} <= set(types)
+    assert [set(lacking(types, device)) & {"MaxPool", "MaxPoolGrad"} for device in NARROW] == [
+        {"MaxPool", "MaxPoolGrad"}, {"MaxPoolGrad"}, set(), set()]
+    assert lacking({"Add": {"BFloat16"}}, "CPU")

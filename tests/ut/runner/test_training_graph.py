@@ -6,6 +6,7 @@ import re
 import mindspore as ms
 import numpy as np
 import pytest
+from fixtures.operators import NARROW, compiled, lacking, types_in
 from mindspore import Tensor, nn, ops
 
 from mindface_eri.config import RuntimeConfig, TrainConfig
@@ -26,17 +27,9 @@ def batch(clips=3):
         np.ones((clips, 2), np.float32), random.uniform(size=(clips, 7)).astype("f"))))
 
 
-def compiled(cell, inputs, folder):
-    """(names of the operators, shapes of the tensors) in the graph that MindSpore hands to the device."""
-    ms.set_context(mode=ms.GRAPH_MODE, save_graphs=1, save_graphs_path=str(folder))
-    try:
-        cell.compile(*inputs)
-    finally:
-        ms.set_context(save_graphs=0)
-    (text,) = [path.read_text(encoding="utf-8") for path in folder.rglob("*_validate_*.ir")]
-    names = re.findall(r"^\s+%\d+\([^)]*\) = (?:PrimFunc_)?(\w+)\(", text, re.MULTILINE)
-    shapes = re.findall(r"Tensor\[\w+\], \(([^)]*)\)", text)
-    return set(names), shapes
+def look(text):
+    """(names of the operators, shapes of the tensors) in a compiled graph's text."""
+    return set(types_in(text)), re.findall(r"Tensor\[\w+\], \(([^)]*)\)", text)
 
 
 def dynamic(shapes):
@@ -48,17 +41,22 @@ def test_the_training_step_is_static_and_stays_on_the_device(tmp_path):
     runtime = RuntimeConfig(amp_level="O2", loss_scale="dynamic")
     train = TrainConfig(clip_norm=1.0, ema=0.99, accumulate=2, weight_decay=0.01)
     step = TrainStep(create_model("eri_dual_branch", **TINY), train, runtime).set_train()
-    names, shapes = compiled(step, batch(), tmp_path)
+    text = compiled(step, batch(), tmp_path)
+    names, shapes = look(text)
     assert {"Conv2D", "BatchNormGrad", "Adam", "IsFinite"} <= names
     assert names & ON_THE_HOST == set()
     assert len(shapes) > 1000
     assert dynamic(shapes) == []
+    types = types_in(text)
+    assert types["Conv2D"] == {"Float16"} and "Float32" in types["Maximum"]
+    assert [lacking(types, device) for device in NARROW] == [{}] * 4  # O2 is for all of them
 
 
 @pytest.mark.parametrize("loss", list_losses())
 def test_so_is_every_loss(tmp_path, tiny_network, loss):
     step = TrainStep(tiny_network(), TrainConfig(loss=loss)).set_train()
-    names, shapes = compiled(step, (Tensor(np.ones((4, 6), np.float32)), Tensor(np.ones((4, 2), np.float32))), tmp_path)
+    inputs = (Tensor(np.ones((4, 6), np.float32)), Tensor(np.ones((4, 2), np.float32)))
+    names, shapes = look(compiled(step, inputs, tmp_path))
     assert "Adam" in names
     assert names & ON_THE_HOST == set()
     assert dynamic(shapes) == []
@@ -76,6 +74,6 @@ def test_a_callback_and_a_dynamic_shape_would_be_found(tmp_path):
     cell = Talkative()
     anything = Tensor(shape=[None, 2], dtype=ms.float32)
     cell.set_inputs(anything)
-    names, shapes = compiled(cell, (anything,), tmp_path)
+    names, shapes = look(compiled(cell, (anything,), tmp_path))
     assert "Print" in names
     assert dynamic(shapes)
