@@ -24,6 +24,7 @@ from mindface_eri.version import __version__
 # command -> one line for --help; its module is mindface_eri/commands/<name with underscores>.py
 COMMANDS = {
     "doctor": "say what this machine can do, what is missing and the command that mends it",
+    "selftest": "hold a device against the CPU, and print a table for an issue",
     "demo": "run the whole route on the generated corpus and six real clips",
     "synthesize": "generate a corpus with known intensities, of drawn people or of portraits",
     "samples": "fetch six real clips with sound (CREMA-D, ODbL)",

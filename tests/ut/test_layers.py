@@ -14,7 +14,8 @@ FLOORS = (
     {"children", "constants", "errors", "threads", "signals", "progress", "version"}, {"files", "plugins", "fields"},
     {"config"},
     {"device", "preprocess", "models", "loss", "metrics"}, {"datasets"}, {"datasets.build"}, {"runner", "synthetic"},
-    {"evaluation"}, {"deploy"}, {"prediction"}, {"report"}, {"benchmark", "reproduce", "study"}, {"doctor", "demo"},
+    {"evaluation"}, {"deploy"}, {"prediction"}, {"report"}, {"benchmark", "reproduce", "study"},
+    {"doctor", "demo", "selftest"},
     {"commands"}, {"cli"})
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 MEDIA, MEDIA_ROOMS = {"dlib", "cv2", "librosa", "av"}, {"preprocess", "synthetic", "report", "benchmark"}

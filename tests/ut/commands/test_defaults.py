@@ -21,6 +21,7 @@ SUBJECTS = {"data": "data.benchmark_data", "features": "features.benchmark_featu
 # command: option -> functions under mindface_eri (and their argument, where it has another name) that receive it.
 HANDED = {
     "doctor": {"device": ["doctor.diagnose"]},
+    "selftest": {"device": ["selftest.table.selftest"]},
     "demo": {name: ["demo.run_demo"] for name in ("recipes", "clips", "seed")},
     "synthesize": {name: ["synthetic.corpus.synthesize", "synthetic.morph_corpus.synthesize_morphs"]
                    for name in ("clips", "seed", "duration", "fps", "workers")},
