@@ -307,7 +307,7 @@ def load_config(path: Optional[Union[str, os.PathLike]] = None, overrides: Seque
         ConfigError: a file is missing or not YAML, a key is unknown, or a value has the wrong type or range.
     """
     tree: dict = _read_tree(Path(path)) if path is not None else {}
-    for key, value in (*map(_parse_override, overrides), *(values or {}).items()):
+    for key, value in (*map(override_of, overrides), *(values or {}).items()):
         for part in reversed(key.split(".")):
             value = {part: value}
         tree = _merge(tree, value)
@@ -335,7 +335,12 @@ def save_config(config: Config, path: Union[str, os.PathLike]) -> None:
     write_text(path, yaml.safe_dump(to_dict(config), sort_keys=False))
 
 
-def _parse_override(text: str) -> Tuple[str, Any]:
+def override_of(text: str) -> Tuple[str, Any]:
+    """Key and value of `section.key=value`.
+
+    Raises:
+        ConfigError: it is of another form, or its value is not YAML.
+    """
     key, separator, value = text.partition("=")
     if not separator:
         raise ConfigError(f"--set {text!r}: expected key=value, such as train.lr=3e-4")

@@ -35,6 +35,7 @@ def run(arguments):
     from mindface_eri.datasets.feature_sets import list_feature_sets
     from mindface_eri.datasets.predictions import read_predictions
     from mindface_eri.errors import ConfigError
+    from mindface_eri.reproduce.inputs import possible_tables
     from mindface_eri.reproduce.protocol import Protocol, choose_recipes, find_group, run_protocol
     from mindface_eri.reproduce.reproduction import write_reproduction
 
@@ -45,7 +46,11 @@ def run(arguments):
     records = records_of(arguments, config.preprocess)
     if arguments.test_labels is not None:
         read_predictions(arguments.test_labels, records.emotions)  # a fault in them is told before days of training
-    protocol = Protocol(arguments.out, records, recipes, tuple(arguments.overrides), tables=tuple(arguments.tables),
+    tables = possible_tables(records, arguments.tables) or tuple(arguments.tables)
+    left_out = sorted(set(arguments.tables) - set(tables))
+    if left_out:
+        print(f"table {left_out[0]} is left out: it needs picture and sound, of which the clips to train on have one")
+    protocol = Protocol(arguments.out, records, recipes, tuple(arguments.overrides), tables=tables,
                         seeds=tuple(range(arguments.seeds)),
                         group=find_group(records, arguments.group or config.data.group),
                         device=arguments.device, sets=list_feature_sets(records) if 1 in arguments.tables else ())

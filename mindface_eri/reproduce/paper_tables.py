@@ -18,6 +18,7 @@ from mindface_eri.evaluation.tables import format_table
 from mindface_eri.metrics import Jackknife, pearson
 from mindface_eri.reproduce import paper
 from mindface_eri.reproduce.ensemble import score_ensemble, write_ensemble
+from mindface_eri.reproduce.inputs import possible_tables
 from mindface_eri.reproduce.protocol import P_BOTH, Protocol, column_of
 
 INPUTS = {"audio": "acoustic", "video": "visual", "both": "fusion"}  # rows of table 1
@@ -49,27 +50,31 @@ class PaperTables:
         self.protocol, self.records, self.group = protocol, protocol.records, column_of(protocol)
         self.test_labels = test_labels
         self.published = paper.recognise(protocol.records)[0]
+        self.fused = protocol.last == "fusion"
         self.parts = [f"seed-{seed}" for seed in protocol.seeds]
-        self.folds = [protocol.run(f"fold-{fold}", "fusion") for fold in range(protocol.folds)]
+        self.folds = [protocol.run(f"fold-{fold}", protocol.last) for fold in range(protocol.folds)]
 
     def build(self) -> List[PaperTable]:
         """The tables that the protocol asks for, in order."""
         builders = {1: self._inputs, 2: self._dropout, 3: self._folds, 4: self._emotions}
-        return [builders[number]() for number in sorted(self.protocol.tables)]
+        return [builders[number]() for number in sorted(possible_tables(self.records, self.protocol.tables))]
 
     def _inputs(self) -> PaperTable:
-        scored = {name: self._seeds(stage) for name, stage in INPUTS.items()}
+        trained = (*self.protocol.branches, self.protocol.last)
+        scored = {name: self._seeds(stage) for name, stage in INPUTS.items() if stage in trained}
         rows = [self._row(name, runs, paper.INPUTS[name]) for name, runs in scored.items()]
         score = {name: [_mean(run) for run in runs] for name, runs in scored.items()}
-        wins = sum(both > max(others) for both, *others in zip(score["both"], score["audio"], score["video"]))
-        notes = [f"Both is above audio alone and video alone in {wins} of {len(self.parts)} seeds."]
+        notes = []
+        if self.fused:
+            wins = sum(both > max(others) for both, *others in zip(score["both"], score["audio"], score["video"]))
+            notes = [f"Both is above audio alone and video alone in {wins} of {len(self.parts)} seeds."]
         clips = {name: len(runs[0].ids) for name, runs in scored.items()}
         if len(set(clips.values())) > 1:
             told = ", ".join(f"{name} {count}" for name, count in clips.items())
             notes.append(f"Clips: {told}. A branch alone leaves out those that lack its modality.")
-        if self.protocol.sets:
+        rows += [self._row(name, self._seeds(f"features-{name}")) for name in self.protocol.sets]
+        if self.protocol.sets and self.fused:
             joined = self._seeds(self.protocol.multi)
-            rows += [self._row(name, self._seeds(f"features-{name}")) for name in self.protocol.sets]
             rows.append(self._row(" + ".join(("audio", "video", *self.protocol.sets)), joined))
             wins = sum(_mean(run) > both for run, both in zip(joined, score["both"]))
             notes.append("The rows after *both* are of feature sets, which other programs computed: a branch of each "
@@ -84,7 +89,7 @@ class PaperTables:
 
     def _folds(self) -> PaperTable:
         rows, scores = [], []
-        published = paper.FOLDS if len(self.folds) == len(paper.FOLDS) else (None,) * len(self.folds)
+        published = paper.FOLDS if len(self.folds) == len(paper.FOLDS) and self.fused else (None,) * len(self.folds)
         for fold, run in enumerate(self.folds):
             scored = self._read(run, "val")
             low, high = self._interval([scored])
@@ -103,21 +108,23 @@ class PaperTables:
 
     def _emotions(self) -> PaperTable:
         split = "test" if self._test_is_labelled() else "val"
-        runs = self._seeds("fusion", split)
+        runs = self._seeds(self.protocol.last, split)
         ensemble, notes = self._ensemble(split)
         rows = []
         for e, name in enumerate((*self.records.emotions, "mean")):
             one = None if name == "mean" else e
             values = [_mean(run, one) for run in runs]
             rows.append([name, float(np.mean(values)), _deviation(values), *self._interval(runs, one),
-                         *([_mean(ensemble, one)] if ensemble else []), paper.TEST.get(name)])
+                         *([_mean(ensemble, one)] if ensemble else []),
+                         paper.TEST.get(name) if self.fused else None])
         headers = ["emotion", "Pearson", "deviation", "low", "high", *(["ensemble of folds"] if ensemble else []),
                    paper.COLUMN]
         if split == "val":
             notes.insert(0, "On the validation split, for the labels of the test split are not known here"
                          + ("; the published figures are of the test split." if self.published else "."))
         name = {"test": "test", "val": "validation"}[split]
-        return PaperTable("table_4", f"Table 4: emotions ({name} split, Pearson of both inputs)",
+        inputs = {"fusion": "both inputs", "acoustic": "audio alone", "visual": "video alone"}[self.protocol.last]
+        return PaperTable("table_4", f"Table 4: emotions ({name} split, Pearson of {inputs})",
                           *self._shown(headers, rows), notes)
 
     def _ensemble(self, split: str) -> Tuple[Optional[Scored], List[str]]:

@@ -15,6 +15,7 @@ A run folder that holds `done.json` is not touched again; one that was stopped i
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import time
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from mindface_eri.device.context import setup
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.evaluation.evaluator import evaluate
 from mindface_eri.files import folder_lock, write_json
+from mindface_eri.reproduce.inputs import branches_of, possible_tables
+from mindface_eri.reproduce.overrides import check_overrides
 from mindface_eri.runner.run_folder import RunFolder, trained_otherwise
 from mindface_eri.runner.trainer import train
 
@@ -77,6 +80,16 @@ class Protocol:
     group: Optional[str] = None
     device: Optional[str] = None
 
+    @functools.cached_property
+    def branches(self) -> Tuple[str, ...]:
+        """Of visual and acoustic, those that the records can train."""
+        return branches_of(self.records)
+
+    @property
+    def last(self) -> str:
+        """The stage that tables 3 and 4 are of: both inputs fused, or the only one that there is."""
+        return "fusion" if len(self.branches) > 1 else self.branches[0]
+
     @property
     def folds(self) -> int:
         """Number of folds of table 3."""
@@ -103,12 +116,21 @@ class Protocol:
         return load_config(self.recipes[stage], self.overrides, {**fixed, **stem, **(values or {})})
 
     def steps(self) -> List[Step]:
-        """All trainings that the tables need, each after those that it builds on."""
+        """All trainings that the tables need, each after those that it builds on.
+
+        Raises:
+            ConfigError: none can be made of these records.
+        """
         steps: List[Step] = []
+        if not possible_tables(self.records, self.tables):
+            lack = {"acoustic": "a face", "visual": "sound"}[self.last]
+            raise ConfigError(f"table {', '.join(map(str, self.tables))} needs picture and sound, and no clip of "
+                              f"{self.records.path} to train on has {lack}; ask for --tables 1 3 4")
         for seed in self.seeds if {1, 2, 4} & set(self.tables) else ():
             values = {"runtime.seed": seed, "data.folds": 0, "data.fold": 0}
             steps += self._stages(f"seed-{seed}", values)
-            others = [p for p in P_BOTH if self.fusion(p) != "fusion"] if 2 in self.tables else []
+            fused = 2 in self.tables and self.last == "fusion"
+            others = [p for p in P_BOTH if self.fusion(p) != "fusion"] if fused else []
             steps += [self._step(f"seed-{seed}", self.fusion(p), {**values, "model.p_both": p}) for p in others]
             steps += self._set_stages(f"seed-{seed}", values) if 1 in self.tables and self.sets else []
         for fold in range(self.folds) if 3 in self.tables else ():
@@ -118,20 +140,23 @@ class Protocol:
         return steps
 
     def _stages(self, part: str, values: Mapping[str, object]) -> List[Step]:
-        return [self._step(part, stage, values) for stage in STAGES]
+        return [self._step(part, stage, values) for stage in dict.fromkeys((*self.branches, self.last))]
 
     def _set_stages(self, part: str, values: Mapping[str, object]) -> List[Step]:
         """A branch of each feature set alone, then all branches fused."""
         alone = {name: f"features-{name}" for name in self.sets}
         runs = tuple(str(self.run(part, stage)) for stage in alone.values())
-        return [*(self._step(part, stage, {**values, "model.features": (name,)}) for name, stage in alone.items()),
-                self._step(part, self.multi, {**values, "model.features": self.sets, "train.features_runs": runs})]
+        steps = [self._step(part, stage, {**values, "model.features": (name,)}) for name, stage in alone.items()]
+        if self.last == "fusion":
+            steps.append(self._step(part, self.multi, {**values, "model.features": self.sets,
+                                                       "train.features_runs": runs}))
+        return steps
 
     def _step(self, part: str, name: str, values: Mapping[str, object]) -> Step:
         stage = name.split("-")[0]
         branches = {f"train.{branch}_run": str(self.run(part, branch)) for branch in ("visual", "acoustic")}
         config = self.config(stage, {**values, **(branches if stage in ("fusion", "multi") else {})})
-        return Step(f"{part}/{name}", config, name == "fusion" and "test" in self.records.splits)
+        return Step(f"{part}/{name}", config, name == self.last and "test" in self.records.splits)
 
 
 def choose_recipes(paths: Sequence[Path]) -> Dict[str, Optional[Path]]:
@@ -178,9 +203,12 @@ def run_protocol(protocol: Protocol, *, progress: bool = True, notify: Callable[
 
     Raises:
         DataError: `out` holds runs of other records.
-        ConfigError: `out` holds runs of another recipe, or a recipe cannot be used.
+        ConfigError: `out` holds runs of another recipe; a recipe cannot be used, or an override changes nothing.
     """
     steps = protocol.steps()
+    check_overrides(protocol.overrides, load_config(protocol.recipes["fusion"], protocol.overrides),
+                    [step.config for step in steps], protocol.records,
+                    flags={"runtime.device": protocol.device, "data.group": protocol.group})
     context = setup(steps[0].config.runtime)
     say = notify if context.is_main else (lambda _: None)
     say(f"people are told apart by {column_of(protocol)}" if column_of(protocol) else "clips are taken as independent")

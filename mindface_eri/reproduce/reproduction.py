@@ -50,6 +50,8 @@ def _head(protocol: Protocol) -> str:
     facts = [
         ["records", records.path], ["clips", ", ".join(f"{count} {split}" for split, count in records.splits.items())],
         ["emotions", ", ".join(records.emotions)], ["recipes", ", ".join([*recipes, *protocol.overrides])],
+        ["inputs", {"fusion": "audio, video", "acoustic": "audio alone: no clip to train on has a face",
+                    "visual": "video alone: no clip to train on has sound"}[protocol.last]],
         ["seeds", ", ".join(map(str, protocol.seeds))],
         ["computed on", f"{machine['device']}, {machine['processes']} process(es), MindSpore {machine['mindspore']}"]]
     group = column_of(protocol)

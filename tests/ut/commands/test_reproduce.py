@@ -58,6 +58,14 @@ def test_each_option_reaches_the_protocol_or_the_report(job, status, stand_in, t
     assert job.runs[1]["protocol"].group == "Country"
 
 
+def test_records_of_sound_alone_leave_table_2_out(job, status, stand_in):
+    table = [{"split": split, "present_visual": "0", "present_acoustic": "1"} for split in ("train", "val")]
+    stand_in(OPEN, SimpleNamespace(**{**vars(RECORDS), "table": table}))
+    out = status(*job.words)[1]
+    assert out.startswith("table 2 is left out: it needs picture and sound, of which the clips to train on have one")
+    assert job.runs[0]["protocol"].tables == (1, 3, 4)
+
+
 def test_only_the_process_that_writes_reports(job, status, stand_in):
     stand_in(RUN, False)
     assert status(*job.words)[:2] == (0, "") and not job.reports

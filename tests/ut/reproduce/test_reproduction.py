@@ -133,7 +133,8 @@ def test_the_report_says_what_was_trained_on_what(finish, monkeypatch):
     facts = dict(re.findall(r"^\| (\w[\w ]*?) +\| (.*?) +\|$", text.split("## ")[0], re.M))
     assert facts == {
         "what": "of these runs", "records": str(protocol.records.path), "clips": "10 train, 6 val, 4 test",
-        "emotions": ", ".join(EMOTIONS), "recipes": "the paper's values, train.lr=3e-4", "seeds": "4, 2",
+        "emotions": ", ".join(EMOTIONS), "recipes": "the paper's values, train.lr=3e-4",
+        "inputs": "audio, video", "seeds": "4, 2",
         "computed on": "CPU, 1 process(es), MindSpore 2.10.0"}
     assert "bound it at 95% (jackknife over clips, taken as independent)" in text
     assert re.findall("^## (.*)$", text, re.M) == [
