@@ -88,7 +88,11 @@ def _answer(arguments, predictor, rows, writer):
     failures = writer.failures if writer is not None else []
     for reason in failures:
         print(f"mindface-eri predict: {reason}", file=sys.stderr)
-    return int(any(row.get("error") and "start" not in row for row in rows) or bool(failures))
+    failed = sum(bool(row.get("error")) and "start" not in row for row in rows)
+    if failed:
+        clips = len({row["File_ID"] for row in rows if "start" in row}) + sum("start" not in row for row in rows)
+        print(f"{clips - failed} of {clips} answered; {failed} failed, reasons in the last column", file=sys.stderr)
+    return int(failed > 0 or bool(failures))
 
 
 def _writer(arguments, jobs, predictor):

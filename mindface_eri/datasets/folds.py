@@ -4,8 +4,8 @@
 The clips of some splits are pooled and cut into `data.folds` parts of like size, by group (a column such as Subject)
 where one is named: a group never stands on two sides. Part `data.fold` is held out. As "test" (nested selection) it is
 the test split, and a share of the remaining groups is the validation split, by which the best epoch is chosen; as "val"
-it is itself the validation split, as in the paper's table 3, and the records' test split stays. Clips without labels
-are not pooled.
+it is itself the validation split, as in the paper's table 3, and the records' test split stays. Clips without any
+label are not pooled.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def fold_splits(records: Records, data: DataConfig) -> List[str]:
     if not data.folds:
         return [row["split"] for row in records.table]
     pooled = np.array([row["split"] in data.fold_of for row in records.table])
-    rows = np.flatnonzero(pooled & ~np.isnan(records.all_labels).any(axis=1))
+    rows = np.flatnonzero(pooled & ~np.isnan(records.all_labels).all(axis=1))
     groups = _groups(records, rows, data)
     part = cut_folds(groups, data.folds, seed=data.fold_seed)
     splits = [LEFT_OUT if data.fold_as == "test" or row["split"] in data.fold_of else row["split"]

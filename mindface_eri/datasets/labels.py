@@ -250,13 +250,12 @@ def _split(table: Table, number: int, column: str, text: str) -> str:
 
 def _labels(table: Table, number: int, emotions: Sequence[str], texts: Sequence[str]) -> Tuple[float, ...]:
     blank = [not text.strip() or text.strip().lower() == "nan" for text in texts]
-    if all(blank):
-        return (math.nan,) * len(emotions)
     values = []
     for name, text, empty in zip(emotions, texts, blank):
         where = table.where(number, name)
         if empty:
-            raise DataError(f"{where}: blank, while the row's other labels are given; fill it, or leave all blank")
+            values.append(math.nan)
+            continue
         try:
             value = tables.number(text)
         except ValueError:

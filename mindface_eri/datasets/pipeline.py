@@ -60,12 +60,12 @@ def create_dataset(records: Union[Records, str, os.PathLike], split: Optional[st
 
     Args:
         records: an opened record folder, or its path.
-        split: "train", "val" or "test"; or give `ids`, any clips of any splits in any order. Clips without labels, or,
-            unless `present` is a column, without what a column holds, are left out of training with a warning.
+        split: "train", "val" or "test"; or give `ids`, any clips of any splits in any order. Clips without any label,
+            or, unless `present` is a column, without what a column holds, are left out of training with a warning.
         columns: among `COLUMNS`: frames (B, T, S, S, 3) uint8, mfcc (B, T, M) float32, landmarks (B, T, 68, 2) float32,
-            pixels of the upright frame and zeros without a face, present (B, 2) float32, labels (B, E) float32, index
-            (B,) int32, the clip's place in `records.ids(split)` or in `ids`, by which predictions are gathered and
-            repeated clips dropped; and the names of feature sets, (B, T, F) float32 each, which lengthen `present` to
+            pixels of the upright frame and zeros without a face, present (B, 2) float32, labels (B, E) float32
+            (NaN: unknown), index (B,) int32, the clip's place in `records.ids(split)` or in `ids`, by which predictions
+            are gathered and repeated clips dropped; and the names of feature sets, (B, T, F) float32 each, which lengthen `present` to
             (B, 2 + sets) in their order.
         shuffle: None means for split "train" only.
         num_shards: ranks.
@@ -130,7 +130,7 @@ def _pipeline(records: Records, picks: Picks, columns: Sequence[str], order: Dic
 def _trainable(records: Records, rows: np.ndarray, index: np.ndarray,
                columns: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
     """Those of the clips that can be trained on: with labels, and with what the columns hold."""
-    unknown = np.isnan(records.all_labels).any(axis=1)
+    unknown = np.isnan(records.all_labels).all(axis=1)
     lacks = {**{f"no {what}": absent for what, absent in lacking(records, columns).items()}, "no labels": unknown}
     for what, absent in lacks.items():
         count = int(absent[rows].sum())

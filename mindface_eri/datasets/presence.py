@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clips that lack what a network needs: where a modality is missing its arrays are zeros, which are no measurement."""
+"""Clips that cannot be used: where a modality is missing its arrays are zeros, which are no measurement."""
 
 from __future__ import annotations
 
@@ -33,6 +33,21 @@ def lacking(records: Records, inputs: Sequence[str]) -> Dict[str, np.ndarray]:
     return found
 
 
+def trainable(records: Records) -> Tuple[Records, List[str]]:
+    """A view of records without the training clips of which no label is known, and what that leaves out, as sentences.
+
+    A validation clip without labels stays: it is predicted, and counts in no figure.
+    """
+    unknown = np.isnan(records.all_labels)
+    here = np.array([row["split"] == "train" for row in records.table], bool)
+    gone = here & unknown.all(axis=1)
+    said = [f"{int(gone.sum())} of {int(here.sum())} train clips have no labels: left out"] if gone.any() else []
+    partly = int((here & unknown.any(axis=1) & ~gone).sum())
+    if partly:
+        said.append(f"{partly} of {int(here.sum())} train clips lack some of their labels: the others count")
+    return _without(records, gone), said
+
+
 def usable(records: Records, inputs: Sequence[str], splits: Sequence[str]) -> Tuple[Records, List[str]]:
     """A view of records without the clips that lack an input, and what that leaves out of `splits`, as sentences."""
     gone, said = np.zeros(len(records), bool), []
@@ -42,7 +57,12 @@ def usable(records: Records, inputs: Sequence[str], splits: Sequence[str]) -> Tu
             if missing:
                 said.append(f"{missing} of {records.splits[split]} {split} clips have no {what}: left out")
         gone |= absent
+    return _without(records, gone), said
+
+
+def _without(records: Records, gone: np.ndarray) -> Records:
+    """A view in which some clips, (N,) bool, stand in no split."""
     if not gone.any():
-        return records, []
+        return records
     table = tuple({**row, "split": LEFT_OUT} if left else row for row, left in zip(records.table, gone))
-    return dataclasses.replace(records, table=table), said
+    return dataclasses.replace(records, table=table)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's mean squared error and two losses that follow the metric."""
+"""The paper's mean squared error and two losses that follow the metric.
+
+A label that is not known is NaN and counts for nothing, neither in the value nor in the gradient; where all are known
+every formula is the textbook's. Each process of a data-parallel run does so with its own part of the batch.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,9 @@ from mindspore import Tensor, nn, ops
 from mindface_eri.plugins import Registry
 
 LOSSES = Registry("loss")
-register_loss = LOSSES.register  # a decorator: the class's Cell is called as those below
+register_loss = LOSSES.register  # a decorator: the class's Cell is called as those below, with NaN for unknown labels
 _EPSILON = 1e-6  # added to variances: a batch of equal labels gives a finite gradient
+_NOTHING = 1e-6  # less than the share of one known label in any batch
 
 
 @register_loss("mse")
@@ -23,8 +28,9 @@ class MSELoss(nn.Cell):
 
     def construct(self, predictions: Tensor, labels: Tensor) -> Tensor:
         """(B, E), (B, E) -> scalar float32."""
-        difference = ops.cast(predictions, ms.float32) - ops.cast(labels, ms.float32)
-        return ops.reduce_mean(difference * difference)
+        predictions, labels, known = _float32(predictions, labels)
+        difference = (predictions - labels) * known
+        return ops.reduce_mean(difference * difference) / ops.maximum(ops.reduce_mean(known), _NOTHING)
 
 
 @register_loss("pearson")
@@ -36,9 +42,12 @@ class PearsonLoss(nn.Cell):
 
     def construct(self, predictions: Tensor, labels: Tensor) -> Tensor:
         """(B, E), (B, E) -> scalar float32 in [0, 2]."""
-        x, y = _centred(predictions), _centred(labels)
-        covariance = ops.reduce_mean(x * y, 0)  # (E,)
-        scale = ops.sqrt((ops.reduce_mean(x * x, 0) + _EPSILON) * (ops.reduce_mean(y * y, 0) + _EPSILON))
+        predictions, labels, known = _float32(predictions, labels)
+        share = _share(known)  # (E,)
+        x, y = _centred(predictions, known, share), _centred(labels, known, share)
+        covariance = ops.reduce_mean(x * y, 0) / share  # (E,)
+        variance, of_labels = ops.reduce_mean(x * x, 0) / share, ops.reduce_mean(y * y, 0) / share
+        scale = ops.sqrt((variance + _EPSILON) * (of_labels + _EPSILON))
         return 1.0 - ops.reduce_mean(covariance / scale)
 
 
@@ -51,10 +60,12 @@ class CCCLoss(nn.Cell):
 
     def construct(self, predictions: Tensor, labels: Tensor) -> Tensor:
         """(B, E), (B, E) -> scalar float32 in [0, 2]."""
-        x, y = _centred(predictions), _centred(labels)
-        gap = ops.reduce_mean(ops.cast(predictions, ms.float32) - ops.cast(labels, ms.float32), 0)  # (E,)
-        spread = ops.reduce_mean(x * x, 0) + ops.reduce_mean(y * y, 0) + gap * gap + _EPSILON
-        return 1.0 - ops.reduce_mean(2.0 * ops.reduce_mean(x * y, 0) / spread)
+        predictions, labels, known = _float32(predictions, labels)
+        share = _share(known)  # (E,)
+        x, y = _centred(predictions, known, share), _centred(labels, known, share)
+        gap = ops.reduce_mean((predictions - labels) * known, 0) / share  # (E,)
+        spread = (ops.reduce_mean(x * x, 0) + ops.reduce_mean(y * y, 0)) / share + gap * gap + _EPSILON
+        return 1.0 - ops.reduce_mean(2.0 * ops.reduce_mean(x * y, 0) / share / spread)
 
 
 def list_losses() -> Tuple[str, ...]:
@@ -84,6 +95,20 @@ def is_mean_over_clips(loss: nn.Cell) -> bool:
     return getattr(loss, "mean_over_clips", False) is True
 
 
-def _centred(values: Tensor) -> Tensor:
-    values = ops.cast(values, ms.float32)
-    return values - ops.reduce_mean(values, 0)  # (B, E)
+def _float32(predictions: Tensor, labels: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    """Predictions, labels with 0 for what is not known, and 1 where they are known, each (B, E)."""
+    labels = ops.cast(labels, ms.float32)
+    known = ops.isfinite(labels)
+    labels = ops.select(known, labels, ops.zeros_like(labels))
+    return ops.cast(predictions, ms.float32), labels, ops.cast(known, ms.float32)
+
+
+def _share(known: Tensor) -> Tensor:
+    """The share of each emotion's labels in the batch that are known, (E,); 1 where none is: it divides zeros then."""
+    share = ops.reduce_mean(known, 0)
+    return ops.select(share > 0, share, ops.ones_like(share))
+
+
+def _centred(values: Tensor, known: Tensor, share: Tensor) -> Tensor:
+    """(B, E) less the mean of what is known; 0 where it is not."""
+    return (values - ops.reduce_mean(values * known, 0) / share) * known

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any, Dict, Iterator, Mapping, Sequence
 
 from mindface_eri.config import Config, override_of, to_dict
@@ -28,7 +29,7 @@ REASONS: Dict[str, str] = {  # key -> why the protocol replaces it
 
 
 def check_overrides(overrides: Sequence[str], asked: Config, steps: Sequence[Config], records: Records, *,
-                    flags: Mapping[str, object] = {}) -> None:  # noqa: B006 - read only
+                    flags: Mapping[str, object] = MappingProxyType({})) -> None:
     """Refuses an override that would be told in the report and change nothing.
 
     Args:

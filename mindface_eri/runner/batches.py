@@ -55,8 +55,8 @@ def plan_epoch(clips: int, batch_size: int, context: Context) -> EpochPlan:
 
 
 def labelled(labels: np.ndarray) -> np.ndarray:
-    """Positions of the clips whose labels (N, E) are all known; the others cannot be trained on."""
-    return np.flatnonzero(~np.isnan(labels).any(axis=1))
+    """Positions of the clips of which a label (N, E) is known; the others cannot be trained on."""
+    return np.flatnonzero(~np.isnan(labels).all(axis=1))
 
 
 def shard_order(clips: int, context: Context) -> np.ndarray:
@@ -170,7 +170,7 @@ def label_noise(deviation: float, seed: int, epoch: int, context: Context) -> Ca
     """What adds Gaussian noise to this process's labels (b, E) of one batch after the other, kept in [0, 1].
 
     It is drawn for the global batch, whose clips are dealt out like cards (`epoch_order`): each clip gets the same
-    whatever the number of processes.
+    whatever the number of processes. What is unknown (NaN) stays so.
     """
     random = np.random.default_rng([seed, epoch, 0, 1])  # the 0: what one process has always drawn
 

@@ -12,7 +12,7 @@ from mindspore import Tensor, nn
 
 from mindface_eri.config import Config
 from mindface_eri.datasets.feature_sets import open_feature_set
-from mindface_eri.datasets.presence import usable
+from mindface_eri.datasets.presence import trainable, usable
 from mindface_eri.datasets.records import Records
 from mindface_eri.device.context import Context
 from mindface_eri.errors import CheckpointError, ConfigError, DataError
@@ -74,7 +74,8 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
         DataError: the records do not fit the model, or have no training or validation clips.
     """
     view, left_out = usable(records, config.model.inputs, splits)
-    for sentence in left_out:
+    view, unlabelled = trainable(view)
+    for sentence in (*left_out, *unlabelled):
         notify(sentence)
     _check(config, view, splits)
     network = build_network(config.model)
@@ -108,6 +109,7 @@ def _check(config: Config, records: Records, splits: Sequence[str]) -> None:
     if tuple(records.emotions) != config.model.emotions:
         raise DataError(f"the records' emotions are {', '.join(records.emotions)}, the recipe's model.emotions "
                         f"{', '.join(config.model.emotions)}; set model.emotions to those of the records")
+    _check_labels(records)
     model, made = config.model, records.preprocess
     for name, need, have in (("frames", model.frames, made.frames), ("crop_size", model.crop_size, made.face.size),
                              ("mfcc_features", model.mfcc_features, made.audio.features),
@@ -115,6 +117,16 @@ def _check(config: Config, records: Records, splits: Sequence[str]) -> None:
         if need != have and (name != "mfcc_stack" or model.name == "eri_statistics"):
             raise DataError(f"model.{name} is {need} but the records were made with {have}; preprocess again with this "
                             "recipe, or train with the one they were made with")
+
+
+def _check_labels(records: Records) -> None:
+    """An emotion that nobody labelled would teach nothing, and leave the metric without a value."""
+    for split, need in (("train", 1), ("val", 2)):
+        known = (~np.isnan(records.labels(split))).sum(axis=0)
+        for emotion, count in zip(records.emotions, known):
+            if count < need and known.any():
+                raise DataError(f"{records.path}: {count} {split} clips have a label of {emotion}, need {need}; label "
+                                "more, or take the column out of the table and preprocess again")
 
 
 def _load_branches(config: Config, required: bool) -> Dict[str, TrainedModel]:

@@ -97,8 +97,17 @@ def test_a_timeline_has_a_row_a_segment(job, status):
 
 def test_a_clip_that_failed_is_status_1(job, status):
     job.net.answers = [answer(), Prediction("b", ("Fear",), error="no picture")]
-    code, out, _ = status(*WORDS, "--format", "csv")
+    code, out, err = status(*WORDS, "--format", "csv")
     assert (code, out) == (1, "File_ID,Fear,error\na,0.250000,\nb,,no picture\n")
+    assert err.splitlines()[-1] == "1 of 2 answered; 1 failed, reasons in the last column"
+    assert "answered" not in status(*WORDS[:2], "--model", "m", "--format", "json")[1]
+
+
+def test_the_last_line_counts_clips_not_the_windows_of_a_timeline(job, status):
+    timeline = {"segments": np.array([[0, 2], [2, 3.5]]), "values": np.array([[0.5], [np.nan]]), "window": 2.0}
+    job.net.answers = [answer("long", **timeline), answer(), Prediction("b", ("Fear",), error="x"), answer("c")]
+    code, _, err = status(*WORDS)
+    assert code == 1 and err.endswith("3 of 4 answered; 1 failed, reasons in the last column\n")
 
 
 class Look:
@@ -161,7 +170,7 @@ def test_networks_of_feature_sets_get_their_folders(job, stand_in, status, tmp_p
                      "fau\n")
     net.answers = [answer("a"), Prediction("b", ("Fear",), error="no picture")]
     code, _, shown = status(*WORDS, *words)
-    assert (code, shown) == (1, "")  # of a clip that failed nothing is missed
+    assert (code, shown.count("\n")) == (1, 1) and "fau" not in shown  # of a clip that failed nothing is missed
     net.answers = [answer("a")]
     look = Look(attention=True)
     stand_in(WRITER, look)

@@ -18,9 +18,10 @@ def records(records_folder):
 
 
 def without_labels(records, *clip_ids):
-    """The records where one of two labels of these clips is unknown."""
+    """The records where both labels of these clips are unknown; of all others one is."""
     labels = records.all_labels.copy()
-    labels[records.rows(clip_ids), 1] = np.nan
+    labels[:, 1] = np.nan
+    labels[records.rows(clip_ids)] = np.nan
     return dataclasses.replace(records, all_labels=labels)
 
 

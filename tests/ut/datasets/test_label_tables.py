@@ -89,9 +89,13 @@ def test_what_a_label_may_be(tmp_path, cells, labels):
     assert clip.labels == labels if labels else all(math.isnan(value) for value in clip.labels)
 
 
+@pytest.mark.parametrize("cells, known", [("0.5,nan", 0), (" ,0.25", 1)])
+def test_what_is_known_of_a_clip_stays(tmp_path, cells, known):
+    clip, = read(tmp_path, f"File_ID,Split,Joy,Awe\n[1],Train,{cells}\n").clips
+    assert math.isnan(clip.labels[1 - known]) and clip.labels[known] == (0.5, 0.25)[known]
+
+
 @pytest.mark.parametrize("cells, message", [
-    ("0.5,nan", r"row 3, column 'Awe': blank, while the row's other labels are given; fill it, or leave all blank"),
-    (",0.5", r"row 3, column 'Joy': blank"),
     ("0.5,1.0001", r"row 3, column 'Awe': label 1\.0001 is outside \[0, 1\]; scale the labels"),
     ("-0.0001,1", r"row 3, column 'Joy': label -0\.0001 is outside"),
     ("0.5,half", r"row 3, column 'Awe': label 'half' is not a number between 0 and 1"),

@@ -101,3 +101,28 @@ def test_constant_labels_give_finite_gradients(name):
 def test_unknown_name_suggests():
     with pytest.raises(ConfigError, match="did you mean 'pearson'"):
         create_loss("pearsn")
+
+
+@pytest.mark.parametrize("name", ["mse", "pearson", "ccc"])
+def test_an_unknown_label_counts_for_nothing(name):
+    """Each emotion's value, and its gradient, are those of the clips whose label is known."""
+    labels = LABELS.copy()
+    labels[2, 0] = labels[0, 1] = labels[3, 1] = np.nan
+    loss = create_loss(name)
+    gradient = ops.grad(loss)(Tensor(PREDICTIONS), Tensor(labels)).asnumpy()
+    kept, parts, expected = ([0, 1, 3], [1, 2]), [], np.zeros_like(PREDICTIONS)
+    for e, rows in enumerate(kept):
+        x, y = PREDICTIONS[rows, e:e + 1].astype(np.float64), LABELS[rows, e:e + 1].astype(np.float64)
+        weight = len(rows) / 5 if name == "mse" else 0.5  # squares count alike, emotions of the others do
+        parts.append(weight * by_formula(name, x, y))
+        expected[rows, e] = weight * ops.grad(loss)(Tensor(x.astype(np.float32)), Tensor(y.astype(np.float32)))[:, 0]
+    assert value(name, labels=labels) == pytest.approx(sum(parts), rel=1e-5)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-7)
+    assert (gradient[np.isnan(labels)] == 0).all()
+
+
+@pytest.mark.parametrize("name, nothing", [("mse", 0.0), ("pearson", 1.0), ("ccc", 1.0)])
+def test_a_batch_without_any_label_has_a_value_and_no_gradient(name, nothing):
+    unknown = np.full_like(LABELS, np.nan)
+    assert value(name, labels=unknown) == nothing
+    assert (ops.grad(create_loss(name))(Tensor(PREDICTIONS), Tensor(unknown)).asnumpy() == 0).all()

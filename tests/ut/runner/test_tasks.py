@@ -212,6 +212,29 @@ def test_a_branch_alone_learns_nothing_from_clips_that_lack_its_modality(records
         assert [int(clip) % 5 for clip in batches.ids["train"]].count(4) == 0
 
 
+def test_clips_without_labels_are_told_of_once(records, recipe, caplog):
+    """Two of eleven training clips have no label; a third has one of two."""
+    labels = records.all_labels.copy()
+    rows = records.rows(records.ids("train"))
+    labels[rows[:2]], labels[rows[4], 1] = np.nan, np.nan
+    holed, found = dataclasses.replace(records, all_labels=labels), []
+    batches = prepare(recipe("eri_visual", train={"batch_size": 3}), holed, found).batches
+    assert found == ["2 of 11 train clips have no labels: left out",
+                     "1 of 11 train clips lack some of their labels: the others count"]
+    assert len([batch for epoch in (0, 1) for batch in batches.train(epoch)]) == 2 * 3
+    assert caplog.text == "" and len(batches.ids["train"]) == 9 and batches.plan().steps == 3
+
+
+@pytest.mark.parametrize("split, known, said", [
+    ("train", 0, "0 train clips have a label of Fear, need 1; label more, or take the column out"),
+    ("val", 1, "1 val clips have a label of Fear, need 2")])
+def test_an_emotion_that_nobody_labelled_is_refused(records, recipe, split, known, said):
+    labels = records.all_labels.copy()
+    labels[records.rows(records.ids(split))[known:], 1] = np.nan
+    with pytest.raises(DataError, match=said):
+        prepare(recipe("eri_visual"), dataclasses.replace(records, all_labels=labels))
+
+
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_training_needs_both_splits(records, recipe, split):
     table = tuple({**row, "split": "test"} if row["split"] == split else row for row in records.table)
