@@ -9,6 +9,7 @@ them back on output.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
 from dataclasses import dataclass, field
@@ -27,7 +28,9 @@ from mindface_eri.errors import DataError
 # Columns that are never labels, and the spellings of the two that a table must have.
 EXTRA_COLUMNS = ("age", "country", "subject", "source_file", "gender", "sex", "speaker", "group")
 ID_COLUMNS = ("file_id", "fileid", "id", "clip", "clip_id", "filename", "file", "video")
+TABLES = ("data_info.csv", "labels.csv")  # what a data set's folder may have
 SPLIT_COLUMNS = ("split", "partition", "set", "subset", "fold")
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -133,10 +136,18 @@ def manifest_from_paths(paths: Iterable[Union[str, os.PathLike]], *,
 
 
 def load_manifest(root: Union[str, os.PathLike], *, label_columns: Optional[Sequence[str]] = None) -> Manifest:
-    """`read_labels` where `root` is a table or a folder with a known one, otherwise `manifest_from_paths`."""
+    """`read_labels` where `root` is a table or a folder with a known one, else `manifest_from_paths`, and says so."""
     root = Path(root)
-    labelled = root.suffix.lower() == ".csv" or any((root / name).is_file() for name in ("data_info.csv", "labels.csv"))
-    return read_labels(root, label_columns=label_columns) if labelled else manifest_from_paths([root])
+    labelled = root.suffix.lower() == ".csv" or any((root / name).is_file() for name in TABLES)
+    if labelled:
+        return read_labels(root, label_columns=label_columns)
+    manifest = manifest_from_paths([root])
+    if root.is_dir():
+        others = sorted(path.name for path in root.iterdir() if path.suffix.lower() == ".csv")
+        LOGGER.warning("%s: no label table (looked for %s there): its %d clips have no labels and are of split test%s",
+                       root, " and ".join(TABLES), len(manifest),
+                       f"; {others[0]} would be read were it named itself" if others else "")
+    return manifest
 
 
 def _table_of(root: Path) -> Path:

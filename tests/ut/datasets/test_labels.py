@@ -153,12 +153,15 @@ def test_media_of_another_split_do_not_count(tmp_path):
     assert third.video == tmp_path / "val/x.mp4"
 
 
-def test_folders_without_labels(tmp_path):
+def test_folders_without_labels(tmp_path, caplog):
     touch(tmp_path, "a.mp4", "a.wav", "b.FLV", "sub/b.mp4", "c.flac", "notes.txt", "MANIFEST.csv", ".hidden.mp4")
     clips = {clip.id: clip for clip in load_manifest(tmp_path).clips}
     assert len(clips) == 4 and {clip.split for clip in clips.values()} == {"test"}
     assert clips["a"].audio.name == "a.wav" and clips["c"].video is None and "sub_b" in clips
     assert np.isnan(load_manifest(tmp_path).labels()).all()
+    said, _ = caplog.messages  # once a call
+    assert said == (f"{tmp_path}: no label table (looked for data_info.csv and labels.csv there): its 4 clips have no "
+                    "labels and are of split test; MANIFEST.csv would be read were it named itself")
     assert manifest_from_paths([tmp_path / "notes.txt"]).clips[0].id == "notes", "a file that is named counts"
     with pytest.raises(DataError, match="no such file"):
         manifest_from_paths([tmp_path / "nothing.mp4"])
