@@ -3,8 +3,10 @@
 
 import pathlib
 import re
+import shutil
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search('__version__ = "(.+)"', (ROOT / "mindface_eri/version.py").read_text(encoding="utf-8")).group(1)
@@ -50,6 +52,19 @@ EXTRAS = {
     "lint": ["ruff>=0.6,<1", "pylint>=3.2,<5", "mypy>=1.11,<3"],
 }
 
+
+class BuildWithRecipes(build_py):
+    """Puts the recipes, which lie in configs/ for people to edit, into a wheel's package; others find them there."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            target = pathlib.Path(self.build_lib) / "mindface_eri" / "configs"
+            target.mkdir(parents=True, exist_ok=True)
+            for path in sorted((ROOT / "configs").iterdir()):
+                shutil.copy(path, target)
+
+
 setup(
     name="mindface_eri",
     version=VERSION,
@@ -62,6 +77,7 @@ setup(
     package_data={"mindface_eri": ["py.typed", "**/*.json", "**/*.html", "**/*.css", "**/*.js", "pretrained/*/*"]},
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
+    cmdclass={"build_py": BuildWithRecipes},
     entry_points={"console_scripts": ["mindface-eri=mindface_eri.cli:main"]},
     classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],
 )

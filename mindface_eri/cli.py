@@ -28,6 +28,7 @@ COMMANDS = {
     "demo": "run the whole route on the generated corpus and six real clips",
     "synthesize": "generate a corpus with known intensities, of drawn people or of portraits",
     "samples": "fetch six real clips with sound (CREMA-D, ODbL)",
+    "recipes": "list the recipes that come with the package, or copy one to edit",
     "preprocess": "turn clips into records: face crops and MFCC stacks",
     "add-features": "store per-frame features that other programs computed beside the records",
     "train": "train a branch, or the fusion of both",

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The configuration: frozen dataclasses, read from YAML with inheritance and command-line overrides.
 
-A recipe may name one or several `base:` files (relative to itself) whose keys it overrides. Unknown keys and values
-of the wrong type or range are refused with a `ConfigError` that names the key, the value and the nearest known key.
+A recipe may name one or several `base:` files (beside itself, or recipes of the package) whose keys it overrides.
+Unknown keys and values of the wrong type or range are refused with a `ConfigError` that names the key, the value and
+the nearest known key.
 Defaults are the paper's where the paper speaks; `# not in the paper` marks our own choices.
 """
 
@@ -20,6 +21,7 @@ from mindface_eri.errors import ConfigError
 from mindface_eri.fields import from_dict, listed, number, one_of, to_dict
 from mindface_eri.files import write_text
 from mindface_eri.plugins import import_plugins, unknown
+from mindface_eri.recipes import find_recipe, hint
 
 
 @dataclass(frozen=True)
@@ -299,14 +301,14 @@ def load_config(path: Optional[Union[str, os.PathLike]] = None, overrides: Seque
     """Reads a recipe.
 
     Args:
-        path: YAML file; None gives the paper's defaults.
+        path: YAML file, or the name of a recipe that comes with the package; None gives the paper's defaults.
         overrides: `section.key=value` strings, each value in YAML.
         values: dotted keys and their values as they are (a path stays a path), applied last.
 
     Raises:
         ConfigError: a file is missing or not YAML, a key is unknown, or a value has the wrong type or range.
     """
-    tree: dict = _read_tree(Path(path)) if path is not None else {}
+    tree: dict = _read_tree(find_recipe(path)) if path is not None else {}
     for key, value in (*map(override_of, overrides), *(values or {}).items()):
         for part in reversed(key.split(".")):
             value = {part: value}
@@ -370,7 +372,7 @@ def _read_tree(path: Path, seen: Tuple[Path, ...] = ()) -> dict:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}){hint(path)}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or number that cannot be
         raise ConfigError(f"{path}: is not YAML ({error})") from None
     if not isinstance(tree, dict):
@@ -381,5 +383,5 @@ def _read_tree(path: Path, seen: Tuple[Path, ...] = ()) -> dict:
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
         raise ConfigError(f"{path}: base: {bases!r} is neither a file's name nor a list of names")
     for base in bases:
-        merged = _merge(merged, _read_tree(path.parent / base, (*seen, path.resolve())))
+        merged = _merge(merged, _read_tree(find_recipe(base, path.parent), (*seen, path.resolve())))
     return _merge(merged, tree)

@@ -65,8 +65,8 @@ def create_dataset(records: Union[Records, str, os.PathLike], split: Optional[st
         columns: among `COLUMNS`: frames (B, T, S, S, 3) uint8, mfcc (B, T, M) float32, landmarks (B, T, 68, 2) float32,
             pixels of the upright frame and zeros without a face, present (B, 2) float32, labels (B, E) float32
             (NaN: unknown), index (B,) int32, the clip's place in `records.ids(split)` or in `ids`, by which predictions
-            are gathered and repeated clips dropped; and the names of feature sets, (B, T, F) float32 each, which lengthen `present` to
-            (B, 2 + sets) in their order.
+            are gathered and repeated clips dropped; and the names of feature sets, (B, T, F) float32 each, which
+            lengthen `present` to (B, 2 + sets) in their order.
         shuffle: None means for split "train" only.
         num_shards: ranks.
         shard_id: which rank this is, from 0; see `epoch_order`.

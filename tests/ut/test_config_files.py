@@ -77,7 +77,7 @@ def test_files_that_are_no_recipes(write, text, message):
 
 
 def test_a_missing_file_is_named_with_its_reason(tmp_path):
-    with pytest.raises(ConfigError, match=f"^{tmp_path}/gone.yaml: cannot be read .No such file or directory.$"):
+    with pytest.raises(ConfigError, match=f"^{tmp_path}/gone.yaml: cannot be read .No such file or directory.; `mind"):
         load_config(tmp_path / "gone.yaml")
 
 

@@ -16,6 +16,7 @@ import yaml
 from mindface_eri import cli
 from mindface_eri.config import load_config
 from mindface_eri.models.registry import build_network
+from mindface_eri.recipes import find_recipe
 
 ROOT = Path(__file__).parents[2]
 PLACES = ("*.md", "docs/**/*.md", "configs/*.md", ".github/**/*.md")
@@ -67,9 +68,9 @@ def check_command(page, words):
     config = getattr(arguments, "config", None)
     recipes = getattr(arguments, "recipes", None)
     for recipe in filter(None, (config, *(recipes if isinstance(recipes, list) else ()))):
-        assert (ROOT / recipe).is_file(), f"{page}: {recipe} is not there"
+        assert find_recipe(recipe, ROOT).is_file(), f"{page}: {recipe} is not there"
     if getattr(arguments, "overrides", None):
-        load_config(ROOT / config if config else None, arguments.overrides)
+        load_config(find_recipe(config, ROOT) if config else None, arguments.overrides)
 
 
 def test_the_readme_shows_commands():

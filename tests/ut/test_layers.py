@@ -12,15 +12,15 @@ PACKAGE = Path(__file__).parents[2] / "mindface_eri"
 # each other.
 FLOORS = (
     {"children", "constants", "errors", "threads", "signals", "progress", "version"}, {"files", "plugins", "fields"},
-    {"config"},
+    {"recipes"}, {"config"},
     {"device", "preprocess", "models", "loss", "metrics"}, {"datasets"}, {"datasets.build"}, {"runner", "synthetic"},
     {"evaluation"}, {"deploy"}, {"prediction"}, {"report"}, {"benchmark", "reproduce", "study"},
     {"doctor", "demo", "selftest"},
     {"commands"}, {"cli"})
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 MEDIA, MEDIA_ROOMS = {"dlib", "cv2", "librosa", "av"}, {"preprocess", "synthetic", "report", "benchmark"}
-WITHOUT_MINDSPORE = {"preprocess", "config", "fields", "files", "errors", "threads", "plugins", "progress", "signals",
-                     "version", "constants", "report", "cli"}
+WITHOUT_MINDSPORE = {"preprocess", "recipes", "config", "fields", "files", "errors", "threads", "plugins", "progress",
+                     "signals", "version", "constants", "report", "cli"}
 
 
 def modules():

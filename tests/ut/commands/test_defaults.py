@@ -23,6 +23,7 @@ HANDED = {
     "doctor": {"device": ["doctor.diagnose"]},
     "selftest": {"device": ["selftest.table.selftest"]},
     "demo": {name: ["demo.run_demo"] for name in ("recipes", "clips", "seed")},
+    "recipes": {"out": ["recipes.copy_recipe"]},
     "synthesize": {name: ["synthetic.corpus.synthesize", "synthetic.morph_corpus.synthesize_morphs"]
                    for name in ("clips", "seed", "duration", "fps", "workers")},
     "samples": {"archive": ["datasets.samples.fetch_samples"]},
