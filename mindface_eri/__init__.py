@@ -60,7 +60,12 @@ if not TYPE_CHECKING:  # to a type checker, a name that is not above is a mistak
         if name in _PUBLIC:
             if _PUBLIC[name] not in _WITHOUT_MINDSPORE:
                 importlib.import_module("mindface_eri.device.context").prepare_device()
-            return getattr(importlib.import_module(f"mindface_eri.{_PUBLIC[name]}"), name)
+            try:
+                return getattr(importlib.import_module(f"mindface_eri.{_PUBLIC[name]}"), name)
+            except ModuleNotFoundError as error:
+                if error.name == "mindspore":
+                    importlib.import_module("mindface_eri.device.hardware").require_mindspore(f"mindface_eri.{name}")
+                raise
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

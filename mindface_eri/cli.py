@@ -94,6 +94,10 @@ def _end(arguments: Optional[argparse.Namespace], error: BaseException) -> int:
         return 1
     if isinstance(error, OSError):
         return _fail(arguments, _sentence(error), 1)
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "mindspore":
+        from mindface_eri.device.hardware import WITH_MINDSPORE
+
+        return _fail(arguments, f"needs MindSpore, which a light installation leaves out: {WITH_MINDSPORE}", 1)
     if isinstance(error, RuntimeError) and not arguments.verbose and _raised_by(error) in ("mindspore", "onnxruntime"):
         said = (str(error).strip().splitlines() or ["no reason"])[0]
         return _fail(arguments, f"{_raised_by(error)} failed: {said}; --verbose shows where", 1)

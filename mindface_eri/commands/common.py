@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def add_config(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
     """Adds --config and --set."""
     parser.add_argument("-c", "--config", type=Path, required=required, metavar="YAML",
-                        help="recipe: a file, or a name out of `mindface-eri recipes`; without one, the paper's defaults")
+                        help="recipe: a file, or a name (`mindface-eri recipes`); without one, the paper's defaults")
     add_overrides(parser)
 
 

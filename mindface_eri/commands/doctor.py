@@ -3,6 +3,7 @@
 
 import dataclasses
 
+from mindface_eri.device.hardware import has_mindspore
 from mindface_eri.doctor import diagnose, verdict
 from mindface_eri.files import json_text
 
@@ -24,5 +25,5 @@ def run(arguments):
             print(f"{f.status:>8}  {f.subject:<24} {f.detail}")
             if f.cure:
                 print(f"{'':>8}  {'':<24} -> {f.cure}")
-        print(verdict(findings) or "all that the route needs is here")
+        print(verdict(findings) or "all that the route needs is here" + ("" if has_mindspore() else ", up to training"))
     return int(verdict(findings) is not None)

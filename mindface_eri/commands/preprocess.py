@@ -36,6 +36,7 @@ def run(arguments):
     """Preprocesses; status 1 when a clip failed."""
     from mindface_eri.datasets.build.preprocessing import preprocess_dataset
     from mindface_eri.device.context import is_scheduler, launched
+    from mindface_eri.device.hardware import has_mindspore
 
     if arguments.num_shards is None and launched()[1] > 1 and is_scheduler():
         return 0  # msrun's workers share the clips, and need nobody to find each other
@@ -53,6 +54,9 @@ def run(arguments):
         print(f"{summary.copies} copies of the sound of {splits} clips lie beside them, for training alone")
     if summary.failed:
         print(f"reasons: {arguments.out / 'failures.csv'}")
+    if not has_mindspore():
+        print("They wait for MindSpore, which packs them into records for training: run this again with --resume where "
+              "mindface_eri[train] is installed; the label table has to be there, the media need not")
     return int(summary.failed > 0)
 
 

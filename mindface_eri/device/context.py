@@ -12,7 +12,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from mindface_eri.config import RuntimeConfig
 from mindface_eri.device import ascend, gpu
-from mindface_eri.device.hardware import Requirement, obstacle
+from mindface_eri.device.hardware import Requirement, obstacle, require_mindspore
 from mindface_eri.errors import ConfigError
 
 _SCHEDULER = "MS_SCHED"  # of MS_ROLE
@@ -89,6 +89,7 @@ def setup(runtime: RuntimeConfig) -> Context:
     Raises:
         ConfigError: the device asked for is not available here.
     """
+    require_mindspore("computing here")
     prepare_environment()
     if runtime.threads:
         os.environ.setdefault("OMP_NUM_THREADS", str(runtime.threads))

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional
 
+from mindface_eri.errors import MissingDependencyError
+
+WITH_MINDSPORE = "pip install 'mindface_eri[train]'"
 
 @dataclass(frozen=True)
 class Requirement:
@@ -22,6 +25,20 @@ class Requirement:
 def obstacle(requirements: List[Requirement]) -> Optional[Requirement]:
     """The first requirement that is missing; those after it can be missing because of it."""
     return next((one for one in requirements if one.cure), None)
+
+
+def has_mindspore() -> bool:
+    """Whether MindSpore is installed; it is not imported for it."""
+    try:
+        return importlib.util.find_spec("mindspore") is not None
+    except (ImportError, ValueError):  # it is marked as not to be imported
+        return False
+
+
+def require_mindspore(what: str) -> None:
+    """Raises a `MissingDependencyError` that says what needs it, where MindSpore is not installed."""
+    if not has_mindspore():
+        raise MissingDependencyError(f"{what} needs MindSpore, which a light installation leaves out: {WITH_MINDSPORE}")
 
 
 def plugin_folder() -> Optional[Path]:

@@ -17,6 +17,7 @@ from mindface_eri.config import ModelConfig, PreprocessConfig
 from mindface_eri.datasets.build.workers import LIMIT
 from mindface_eri.deploy.backends import CellBackend, OnnxBackend, input_shapes, open_backend, run_batches
 from mindface_eri.deploy.sidecar import preprocess_of, read_sidecar
+from mindface_eri.device.hardware import require_mindspore
 from mindface_eri.errors import CheckpointError, ConfigError, DataError, MediaError
 from mindface_eri.prediction.default_model import NOTE, default_model
 from mindface_eri.prediction.extraction import Taken, reason_of, take_all_apart
@@ -259,7 +260,7 @@ def load_predictor(path: Union[str, os.PathLike, None] = None, *, which: str = "
     Raises:
         ConfigError: the device cannot be used here.
         CheckpointError: nothing usable lies there, or an exported file's .json is missing.
-        MissingDependencyError: an .onnx file without onnxruntime installed.
+        MissingDependencyError: an .onnx file without onnxruntime installed, another one without MindSpore.
     """
     if path is None:
         LOGGER.warning(NOTE)
@@ -269,6 +270,8 @@ def load_predictor(path: Union[str, os.PathLike, None] = None, *, which: str = "
     target = Path(path)
     if not target.exists():
         raise CheckpointError(f"{target}: no such run folder or file")
+    if target.suffix != ".onnx":
+        require_mindspore(str(target))
     if target.suffix in _EXPORTS:
         sidecar = read_sidecar(target)
         return Predictor(open_backend(target, threads, device), sidecar.model, sidecar.preprocess, sidecar.batch,

@@ -19,7 +19,7 @@ from typing import Any, Iterable, Iterator, Optional, Tuple, Union
 import numpy as np
 
 from mindface_eri.config import AudioConfig
-from mindface_eri.preprocess.compiled import import_librosa
+from mindface_eri.preprocess.mel import cepstra, hann, mel_filters
 
 _CHUNK = 128  # MFCC frames computed at a time: what they need stays in the processor's cache
 _BLOCK = 1 << 16  # samples taken at a time from a longer piece
@@ -131,7 +131,7 @@ def _coefficients(mel: np.ndarray, loudest: float, config: AudioConfig) -> np.nd
     # librosa's power_to_db, whose floor is 80 dB below the loudest of the whole sound, not of what is wanted of it.
     decibels = 10.0 * np.log10(np.maximum(mel, np.float32(_FLOOR)))
     decibels = np.maximum(decibels, np.float32(10.0 * np.log10(max(loudest, _FLOOR)) - _RANGE))
-    return np.ascontiguousarray(librosa.feature.mfcc(S=decibels, n_mfcc=config.coefficients).T, np.float32)
+    return np.ascontiguousarray(cepstra(decibels, config.coefficients).T, np.float32)
 
 
 def _mel_powers(waveform: Sound, config: AudioConfig, begins: np.ndarray) -> Iterator[Tuple[int, np.ndarray]]:
@@ -184,9 +184,7 @@ class _Tape:
 
 @functools.lru_cache(maxsize=4)
 def _spectral_tables(sample_rate: int, n_fft: int, n_mels: int) -> Tuple[np.ndarray, Any]:
-    """The window (n_fft,) and the sparse mel filters (n_mels, n_fft / 2 + 1), which librosa would compute each time."""
+    """The window (n_fft,) and the sparse mel filters (n_mels, n_fft / 2 + 1)."""
     from scipy.sparse import csr_matrix
 
-    librosa = import_librosa()
-    return (librosa.filters.get_window("hann", n_fft, fftbins=True).astype(np.float32),
-            csr_matrix(librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels)))
+    return hann(n_fft), csr_matrix(mel_filters(sample_rate, n_fft, n_mels))

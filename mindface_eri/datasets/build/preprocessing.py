@@ -6,7 +6,10 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Set, Tuple, Union
 
@@ -17,10 +20,11 @@ from mindface_eri.datasets.build.extraction import DEFAULT_EXTRACTOR, run_task
 from mindface_eri.datasets.build.plan import Plan, make_plan, shard_lock
 from mindface_eri.datasets.build.resume import check_there, files_of, take_back
 from mindface_eri.datasets.build.sources import mark
-from mindface_eri.datasets.build.summary import finish, reopen
+from mindface_eri.datasets.build.summary import failures_of, finish, reopen
 from mindface_eri.datasets.build.workers import LIMIT, WorkerPool
 from mindface_eri.datasets.labels import Manifest, load_manifest
 from mindface_eri.datasets.parts import COPIES, Work, read_part, save_failure, write_part
+from mindface_eri.device.hardware import has_mindspore
 from mindface_eri.errors import DataError
 from mindface_eri.files import remove_leftovers, tell_of_link
 from mindface_eri.preprocess.detectors import check_detector
@@ -40,8 +44,8 @@ class PreprocessResult:
     Attributes:
         total: clips of this shard. done, failed: how many of them are in the records, and in failures.csv.
         reused: of `done` and `failed`, those that an earlier run had dealt with.
-        copies: of sound, in the records of `done`.
-        complete: whether every shard is finished, so that the folder can be read.
+        copies: of sound, in the records of `done`; 0 where they are not packed.
+        complete: whether every shard is finished and packed, so that the folder can be read.
         hash: of the whole data set, when complete; the same for any number of workers, shards and restarts.
     """
 
@@ -66,6 +70,9 @@ def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLik
     A clip that cannot be used goes to failures.csv and stops nothing. A run that was killed is taken up where it was:
     clips in flight are repeated, and those whose files have changed since; failures stay failures, so that a resumed
     run ends as an undisturbed one, but a clip whose worker was killed is tried once more.
+
+    Without MindSpore all clips are taken apart just so, and wait in the folder until a run with `resume`, anywhere,
+    packs them into records; that needs the label table again, the media not.
 
     Args:
         root: label table, data set folder, or folder of unlabelled media (`load_manifest`); unused with `manifest`.
@@ -198,6 +205,9 @@ def _pipeline(positions: List[int], stage: _Stage, workers: int) -> Iterator[Tup
     """(position, state) of each clip in order. MindData's map threads hand the work to the pool's processes."""
     if not positions:
         return
+    if not has_mindspore():
+        yield from _threads(positions, stage, workers)
+        return
     import multiprocessing
 
     import mindspore.dataset as ds
@@ -211,14 +221,29 @@ def _pipeline(positions: List[int], stage: _Stage, workers: int) -> Iterator[Tup
         yield int(position), int(state)
 
 
+def _threads(positions: List[int], stage: _Stage, workers: int) -> Iterator[Tuple[int, int]]:
+    """The same without MindData: as many clips at a time, none begun once nobody asks any more."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = iter(positions)
+        coming = deque(pool.submit(stage, np.int64(position)) for position in islice(waiting, workers))
+        while coming:
+            position, state = coming.popleft().result()
+            coming.extend(pool.submit(stage, np.int64(after)) for after in islice(waiting, 1))
+            yield int(position), int(state)
+
+
 def _pack(plan: Plan, block: int) -> None:
     check_there(plan)
+    if not has_mindspore():
+        return
     clips = [(position, clip.id, clip.split, clip.labels)
              for position, clip in ((p, plan.manifest.clips[p]) for p in plan.positions(block))]
     write_part(plan.out, block, clips, plan.fields)
 
 
 def _counts(plan: Plan, blocks: List[int]) -> Tuple[int, int, int]:
-    parts = [read_part(plan.out, block) for block in blocks]
-    rows = [row for part in parts for row in part["rows"]]
-    return len(rows), sum(len(part["failures"]) for part in parts), sum(row.get(COPIES, 0) for row in rows)
+    """Clips done, failed, and copies of their sound, which are counted where the records are packed."""
+    failed = sum(len(failures_of(plan, block)) for block in blocks)
+    packed = blocks if has_mindspore() else []
+    copies = sum(row.get(COPIES, 0) for block in packed for row in read_part(plan.out, block)["rows"])
+    return sum(len(plan.positions(block)) for block in blocks) - failed, failed, copies

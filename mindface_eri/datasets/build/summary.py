@@ -13,7 +13,7 @@ import numpy as np
 from mindface_eri.config import to_dict
 from mindface_eri.constants import SPLITS
 from mindface_eri.datasets.build.plan import FORMAT, Plan
-from mindface_eri.datasets.parts import COPIES, part_name, read_part
+from mindface_eri.datasets.parts import COPIES, Work, part_name, read_part
 from mindface_eri.datasets.statistics import mfcc_statistics
 from mindface_eri.datasets.tables import write_table
 from mindface_eri.files import replacing, write_json
@@ -35,15 +35,25 @@ def finish(plan: Plan) -> Optional[str]:
         the data set's hash, over ids, splits, labels and contents, sorted, so that no order of work can show in it;
         None while parts are missing.
     """
-    parts = [read_part(plan.out, block) for block in range(plan.blocks)]
-    failures = [failure for part in parts if part for failure in part["failures"]]
+    failures = [failure for block in range(plan.blocks) for failure in failures_of(plan, block)]
     write_table(plan.out / "failures.csv", ("id", "split", "stage", "reason"),
                 [[failure[name] for name in ("id", "split", "stage", "reason")] for failure in failures])
+    parts = [read_part(plan.out, block) for block in range(plan.blocks)]
     if not all(parts):
         return None
     if not (plan.out / "dataset.json").exists():
         _join(plan, parts)
     return json.loads((plan.out / "dataset.json").read_text(encoding="utf-8"))["hash"]
+
+
+def failures_of(plan: Plan, block: int) -> List[dict]:
+    """Id, split, stage and reason of a block's clips that failed, of a part that is whole or still to be packed."""
+    part, work = read_part(plan.out, block), Work(plan.out, block)
+    if part is not None:
+        return part["failures"]
+    clips = [(position, plan.manifest.clips[position]) for position in plan.positions(block)]
+    return [{"id": clip.id, "split": clip.split, **(work.told(position) or {"stage": "unknown", "reason": "unknown"})}
+            for position, clip in clips if work.failure(position).exists()]
 
 
 def _join(plan: Plan, parts: List[dict]) -> None:
