@@ -29,6 +29,7 @@ COMMANDS = {
     "synthesize": "generate a corpus with known intensities, of drawn people or of portraits",
     "samples": "fetch six real clips with sound (CREMA-D, ODbL)",
     "recipes": "list the recipes that come with the package, or copy one to edit",
+    "labels": "read a label table of any form, say what was understood, and write the normal form",
     "preprocess": "turn clips into records: face crops and MFCC stacks",
     "add-features": "store per-frame features that other programs computed beside the records",
     "train": "train a branch, or the fusion of both",

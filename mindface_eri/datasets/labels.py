@@ -8,13 +8,14 @@ them back on output.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import logging
 import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -25,9 +26,13 @@ from mindface_eri.datasets.media import MediaIndex, clips_of_paths, one_name, wi
 from mindface_eri.datasets.tables import Table, read_table
 from mindface_eri.errors import DataError
 
+if TYPE_CHECKING:
+    from mindface_eri.datasets.label_import import Imported
+
 # Columns that are never labels, and the spellings of the two that a table must have.
 EXTRA_COLUMNS = ("age", "country", "subject", "source_file", "gender", "sex", "speaker", "group")
 ID_COLUMNS = ("file_id", "fileid", "id", "clip", "clip_id", "filename", "file", "video")
+SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".xlsx", ".xlsm")  # of tables
 TABLES = ("data_info.csv", "labels.csv")  # what a data set's folder may have
 SPLIT_COLUMNS = ("split", "partition", "set", "subset", "fold")
 LOGGER = logging.getLogger(__name__)
@@ -100,7 +105,8 @@ def read_labels(root: Union[str, os.PathLike], *, label_columns: Optional[Sequen
 
     Args:
         root: folder with `data_info.csv`, with `labels.csv` and `partition.csv`, or with one other CSV table; or the
-            path of a table, whose media then lie somewhere below its folder.
+            path of a table, whose media then lie somewhere below its folder. A table of another form than these is
+            read by `label_import`, and what it understood is logged.
         label_columns: names of the labels; without them, every column between the split and the known extra ones.
 
     Returns:
@@ -116,10 +122,35 @@ def read_labels(root: Union[str, os.PathLike], *, label_columns: Optional[Sequen
     partition = folder / "partition.csv"
     if table_path.name == "labels.csv" and partition.is_file():
         table, splits = _muse(table_path, partition)
+    elif _is_normal(table_path):
+        table, splits = read_table(table_path), None
     else:
-        table = read_table(table_path)
-        splits = None
+        found = _imported(table_path, label_columns)
+        table, splits, label_columns = found.table(), None, found.emotions
     return _manifest(table, MediaIndex(folder), splits, label_columns)
+
+
+def _is_normal(path: Path) -> bool:
+    """Whether a table begins as ours do: names separated by commas, among them one of ids and one of splits."""
+    try:
+        with open(path, encoding="utf-8-sig") as stream:
+            first = next((line for line in stream if line.strip()), "")
+    except UnicodeDecodeError:
+        return False
+    except OSError:
+        return True  # which says why
+    names = {name.strip().lower() for name in next(csv.reader([first]), [])} if path.suffix.lower() == ".csv" else set()
+    muse = path.name == "labels.csv"  # lacks its partition.csv then, and no other splits will do
+    return not first or muse or all(names & set(wanted) for wanted in (ID_COLUMNS, SPLIT_COLUMNS))
+
+
+def _imported(path: Path, label_columns: Optional[Sequence[str]]) -> Imported:
+    from mindface_eri.datasets.label_import import Options, import_table
+
+    found = import_table(path, Options(labels=label_columns))
+    LOGGER.warning("%s: read as %s; `mindface-eri labels` can be told otherwise", path,
+                   "; ".join(f"{what}: {how}" for what, how in found.understood))
+    return found
 
 
 def manifest_from_paths(paths: Iterable[Union[str, os.PathLike]], *,
@@ -138,12 +169,12 @@ def manifest_from_paths(paths: Iterable[Union[str, os.PathLike]], *,
 def load_manifest(root: Union[str, os.PathLike], *, label_columns: Optional[Sequence[str]] = None) -> Manifest:
     """`read_labels` where `root` is a table or a folder with a known one, else `manifest_from_paths`, and says so."""
     root = Path(root)
-    labelled = root.suffix.lower() == ".csv" or any((root / name).is_file() for name in TABLES)
+    labelled = root.suffix.lower() in SUFFIXES or any((root / name).is_file() for name in TABLES)
     if labelled:
         return read_labels(root, label_columns=label_columns)
     manifest = manifest_from_paths([root])
     if root.is_dir():
-        others = sorted(path.name for path in root.iterdir() if path.suffix.lower() == ".csv")
+        others = sorted(path.name for path in root.iterdir() if path.suffix.lower() in (".csv", ".xlsx"))
         LOGGER.warning("%s: no label table (looked for %s there): its %d clips have no labels and are of split test%s",
                        root, " and ".join(TABLES), len(manifest),
                        f"; {others[0]} would be read were it named itself" if others else "")
@@ -272,6 +303,7 @@ def _labels(table: Table, number: int, emotions: Sequence[str], texts: Sequence[
         except ValueError:
             raise DataError(f"{where}: label {text!r} is not a number between 0 and 1") from None
         if not 0.0 <= value <= 1.0:
-            raise DataError(f"{where}: label {text.strip()} is outside [0, 1]; scale the labels to that range")
+            raise DataError(f"{where}: label {text.strip()} is outside [0, 1]; scale the labels to that range, "
+                            "as `mindface-eri labels --scale` does")
         values.append(value)
     return tuple(values)

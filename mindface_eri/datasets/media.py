@@ -76,6 +76,10 @@ class MediaIndex:
         for path in _media_below(self._folder):
             self._files.setdefault(one_name(path.stem), []).append(path)
 
+    def names(self) -> Tuple[str, ...]:
+        """What the files are called, without their endings."""
+        return tuple(self._files)
+
     def find(self, clip_id: str, split: str) -> Tuple[Optional[Path], Optional[Path]]:
         """Picture and sound file of a clip, each None where there is none.
 

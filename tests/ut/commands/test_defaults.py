@@ -23,6 +23,7 @@ HANDED = {
     "doctor": {"device": ["doctor.diagnose"]},
     "selftest": {"device": ["selftest.table.selftest"]},
     "demo": {name: ["demo.run_demo"] for name in ("recipes", "clips", "seed")},
+    "labels": {},
     "recipes": {"out": ["recipes.copy_recipe"]},
     "synthesize": {name: ["synthetic.corpus.synthesize", "synthetic.morph_corpus.synthesize_morphs"]
                    for name in ("clips", "seed", "duration", "fps", "workers")},
@@ -65,10 +66,11 @@ HANDED = {
 # The command's own: what it reads, prints and writes, its recipe, and what of the recipe it overrides.
 OWN = {"config", "overrides", "json", "verbose", "format", "out", "report", "overlay", "figure", "predictions", "check",
        "checkpoint", "paths", "no_baseline", "what", "detector", "mode", "person", "visual_run", "acoustic_run",
-       "features_runs", "recipes", "clips", "portraits", "emotion"}
+       "features_runs", "recipes", "clips", "portraits", "emotion", "media", "scale", "labels", "column", "sheet"}
 # Said otherwise on the command line: "dynamic" is Python's None, three seeds are 0, 1 and 2;
 # a command always has a process to lose.
-SPELT = {("predict", "workers"): (1, f"{PREDICT} workers", 0),
+SPELT = {("labels", "seed"): (0, "datasets.label_import.Options seed", 0),
+         ("predict", "workers"): (1, f"{PREDICT} workers", 0),
          ("export", "batch"): ("dynamic", f"{EXPORT} batch", None),
          ("preprocess", "num_shards"): (None, f"{PREPROCESS} num_shards", 1),  # None: as msrun says, or these
          ("preprocess", "shard_index"): (None, f"{PREPROCESS} shard_index", 0),

@@ -182,8 +182,11 @@ def test_which_table_of_a_folder_is_read(tmp_path):
 
 
 def test_a_table_without_what_it_needs_says_what_there_is(tmp_path):
-    with pytest.raises(DataError, match=r"row 1: no column for the id; name one 'File_Id' \(found: Split, Joy; MuSe's"):
+    with pytest.raises(DataError, match="which column names the clips. There are Split, Joy; say --column id=NAME"):
         read(tmp_path, "Split,Joy\nTrain,1\n")
+    (tmp_path / "labels.csv").write_text("File_ID,Joy\n1,1\n")  # no other splits than MuSe's will do
+    with pytest.raises(DataError, match=r"no column for the split; name one 'Split' \(found: File_ID, Joy; MuSe's lab"):
+        read_labels(tmp_path / "labels.csv")
     with pytest.raises(DataError, match=r"no label column between 'Split' and the extra columns \(Joy, id, Split, Age"):
         read(tmp_path, "Joy,id,Split,Age\n1,[1],Train,1\n")
     with pytest.raises(DataError, match="row 1: no label column 'Sad'; found: id, Split, Joy"):

@@ -91,10 +91,10 @@ def test_broken_rows_are_named(tmp_path, rows, message):
 @pytest.mark.parametrize("text, message", [
     ("", "empty"),
     ("\n\n", "empty"),
-    (HEADER.replace(",", ";") + "\n[0];Train\n", "separated by ;"),
-    (HEADER.replace(",", "\t") + "\n", "separated by tabs"),
-    ("Split,A\nTrain,1\n", "no column for the id"),
-    ("File_ID,A\n[0],1\n", "no column for the split"),
+    (HEADER.replace(",", ";") + "\n[0];Train\n", "row 2: 2 fields, the header has 11"),
+    (HEADER.replace(",", "\t") + "\n", "is no table"),
+    ("Split,A\nTrain,1\n", "which column names the clips"),
+    ("File_ID,A\n[0],x\n", "no column of numbers"),
     ("File_ID,Split,Age\n[0],Train,1\n", "no label column"),
     ("File_ID,Split,A,A\n[0],Train,1,1\n", "column 4 has the name 'A', which another has too"),
     ("File_ID,Split,A,\n[0],Train,1,1\n", "column 4 has no name"),
@@ -108,7 +108,7 @@ def test_broken_tables_are_named(tmp_path, text, message):
 
 def test_what_is_no_table_is_refused(tmp_path):
     write(tmp_path, HEADER + "\n", encoding="utf-16")
-    with pytest.raises(DataError, match="not UTF-8"):
+    with pytest.raises(DataError, match="is no table"):
         read_labels(tmp_path)
     with pytest.raises(DataError, match="no such folder"):
         read_labels(tmp_path / "nowhere")

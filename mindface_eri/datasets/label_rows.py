@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ratings of a label table by clip, emotion and rater, whichever its form; each keeps its row and column."""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, List, Tuple
+
+import numpy as np
+
+from mindface_eri.datasets.label_columns import Columns
+from mindface_eri.datasets.labels import normalise_id
+from mindface_eri.datasets.media import without_suffix
+from mindface_eri.datasets.ratings import agreement
+from mindface_eri.datasets.spreadsheets import value_of
+from mindface_eri.datasets.tables import Table
+from mindface_eri.errors import DataError
+
+
+class Ratings:
+    """The ratings of a table by clip, emotion and rater, whichever its form."""
+
+    def __init__(self, table: Table, columns: Columns) -> None:
+        self.table, self.columns = table, columns
+        self.place = {name: i for i, name in enumerate(table.header)}
+        self.values: Dict[Tuple[str, str, str], Tuple[float, int, str]] = {}  # ... -> value, row, column
+        self.rows: Dict[str, List[Tuple[int, List[str]]]] = {}
+        self.kept = [name for name in columns.other if name not in ("Subject", "File_ID", "Split")]
+        for number, cells in table.rows:
+            clip = self._id(number, cells)
+            self.rows.setdefault(clip, []).append((number, cells))
+            self._add(clip, number, cells)
+        self.emotions = list(dict.fromkeys(emotion for _, emotion, _ in self.values))
+        self.who = sorted({rater for *_, rater in self.values if rater})
+        for role in ("split", "person"):
+            if role in columns.roles:
+                for clip in self.rows:
+                    self._agreed(clip, role)
+        self.kept = [name for name in self.kept if len(self.rows) == len(table.rows) or self._is_constant(name)]
+
+    @property
+    def form(self) -> str:
+        """Of the table, in words."""
+        roles = self.columns.roles
+        return f"long: emotions in {roles['emotion']!r}, ratings in {roles['value']!r}" if self.columns.long else \
+            f"wide: {len(self.columns.labels)} columns of ratings"
+
+    def cell(self, clip: str, role: str) -> str:
+        """What a clip's first row says in the column of a role."""
+        column = self.columns.roles.get(role)
+        return "" if column is None else self.other(clip, column)
+
+    def other(self, clip: str, column: str) -> str:
+        """What a clip's first row says in a column."""
+        return self.rows[clip][0][1][self.place[column]]
+
+    def cube(self) -> np.ndarray:
+        """(clips, emotions, raters), NaN where there is no rating."""
+        sides = [{name: i for i, name in enumerate(names)} for names in (self.rows, self.emotions, self.who or [""])]
+        cube = np.full([len(side) for side in sides], np.nan)
+        for key, (value, *_) in self.values.items():
+            cube[tuple(side[name] for side, name in zip(sides, key))] = value
+        return cube
+
+    def raters(self) -> List[Tuple[str, str]]:
+        """Who they are and how far they agree, in words."""
+        if len(self.who) < 2:
+            return []
+        cube = self.cube()
+        found = ", ".join(f"{emotion} {agreement(cube[:, e]):.2f}" for e, emotion in enumerate(self.emotions))
+        names = ", ".join(self.who[:8]) + ", ..." * (len(self.who) > 8)
+        return [("raters", f"{len(self.who)} ({names}); their mean counts"),
+                ("agreement", f"{found} (Krippendorff's alpha, interval; 1 is agreement, 0 is chance)")]
+
+    def _id(self, number: int, cells: List[str]) -> str:
+        column = self.columns.roles["id"]
+        text = cells[self.place[column]].strip()
+        text = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+        try:
+            return without_suffix(normalise_id(re.split(r"[\\/]", text)[-1]))
+        except ValueError as error:
+            raise DataError(f"{self.table.where(number, column)}: {error}") from None
+
+    def _add(self, clip: str, number: int, cells: List[str]) -> None:
+        roles = self.columns.roles
+        who = cells[self.place[roles["rater"]]] if "rater" in roles else ""
+        if self.columns.long:
+            pairs = [(roles["value"], cells[self.place[roles["emotion"]]], who)]
+            if not pairs[0][1]:
+                raise DataError(f"{self.table.where(number, roles['emotion'])}: blank; each row names its emotion")
+        else:
+            pairs = [(column, emotion, who or rater) for column, (emotion, rater) in self.columns.labels.items()]
+        for column, emotion, rater in pairs:
+            where = self.table.where(number, column)
+            try:
+                value = value_of(cells[self.place[column]])
+            except ValueError:
+                raise DataError(f"{where}: {cells[self.place[column]]!r} is not a number; mend it, or leave it "
+                                "blank") from None
+            before = self.values.get((clip, emotion, rater))
+            if before is not None:
+                raise DataError(f"{where}: clip {clip!r} has {emotion} in row {before[1]} already; where several "
+                                "people rated it, say which column names them: --column rater=NAME")
+            self.values[clip, emotion, rater] = (value, number, column)
+
+    def _agreed(self, clip: str, role: str) -> None:
+        """All rows of a clip say the same of it."""
+        column = self.columns.roles[role]
+        first, said = self.rows[clip][0][0], self.cell(clip, role)
+        for number, cells in self.rows[clip][1:]:
+            if cells[self.place[column]] != said:
+                raise DataError(f"{self.table.where(number, column)}: {cells[self.place[column]]!r}, but clip {clip!r} "
+                                f"has {said!r} in row {first}")
+
+    def _is_constant(self, column: str) -> bool:
+        return all(len({cells[self.place[column]] for _, cells in rows}) == 1 for rows in self.rows.values())
