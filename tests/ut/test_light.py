@@ -1,96 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Without MindSpore: a fresh process, in which it cannot be imported, preprocesses, predicts from ONNX and says what it
-cannot do; another, which has it, packs what the first left."""
+"""What needs MindSpore says so where it is not installed; tests/st/test_wheel.py runs what does not."""
 
-import json
-import os
+import re
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mindface_eri.cli import main
-from mindface_eri.datasets.records import open_records
-from mindface_eri.device.hardware import WITH_MINDSPORE
+from mindface_eri.device import hardware
+from mindface_eri.device.hardware import has_mindspore, require_mindspore
+from mindface_eri.doctor import _devices
+from mindface_eri.errors import MissingDependencyError
+from mindface_eri.prediction.predictor import load_predictor
 
-HERE = Path(__file__).parents[1] / "extractors"
-CODE = """
-import json, sys
-sys.modules["mindspore"] = None  # as where it is not installed
-from mindface_eri.cli import main
-print("STATUS", [main(words) for words in json.loads(sys.argv[1])])
-"""
+SAID = r"needs MindSpore, which a light installation leaves out: pip install 'mindface_eri\[train\]'"
 
 
-def without_mindspore(*commands, code=CODE):
-    """What the commands print in a process without MindSpore; its last line is their exit statuses."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), str(HERE)])}
-    return subprocess.run([sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True,
-                          env=environment, check=False, timeout=300)
+@pytest.fixture
+def light(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mindspore", None)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A graph with the inputs of the network that the package's recipe of the demonstration makes; sums `present`."""
-    onnx = pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
-    from mindface_eri.config import load_config, to_dict
-    from mindface_eri.deploy.sidecar import sidecar_path
-
-    config, helper, kinds = load_config("demo_fusion"), onnx.helper, onnx.TensorProto
-    made, size = config.preprocess, config.preprocess.face.size
-    inputs = [helper.make_tensor_value_info("frames", kinds.UINT8, ["b", made.frames, size, size, 3]),
-              helper.make_tensor_value_info("mfcc", kinds.FLOAT, ["b", made.frames, made.audio.features]),
-              helper.make_tensor_value_info("present", kinds.FLOAT, ["b", 2])]
-    weight = helper.make_tensor("weight", kinds.FLOAT, [2, 7], [1.0] * 14)
-    graph = helper.make_graph([helper.make_node("MatMul", ["present", "weight"], ["sum"]),
-                               helper.make_node("Sigmoid", ["sum"], ["intensities"])], "toy", inputs,
-                              [helper.make_tensor_value_info("intensities", kinds.FLOAT, ["b", 7])], [weight])
-    path = tmp_path_factory.mktemp("model") / "toy.onnx"
-    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 14)]), path)
-    sidecar_path(path).write_text(json.dumps({"model": to_dict(config.model), "preprocess": to_dict(made),
-                                              "batch": None}))
-    return path
-
-
-@pytest.mark.slow
-def test_what_a_light_installation_does_and_what_it_says_of_the_rest(model, tmp_path):
-    import soundfile
-
-    for name in ("a", "b", "c"):
-        soundfile.write(tmp_path / f"{name}.wav", 0.1 * np.sin(np.arange(8000) * (0.1 + 0.1 * (name == "b"))), 16000)
-    (tmp_path / "c.wav").write_text("not a sound")
-    (tmp_path / "data_info.csv").write_text("File_ID,Split,Joy\na,train,0.25\nb,val,0.5\nc,val,1\n")
-    out = tmp_path / "out"
-    words = ["preprocess", str(tmp_path), str(out), "--config", "demo_fusion", "--workers", "1"]
-    run = without_mindspore(
-        words, ["predict", str(tmp_path / "a.wav"), "--model", str(model), "--format", "csv"], ["recipes"], ["doctor"],
-        ["train", "--config", "demo_fusion", "--data", str(out), "--out", str(tmp_path / "run")],
-        ["predict", str(tmp_path / "a.wav"), "--model", str(tmp_path / "a.wav")],
-        ["evaluate", str(tmp_path)])
-    printed, statuses = run.stdout.rsplit("STATUS ", 1)
-    assert json.loads(statuses)[:4] == [1, 0, 0, 0], run.stderr
-    assert f"2 clips in {out} (0 were there), 1 failed" in printed and "They wait for MindSpore" in printed
-    assert "\na,0.731059,0.731059" in printed  # sound alone: sigmoid(1)
-    assert "demo_fusion" in printed and "all that the route needs is here, up to training" in printed
-    assert "-> pip install 'mindface_eri[train]'" in printed
-    assert "c,val,media," in (out / "failures.csv").read_text() and not (out / "dataset.json").exists()
-    assert run.stderr.count(f"needs MindSpore, which a light installation leaves out: {WITH_MINDSPORE}") == 3
-    for name in ("a.wav", "b.wav"):
-        (tmp_path / name).unlink()  # they stay where they were recorded
-    assert main([*words, "--resume"]) == 1
-    records = open_records(out)
-    assert records.ids() == ("a", "b") and records.labels().ravel().tolist() == [0.25, 0.5]
-    assert [np.ptp(clip["mfcc"]) > 0 for clip in records.read(records.ids(), ["mfcc"])] == [True, True]
-    assert "c,val,media," in (out / "failures.csv").read_text()
+def test_mindspore_is_looked_for_and_not_imported(light, monkeypatch):
+    assert not has_mindspore()
+    with pytest.raises(MissingDependencyError, match=f"^what {SAID}$"):
+        require_mindspore("what")
+    monkeypatch.setitem(sys.modules, "mindspore", sys)  # a module without a proper spec
+    monkeypatch.setattr(hardware.importlib.util, "find_spec", lambda name: sys)
+    assert has_mindspore() and require_mindspore("what") is None
 
 
 def test_a_public_name_says_which_extra_brings_it():
     code = ("import sys\nsys.modules['mindspore'] = None\nimport mindface_eri\n"
             "mindface_eri.extract_clip, mindface_eri.load_predictor, mindface_eri.preprocess_dataset\n"
-            "mindface_eri.create_model\n")
-    run = without_mindspore(code=code)
-    assert run.stderr.splitlines()[-1].endswith("mindface_eri.create_model needs MindSpore, which a light installation "
-                                                "leaves out: pip install 'mindface_eri[train]'")
+            "try: mindface_eri.create_model\n"
+            "except mindface_eri.errors.MissingDependencyError as error: print(error)")
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert re.fullmatch(f"mindface_eri.create_model {SAID}\n", run.stdout)
+
+
+@pytest.mark.parametrize("name", ["run.ckpt", "net.mindir"])
+def test_only_onnx_files_predict_without_it(light, tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(MissingDependencyError, match=f"{name} {SAID}"):
+        load_predictor(tmp_path / name)
+
+
+def test_a_command_that_needs_it_ends_with_a_sentence(light, monkeypatch, capsys):
+    def run(arguments):
+        raise ModuleNotFoundError("No module named 'mindspore'", name="mindspore.dataset")
+
+    monkeypatch.setattr("mindface_eri.commands.summary.run", run)
+    assert main(["summary"]) == 1
+    assert re.fullmatch(f"mindface-eri summary: error: {SAID}\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("device, status", [
+    ("auto", "note"), ("CPU", "note"), ("GPU", "missing"), ("Ascend", "missing")])
+def test_doctor_notes_it_and_asks_for_it_where_a_device_is_wanted(light, device, status):
+    found, = _devices(device)
+    assert (found.status, found.cure) == (status, "pip install 'mindface_eri[train]'")
+    assert found.detail == "none without MindSpore: .onnx files only"
