@@ -76,6 +76,7 @@ def run_page(page: str) -> dict:
 def toy_line(line: str) -> list:
     """The words of a line of a shell, on the device that there is, with what is appended to them."""
     line = re.sub("--device (GPU|Ascend)", "--device CPU", line)
+    line = re.sub(r"--config (\w+)(?= |$)", r"--config configs/\1.yaml", line)  # smaller than the package's
     words = shlex.split(line, comments=True)
     for pattern, more in APPENDED if words else ():
         words += shlex.split(more) if re.search(pattern, line) else []
