@@ -156,9 +156,10 @@ def _draw(runs: Dict[str, Path], out: Path, say: _Narrator) -> None:
     clip = next(c for c in load_manifest(out / "corpus").clips if c.split == "val")
     predictor = load_predictor(runs["fusion"])
     prediction = next(predictor.predict([(clip.video, clip.audio)], attention=True))
+    facts = provenance_of(runs["fusion"], predictor)
     figure = prediction_figure(prediction, clip.labels)
     for path in save_figure(figure, out / "prediction", formats=("png",)):
         say.say(f"  {path}")
-    say.say(f"  {write_page(out / 'prediction.html', prediction, provenance_of(runs['fusion'], predictor))}")
+    say.say(f"  {write_page(out / 'prediction.html', prediction, facts, note=predictor.note)}")
     written, _ = write_run_figures(runs["fusion"], out / "figures", formats=("png",))
     say.say(f"  {len(written)} figures in {out / 'figures'}")

@@ -9,7 +9,9 @@ them back on output.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
+import json
 import logging
 import math
 import os
@@ -58,6 +60,7 @@ class Manifest:
     clips: Tuple[ClipEntry, ...]
     extra: Tuple[str, ...] = ()
     source: str = ""
+    note: str = ""  # what people should know of these data, and of what is trained on them
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -127,7 +130,17 @@ def read_labels(root: Union[str, os.PathLike], *, label_columns: Optional[Sequen
     else:
         found = _imported(table_path, label_columns)
         table, splits, label_columns = found.table(), None, found.emotions
-    return _manifest(table, MediaIndex(folder), splits, label_columns)
+    manifest = _manifest(table, MediaIndex(folder), splits, label_columns)
+    return dataclasses.replace(manifest, note=_note_beside(table_path))
+
+
+def _note_beside(table_path: Path) -> str:
+    """What a generated corpus says of itself in the description beside its table."""
+    try:
+        found = json.loads((table_path.parent / "corpus.json").read_text(encoding="utf-8"))
+        return found["note"] if isinstance(found["note"], str) else ""
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def _is_normal(path: Path) -> bool:

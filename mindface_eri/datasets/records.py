@@ -39,7 +39,7 @@ class Records:
     Attributes:
         table: one mapping a clip with the columns of clips.csv, as text.
         mfcc_mean, mfcc_std: (M,) float32 over the stacks of the training clips that have sound; 0 and 1 without any.
-        source: where the label table lay.
+        note: what people should know of these data, and of what is trained on them.
     """
 
     path: Path
@@ -53,6 +53,7 @@ class Records:
     mfcc_std: np.ndarray
     extra: Tuple[str, ...] = ()
     fields: Tuple[str, ...] = tuple(ARRAYS)  # what each record holds beside its labels
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -187,7 +188,7 @@ def open_records(path: Union[str, os.PathLike]) -> Records:
         config = from_dict(PreprocessConfig, head["preprocess"])
         files = tuple(_checked(path / "records", part) for part in head["parts"])
         records = Records(path, tuple(head["emotions"]), config, head["hash"], table, files, labels, mean, std,
-                          tuple(head["extra"]), tuple(head.get("fields", OF_VERSION_0_1)))
+                          tuple(head["extra"]), tuple(head.get("fields", OF_VERSION_0_1)), str(head.get("note", "")))
         _check_whole(records, sum(part["rows"] for part in head["parts"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, EOFError, zipfile.BadZipFile,
             ConfigError) as error:

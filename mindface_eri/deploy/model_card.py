@@ -84,7 +84,8 @@ def _facts(folder: Path, trained: TrainedModel) -> List[str]:
     said = _sidecars(folder, trained.model.name)
     return ["", "## Model", "", *_model(trained, said), "",
             "Files, and by how much each one's intensities differ from the checkpoint's at most:", "", _files(said), "",
-            "## Data", "", _data(config), "", "## Validation", "", *_validation(trained), "",
+            "## Data", "", *([f"**{plain(trained.note['about'])}**", ""] if trained.note.get("about") else []),
+            _data(config), "", "## Validation", "", *_validation(trained), "",
             "## Preprocessing", "", *_preprocessing(config), ""]
 
 

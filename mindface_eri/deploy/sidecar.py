@@ -42,6 +42,7 @@ class Sidecar:
     preprocess: PreprocessConfig
     batch: Optional[int]  # None: any
     features: Mapping[str, Any] = field(default_factory=dict)  # of each feature set, its columns and alignment
+    note: str = ""  # what people should know of what it was trained on
 
 
 def sidecar_path(file: os.PathLike) -> Path:
@@ -89,12 +90,17 @@ def read_sidecar(file: os.PathLike) -> Sidecar:
         if len(set(model.emotions)) < len(model.emotions):
             raise ValueError(f"model.emotions names one twice: {', '.join(model.emotions)}")
         return Sidecar(model, from_dict(PreprocessConfig, content["preprocess"], "preprocess"),
-                       _batch(content["batch"]), dict(content.get("features", {})))
+                       _batch(content["batch"]), dict(content.get("features", {})), _note(content))
     except OSError:
         raise CheckpointError(f"{path}: is missing; keep the .json that the export wrote beside {Path(file).name}"
                               ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
         raise CheckpointError(f"{path}: cannot be used ({error}); export again") from None
+
+
+def _note(content: Mapping[str, Any]) -> str:
+    checkpoint = content.get("checkpoint") or {}
+    return str((checkpoint.get("note") or {}).get("about", ""))
 
 
 def _batch(value: Any) -> Optional[int]:

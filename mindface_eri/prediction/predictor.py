@@ -274,8 +274,10 @@ def load_predictor(path: Union[str, os.PathLike, None] = None, *, which: str = "
         require_mindspore(str(target))
     if target.suffix in _EXPORTS:
         sidecar = read_sidecar(target)
-        return Predictor(open_backend(target, threads, device), sidecar.model, sidecar.preprocess, sidecar.batch,
-                         sidecar.features)
+        found = Predictor(open_backend(target, threads, device), sidecar.model, sidecar.preprocess, sidecar.batch,
+                          sidecar.features)
+        found.note = sidecar.note
+        return found
     if target.is_file() and target.suffix != ".ckpt":
         raise CheckpointError(f"{target}: not a run folder, .ckpt, .mindir or .onnx file")
     from mindface_eri.device.context import keep_generators, use_device
@@ -287,8 +289,10 @@ def load_predictor(path: Union[str, os.PathLike, None] = None, *, which: str = "
     trained = load_trained(target, which)
     with keep_generators():  # initial values are drawn, though the weights replace them
         network = fold_normalisation(trained.build())
-    return Predictor(CellBackend(network), trained.model, preprocess_of(trained),
-                     features=trained.note.get("features", {}))
+    found = Predictor(CellBackend(network), trained.model, preprocess_of(trained),
+                      features=trained.note.get("features", {}))
+    found.note = str(trained.note.get("about", ""))
+    return found
 
 
 def _rows(answers: Answers) -> List[Answers]:

@@ -56,11 +56,11 @@ def file_names(names: Sequence[str]) -> Dict[str, str]:
 
 
 def write_index(path: os.PathLike, entries: Sequence[Entry], emotions: Sequence[str], *,
-                title: str = "Emotional reaction intensities") -> Path:
+                title: str = "Emotional reaction intensities", note: str = "") -> Path:
     """Writes the index whole or not at all."""
-    return write_text(path, render_index(entries, emotions, title=title))
+    return write_text(path, render_index(entries, emotions, title=title, note=note))
 
 
-def render_index(entries: Sequence[Entry], emotions: Sequence[str], *, title: str) -> str:
-    """One HTML document; its links lead to pages beside it."""
-    return page("index.html", title=title, script="index.js", data=None, entries=entries, emotions=emotions)
+def render_index(entries: Sequence[Entry], emotions: Sequence[str], *, title: str, note: str = "") -> str:
+    """One HTML document; its links lead to pages beside it. `note` is shown below the title."""
+    return page("index.html", title=title, script="index.js", data=None, entries=entries, emotions=emotions, note=note)

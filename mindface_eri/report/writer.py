@@ -117,5 +117,6 @@ class Writer:
     def finish(self) -> List[Path]:
         """Writes the index, where there is one; the files for people to open: it stands for its pages."""
         if self.report is not None and not self.single:
-            self.pages = [write_index(self.report / "index.html", self.entries, self.predictor.emotions)]
+            self.pages = [write_index(self.report / "index.html", self.entries, self.predictor.emotions,
+                                      note=self.predictor.note)]
         return [*self.pages, *self.written]

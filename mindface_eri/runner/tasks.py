@@ -81,7 +81,7 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
     network = build_network(config.model)
     set_statistics(network, config, records)
     sets = {name: dict(open_feature_set(records, name).about) for name in config.model.features}
-    note = {"features": sets} if sets else {}
+    note = {**({"features": sets} if sets else {}), **({"about": records.note} if records.note else {})}
     if isinstance(network, StatisticsNetwork):
         trained_part, batches = statistics_part(network, config, view, context)
         return Task(trained_part, network, batches, note)

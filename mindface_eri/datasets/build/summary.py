@@ -73,7 +73,7 @@ def _join(plan: Plan, parts: List[dict]) -> None:
     head = {
         "format": FORMAT, "emotions": list(plan.manifest.emotions),
         "splits": {split: sum(row["split"] == split for row in rows) for split in SPLITS},
-        "failed": len(plan.manifest) - len(rows), "hash": dataset_hash(rows, labels),
+        "note": plan.manifest.note, "failed": len(plan.manifest) - len(rows), "hash": dataset_hash(rows, labels),
         "mfcc_statistics_clips": len(heard), "extra": kept,
         "parts": [{"name": part_name(block), "rows": len(part["rows"]), "bytes": part["bytes"],
                    "index_bytes": part["index_bytes"]} for block, part in enumerate(parts) if part["rows"]],

@@ -169,6 +169,15 @@ def test_folders_without_labels(tmp_path, caplog):
         load_manifest(write(tmp_path / "docs", "x", "x.txt"))
 
 
+@pytest.mark.parametrize("text, note", [
+    ('{"note": "drawn", "seed": 1}', "drawn"), ("{}", ""), ("[", ""), ('{"note": 3}', "")])
+def test_a_generated_corpus_says_what_it_is(tmp_path, text, note):
+    write(tmp_path, "File_ID,Split,Joy\n1,Train,1\n")
+    assert read_labels(tmp_path).note == ""
+    (tmp_path / "corpus.json").write_text(text)
+    assert read_labels(tmp_path).note == note
+
+
 def test_fingerprint_follows_the_labels_not_the_place(tmp_path):
     table = "File_ID,Split,Joy,Subject\n[1],Train,0.5,s\n"
     here, there = (read_labels(write(tmp_path / name, table)).fingerprint() for name in "ab")

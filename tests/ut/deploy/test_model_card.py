@@ -47,6 +47,12 @@ def test_the_facts_of_a_run(trained, tmp_path):
     assert "Licence of the weights that the visual stem started from" in card
 
 
+def test_what_is_to_be_known_of_the_data_is_said(trained, tmp_path):
+    assert "\n## Data\n\nThe records" in write_model_card(tmp_path, trained).read_text()
+    trained.note["about"] = "People are <drawn>."
+    assert "\n## Data\n\n**People are &lt;drawn&gt;.**\n\n" in write_model_card(tmp_path, trained).read_text()
+
+
 def test_hostile_names_are_text(trained, tmp_path):
     card = write_model_card(tmp_path, trained).read_text()
     assert "<script" not in card and not re.search(r"(?<!\\)\]\(", card) and card.count("<!-- /facts -->") == 1

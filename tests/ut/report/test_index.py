@@ -69,6 +69,12 @@ def test_names_of_pages():
     assert list(file_names(["a.b", "a-2", "a", "A"]).values()) == ["a.b.html", "a-2.html", "a.html", "A-3.html"]
 
 
+def test_the_index_says_what_the_numbers_are_and_what_gave_them():
+    plain, noted = (render_index([Entry("a")], ("E",), title="T", note=note) for note in ("", "Drawn & computed."))
+    assert all("nothing to decide about people by" in text for text in (plain, noted))
+    assert "Drawn &amp; computed." in noted and 'class="soft note"' in noted and 'class="soft note"' not in plain
+
+
 def test_the_index_is_written(tmp_path):
     path = write_index(tmp_path / "new" / "index.html", [Entry("a")], ("E",))
     assert path == tmp_path / "new" / "index.html"

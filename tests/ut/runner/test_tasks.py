@@ -225,6 +225,12 @@ def test_clips_without_labels_are_told_of_once(records, recipe, caplog):
     assert caplog.text == "" and len(batches.ids["train"]) == 9 and batches.plan().steps == 3
 
 
+def test_checkpoints_carry_what_is_to_be_known_of_their_data(records, recipe):
+    assert "about" not in prepare(recipe("eri_visual"), records).note
+    noted = dataclasses.replace(records, note="People are drawn.")
+    assert prepare(recipe("eri_visual"), noted).note["about"] == "People are drawn."
+
+
 @pytest.mark.parametrize("split, known, said", [
     ("train", 0, "0 train clips have a label of Fear, need 1; label more, or take the column out"),
     ("val", 1, "1 val clips have a label of Fear, need 2")])
