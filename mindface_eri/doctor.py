@@ -212,7 +212,7 @@ def _mfcc() -> str:
 
     config = AudioConfig()
     stacks = mfcc_stacks(np.sin(np.arange(16000) * 0.2).astype(np.float32), np.array([0.5]), config)
-    return f"one stack of {stacks.shape[-1]}"
+    return f"one stack of {stacks.shape[-1]} features"
 
 
 def verdict(findings: List[Finding]) -> Optional[str]:

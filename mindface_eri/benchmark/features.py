@@ -10,7 +10,6 @@ import numpy as np
 from mindface_eri.benchmark.clips import drawn_sound
 from mindface_eri.benchmark.harness import Row, in_turns, row
 from mindface_eri.config import PreprocessConfig
-from mindface_eri.preprocess.compiled import import_librosa
 from mindface_eri.preprocess.mfcc import mfcc_stacks
 
 
@@ -33,7 +32,8 @@ def benchmark_features(seconds: Sequence[float] = (12.0, 600.0), *, repeats: int
 
 def _plain(sound: np.ndarray, instants: np.ndarray, audio) -> np.ndarray:
     """`librosa.feature.mfcc` over the whole waveform, and the frames around each instant joined."""
-    librosa = import_librosa()
+    import librosa
+
     frames = librosa.feature.mfcc(y=sound, sr=audio.sample_rate, n_mfcc=audio.coefficients, n_fft=audio.n_fft,
                                   hop_length=audio.hop_length, n_mels=max(128, audio.coefficients)).T
     stacks = []

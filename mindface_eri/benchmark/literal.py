@@ -19,7 +19,6 @@ import numpy as np
 
 from mindface_eri.config import PreprocessConfig
 from mindface_eri.errors import MediaError
-from mindface_eri.preprocess.compiled import import_librosa
 from mindface_eri.preprocess.container import open_media
 from mindface_eri.preprocess.detectors import dlib_module, landmark_model
 
@@ -109,7 +108,8 @@ def _plain_crop(rgb: np.ndarray, centre: np.ndarray, half: float, size: int) -> 
 
 
 def _literal_mfcc(path: os.PathLike, config: PreprocessConfig) -> np.ndarray:
-    librosa = import_librosa()
+    import librosa
+
     audio = config.audio
     with tempfile.TemporaryDirectory() as folder:
         sound = _as_wav(path, Path(folder) / "sound.wav")

@@ -12,14 +12,13 @@ matrix, whose sums have one order: BLAS would give other last digits with anothe
 
 from __future__ import annotations
 
-import functools
 import math
-from typing import Any, Iterable, Iterator, Optional, Tuple, Union
+from typing import Iterable, Iterator, Optional, Tuple, Union
 
 import numpy as np
 
 from mindface_eri.config import AudioConfig
-from mindface_eri.preprocess.mel import cepstra, hann, mel_filters
+from mindface_eri.preprocess.mel import cepstra, spectral_tables
 
 _CHUNK = 128  # MFCC frames computed at a time: what they need stays in the processor's cache
 _BLOCK = 1 << 16  # samples taken at a time from a longer piece
@@ -131,7 +130,7 @@ def _coefficients(mel: np.ndarray, loudest: float, config: AudioConfig) -> np.nd
     # librosa's power_to_db, whose floor is 80 dB below the loudest of the whole sound, not of what is wanted of it.
     decibels = 10.0 * np.log10(np.maximum(mel, np.float32(_FLOOR)))
     decibels = np.maximum(decibels, np.float32(10.0 * np.log10(max(loudest, _FLOOR)) - _RANGE))
-    return np.ascontiguousarray(cepstra(decibels, config.coefficients).T, np.float32)
+    return cepstra(decibels, config.coefficients)
 
 
 def _mel_powers(waveform: Sound, config: AudioConfig, begins: np.ndarray) -> Iterator[Tuple[int, np.ndarray]]:
@@ -142,7 +141,7 @@ def _mel_powers(waveform: Sound, config: AudioConfig, begins: np.ndarray) -> Ite
     """
     from scipy.fft import rfft
 
-    window, filters = _spectral_tables(config.sample_rate, config.n_fft, max(128, config.coefficients))
+    window, filters = spectral_tables(config.sample_rate, config.n_fft, max(128, config.coefficients))
     tape, apart = _Tape(waveform), int(np.diff(begins).max(initial=1))
     chunk = max(1, min(_CHUNK, 2 * _BLOCK // apart))
     for first in range(0, len(begins), chunk):
@@ -180,11 +179,3 @@ class _Tape:
             return inside
         before = min(max(self._first - begin, 0), end - begin)
         return np.pad(inside, (before, end - begin - before - len(inside)))
-
-
-@functools.lru_cache(maxsize=4)
-def _spectral_tables(sample_rate: int, n_fft: int, n_mels: int) -> Tuple[np.ndarray, Any]:
-    """The window (n_fft,) and the sparse mel filters (n_mels, n_fft / 2 + 1)."""
-    from scipy.sparse import csr_matrix
-
-    return hann(n_fft), csr_matrix(mel_filters(sample_rate, n_fft, n_mels))

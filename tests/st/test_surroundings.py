@@ -12,7 +12,7 @@ import pytest
 import mindface_eri
 
 pytestmark = pytest.mark.slow
-# What numba sees on a read-only root: it asks by writing temporary files. Root may write anywhere, so it is told here.
+# A read-only root, as far as temporary files go: root may write anywhere, so it is told here.
 READ_ONLY = """
 import errno, os, tempfile
 kept = tempfile.TemporaryFile

