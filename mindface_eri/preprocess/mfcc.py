@@ -126,7 +126,6 @@ def _cepstra(waveform: Sound, config: AudioConfig, lead: int, samples: int, want
 
 def _coefficients(mel: np.ndarray, loudest: float, config: AudioConfig) -> np.ndarray:
     """(frames, coefficients) float32 of the mel spectrum (mels, frames), the loudest of whose sound is known."""
-    librosa = import_librosa()
     # librosa's power_to_db, whose floor is 80 dB below the loudest of the whole sound, not of what is wanted of it.
     decibels = 10.0 * np.log10(np.maximum(mel, np.float32(_FLOOR)))
     decibels = np.maximum(decibels, np.float32(10.0 * np.log10(max(loudest, _FLOOR)) - _RANGE))
