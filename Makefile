@@ -15,7 +15,7 @@ help:  ## list the targets
 
 $(INSTALLED): setup.py pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train,onnx,xlsx,test,lint]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[onnx,xlsx,test,lint]'
 	@touch $@
 
 demo: $(INSTALLED)  ## generated corpus and real clips -> records -> three trainings -> MindIR -> intensities, in demo/
@@ -33,7 +33,7 @@ test-parity: $(INSTALLED)  ## the networks, gradients and converted weights agai
 
 # ROOM: folders or files of the package, such as preprocess or runner/step; COUNT: faults in each, or TOTAL in all.
 mutants: $(INSTALLED)  ## small faults put into the package one at a time: which of them do the fast tests notice?
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train,mutants]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
 	$(BIN)/python tests/mutants/run.py $(ROOM) --seed $(or $(SEED),1) $(if $(TOTAL),--total $(TOTAL),--count $(or $(COUNT),50)) \
 		$(if $(AT_LEAST),--at-least $(AT_LEAST)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(OUT),--out $(OUT))
 

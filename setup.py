@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Installs mindface_eri.
 
-`pip install '.[train]'` brings all that the route from a clip to MindIR needs, and is what the Makefile installs.
-MindSpore is an extra because extras can add packages and take none away: `pip install '.[onnx]'`, a quarter as large,
-preprocesses and predicts from ONNX files, and what it cannot do names the extra that can.
+`pip install .` brings all that the route from a clip to MindIR needs. `MINDFACE_ERI_LIGHT=1 pip install '.[onnx]'`
+leaves MindSpore out: a quarter as large, it preprocesses and predicts from ONNX files, and what it cannot do names the
+extra that can. It is said in the environment because extras add packages and take none away.
 """
 
+import os
 import pathlib
 import re
 import shutil
@@ -33,12 +34,14 @@ REQUIREMENTS = [
     "psutil>=5.9,<8",
     "Jinja2>=3.1,<4",
 ]
-# MindSpore and its limits: it has no wheel for Python 3.13.
+# MindSpore and its limits (it has no wheel for Python 3.13), and what scores are told beside.
 TRAIN = [
     "mindspore>=2.7.1,<2.11",
     "numpy>=1.22,<2",  # NumPy 2 breaks PyNative mode of its wheels
     "opencv-python-headless>=4.10,<4.12",  # 4.12 wants NumPy 2
+    "scikit-learn>=1.2,<2",
 ]
+LIGHT = os.environ.get("MINDFACE_ERI_LIGHT", "0") not in ("", "0")
 # What MindSpore's plugin for CUDA 11.6 links: the last libraries of the CUDA 11 line. device/gpu.py opens them.
 CUDA_11 = [
     "nvidia-cublas-cu11>=11.11.3.6,<12",
@@ -52,12 +55,13 @@ CUDA_11 = [
 ]
 EXTRAS = {
     "train": TRAIN,
-    "gpu": [*TRAIN, *CUDA_11],
+    "gpu": CUDA_11,
     "onnx": ["onnx>=1.14,<2", "onnxruntime>=1.16,<2", "protobuf>=3.20"],  # predicting needs the last two alone
+    "baseline": ["scikit-learn>=1.2,<2"],
     "xlsx": ["openpyxl>=3.1,<4"],
-    "convert": [*TRAIN, "torch>=2.6,<3", "safetensors>=0.4,<1"],
-    "bench": [*TRAIN, "torch>=2.0,<3", "librosa>=0.10.1,<0.12"],
-    "test": [*TRAIN, "pytest>=7.4,<10", "pytest-xdist>=3.3,<4", "hypothesis>=6.80,<7",
+    "convert": ["torch>=2.6,<3", "safetensors>=0.4,<1"],
+    "bench": ["torch>=2.0,<3", "librosa>=0.10.1,<0.12"],
+    "test": ["pytest>=7.4,<10", "pytest-xdist>=3.3,<4", "hypothesis>=6.80,<7",
              "onnx>=1.14,<2", "onnxruntime>=1.16,<2",
              "librosa>=0.10.1,<0.12", "openpyxl>=3.1,<4", "safetensors>=0.4,<1", "threadpoolctl>=3,<4"],
     "mutants": ["mutmut>=3.8,<4"],  # needs Python 3.10
@@ -85,10 +89,10 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.9,<3.14",
+    python_requires=">=3.9,<3.14" if LIGHT else ">=3.9,<3.13",
     packages=find_packages(include=["mindface_eri", "mindface_eri.*"]),
     package_data={"mindface_eri": ["py.typed", "**/*.json", "**/*.html", "**/*.css", "**/*.js", "pretrained/*/*"]},
-    install_requires=REQUIREMENTS,
+    install_requires=REQUIREMENTS if LIGHT else [*REQUIREMENTS, *TRAIN],
     extras_require=EXTRAS,
     cmdclass={"build_py": BuildWithRecipes},
     entry_points={"console_scripts": ["mindface-eri=mindface_eri.cli:main"]},
