@@ -87,7 +87,9 @@ def _landmarks(seen: np.ndarray, times: int, statistics: Mapping[str, Statistics
     mean, deviation = statistics.get("landmarks", (rng.normal(size=LANDMARKS), np.full(1, 0.1)))
     angle, size = rng.normal(0, 0.3, (len(seen), times)), rng.uniform(20, 200, (len(seen), times, 1, 1))
     turn = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], -1).reshape(len(seen), times, 2, 2)
-    faces = (mean + rng.normal(size=(len(seen), times, *LANDMARKS)) * deviation) @ turn
+    # A face differs from the mean shape far more than it moves: what were noise in each instant no network has seen.
+    form, movement = rng.normal(size=(len(seen), 1, *LANDMARKS)), rng.normal(size=(len(seen), times, *LANDMARKS))
+    faces = (mean + (form + 0.1 * movement) * deviation) @ turn
     faces = faces * size + rng.uniform(100, 900, (len(seen), times, 1, 2))
     faces[1, times // 2] = 0
     return (faces * (seen > 0)[:, None, None, None]).astype(np.float32)

@@ -53,7 +53,8 @@ class LandmarkAlignment(nn.Cell):
 
     def _aligned(self, landmarks: Tensor) -> Tensor:
         """Each face laid on the mean shape, (B, T, 68, 2)."""
-        face = landmarks - self.mean(landmarks, 2)  # (B, T, 68, 2), around zero
+        face = landmarks - landmarks[:, :, :1]  # (B, T, 68, 2), first around a point of its own: sums of places in a
+        face = face - self.mean(face, 2)  # large picture would lose the digits that small movements lie in
         turned = self.concat((-face[:, :, :, 1:], face[:, :, :, :1]))  # by a quarter of a turn
         size = ops.maximum(self.sum(face * face, (2, 3)), _TINY)  # (B, T, 1, 1)
         along = self.sum(face * self.landmark_mean, (2, 3)) / size
