@@ -70,6 +70,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _main(argv: List[str]) -> int:
+    """Parses, makes ready, runs the command; its exit status."""
     arguments = None
     try:
         arguments, run = _parse(argv)

@@ -367,6 +367,7 @@ def _merge(base: Mapping, over: Mapping) -> dict:
 
 
 def _read_tree(path: Path, seen: Tuple[Path, ...] = ()) -> dict:
+    """A recipe's keys over those of the recipes that it is based on."""
     if path.resolve() in seen:
         raise ConfigError(f"{path}: inherits from itself through 'base:'")
     try:

@@ -87,6 +87,7 @@ def _samples(dest: Path, say: _Narrator) -> List[Path]:
 
 
 def _train(out: Path, recipes: Path, say: _Narrator) -> Dict[str, Path]:
+    """The run folder of each stage."""
     from mindface_eri.runner.trainer import train
 
     runs = {stage: out / "runs" / stage for stage in STAGES}
@@ -101,6 +102,7 @@ def _train(out: Path, recipes: Path, say: _Narrator) -> Dict[str, Path]:
 
 
 def _evaluate(runs: Dict[str, Path], records: Path, say: _Narrator) -> List[list]:
+    """Prints and returns the scores on the validation split, one row an input."""
     from mindface_eri.evaluation.evaluator import evaluate
     from mindface_eri.evaluation.tables import format_table
     from mindface_eri.metrics import pearson
@@ -129,6 +131,7 @@ def _export(run: Path, say: _Narrator) -> List[list]:
 
 
 def _predict(run: Path, samples: List[Path], out: Path, say: _Narrator) -> List[list]:
+    """Prints and returns the estimates for the real clips, and draws one of them."""
     from mindface_eri.files import write_text
     from mindface_eri.prediction.answers import format_answers
     from mindface_eri.prediction.predictor import load_predictor

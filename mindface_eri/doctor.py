@@ -77,6 +77,7 @@ def _cores() -> Finding:
 
 
 def _packages() -> List[Finding]:
+    """Which distributions are installed, and in which version."""
     findings = []
     for name in _REQUIRED:
         try:
@@ -109,6 +110,7 @@ def print_devices() -> None:
 
 
 def _devices(wanted: str) -> List[Finding]:
+    """Which devices MindSpore can use here."""
     if not has_mindspore():
         return [Finding("devices", _BAD if wanted in _CARDS else _NOTE, "none without MindSpore: .onnx files only",
                         WITH_MINDSPORE)]
@@ -138,6 +140,7 @@ def _proven(device: str) -> List[Finding]:
 
 
 def _card_findings(device: str, available: bool, requirements: List[Requirement], wanted: bool) -> List[Finding]:
+    """What a GPU or an Ascend card still needs."""
     bad = _BAD if wanted else _NOTE
     details = [Finding(f"{device}: {one.name}", bad if one.cure else _OK, one.detail, one.cure)
                for one in requirements] if wanted else []
@@ -190,6 +193,7 @@ def _mtcnn() -> str:
 
 
 def _codecs() -> str:
+    """Writes a short clip and reads it back."""
     import numpy as np
 
     from mindface_eri.preprocess.video import probe, write_video

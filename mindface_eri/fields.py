@@ -59,6 +59,7 @@ def from_dict(cls: type, tree: Mapping, where: str = "") -> Any:
 
 
 def _coerce(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
+    """`value` as the field's type wants it, or a ConfigError that names the field."""
     if dataclasses.is_dataclass(hint):
         return from_dict(hint, value or {}, name)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -78,6 +79,7 @@ def _coerce(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
 
 
 def _scalar(value: Any, kind: type, name: str) -> Any:
+    """`value` as a bool, int, float or text, or a ConfigError that names the field."""
     if kind is bool and isinstance(value, bool):
         return value
     if kind is str and isinstance(value, str):

@@ -109,6 +109,7 @@ def _within_mindspore(frame: Optional[FrameType], function: str = "") -> bool:
 
 
 def _watch(reader: int, ended: threading.Event) -> None:
+    """Waits in a thread for the first signal that stops, then for the end within the time allowed."""
     while True:
         told = os.read(reader, 1)
         if not told or told[0] in _STOPS:

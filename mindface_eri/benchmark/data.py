@@ -69,6 +69,7 @@ def _epoch(records: Records, clips: int, batch_size: int, workers: int) -> int:
 
 
 def _torch_epochs(records: Records, folder: Path, clips: int, batch_size: int, workers: int) -> Dict[str, Callable]:
+    """For each reader a call that reads the clips once through torch's DataLoader."""
     if find_torch() is None:
         return {}
     from mindface_eri.benchmark.torch_data import READERS, ClipFiles, make_loader

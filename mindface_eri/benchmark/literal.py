@@ -61,6 +61,7 @@ def literal_clip(path: os.PathLike, config: PreprocessConfig = None) -> LiteralC
 
 
 def _literal_faces(path: os.PathLike, config: PreprocessConfig):
+    """Crops as a plain script makes them: the largest face of each frame, gaps filled."""
     import cv2
 
     dlib = dlib_module()
@@ -108,6 +109,7 @@ def _plain_crop(rgb: np.ndarray, centre: np.ndarray, half: float, size: int) -> 
 
 
 def _literal_mfcc(path: os.PathLike, config: PreprocessConfig) -> np.ndarray:
+    """Stacks as a plain script makes them: all of the sound at once."""
     import librosa
 
     audio = config.audio

@@ -51,6 +51,7 @@ def _drawn(folder: Path, clips: int, workers: int) -> Path:
 
 
 def _ours(corpus: Path, out: Path, config: Config, workers: int) -> Dict[str, float]:
+    """Seconds of each step of the route, by our commands."""
     out.mkdir()
     recipes = {stage: out / f"{stage}.yaml" for stage in STAGES}
     for stage, recipe in recipes.items():

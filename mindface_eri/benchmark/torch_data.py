@@ -39,6 +39,7 @@ class ClipFiles(Dataset):
         return (crops.view(self._frames, -1, *crops.shape[-2:]), *rest)
 
     def _decode(self, stem: Path) -> np.ndarray:
+        """(T, S, S, 3) uint8: the crops of a clip."""
         if self._reader == "NumPy":
             return np.load(f"{stem}.npy")
         if self._reader == "Pillow":

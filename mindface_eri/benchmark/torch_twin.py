@@ -18,6 +18,8 @@ from mindface_eri.constants import IMAGENET_MEAN, IMAGENET_STD
 
 
 class BasicBlock(nn.Module):
+    """ResNet's block of two convolutions."""
+
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
@@ -101,6 +103,8 @@ class Level(nn.Module):
 
 
 class TemmaEncoder(nn.Module):
+    """The temporal module of the paper's reference 3."""
+
     def __init__(self, inputs: int, config: ModelConfig) -> None:
         super().__init__()
         width, (ffn_ratio, dropout) = config.width, config.temporal_settings
@@ -129,6 +133,8 @@ def temporal_encoder(inputs: int, config: ModelConfig) -> nn.Module:
 
 
 class TemporalEncoder(nn.Module):
+    """Version 0.1's temporal module."""
+
     def __init__(self, inputs: int, config: ModelConfig) -> None:
         super().__init__()
         ffn_ratio, dropout = config.temporal_settings
@@ -159,6 +165,8 @@ class RegressionHead(nn.Module):
 
 
 class VisualBranch(nn.Module):
+    """Crops to features over time."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
@@ -225,6 +233,8 @@ class FeatureNetwork(FeatureBranch):
 
 
 class FusionHead(nn.Module):
+    """Branches joined, with modality dropout, to intensities."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         others = len(config.features) + 1

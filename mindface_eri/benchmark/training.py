@@ -73,6 +73,7 @@ def _network_of(part: str) -> str:
 
 
 def _our_step(part: str, model: ModelConfig, inputs: Sequence[np.ndarray], labels: np.ndarray) -> Callable:
+    """A call that does one training step."""
     from mindspore import Tensor
 
     from mindface_eri.models import FusionHead, create_model
@@ -88,6 +89,7 @@ def _our_step(part: str, model: ModelConfig, inputs: Sequence[np.ndarray], label
 
 def _twin_step(part: str, model: ModelConfig, inputs: Sequence[np.ndarray], labels: np.ndarray, threads: int
                ) -> Optional[Callable]:
+    """A call that does one training step of the twin, if PyTorch is there."""
     torch = find_torch(threads)
     if torch is None:
         return None

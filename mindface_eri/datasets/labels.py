@@ -195,6 +195,7 @@ def load_manifest(root: Union[str, os.PathLike], *, label_columns: Optional[Sequ
 
 
 def _table_of(root: Path) -> Path:
+    """The label table of a folder."""
     if not root.is_dir():
         raise DataError(f"{root}: no such folder or table")
     if (root / "data_info.csv").is_file():
@@ -235,6 +236,7 @@ def _muse(labels_path: Path, partition_path: Path) -> Tuple[Table, Dict[str, str
 
 def _manifest(table: Table, media: MediaIndex, splits: Optional[Mapping[str, str]],
               label_columns: Optional[Sequence[str]]) -> Manifest:
+    """The table's rows as clips, each with its media."""
     id_column = _find(table, ID_COLUMNS, "id", table.header[0] if splits is not None else None)
     split_column = None if splits is not None else _find(table, SPLIT_COLUMNS, "split", None)
     emotions = _label_columns(table, split_column or id_column, id_column, label_columns)
@@ -270,6 +272,7 @@ def _find(table: Table, names: Sequence[str], what: str, fallback: Optional[str]
 
 
 def _label_columns(table: Table, after: str, id_column: str, named: Optional[Sequence[str]]) -> Tuple[str, ...]:
+    """The columns that hold intensities."""
     if named:
         for name in named:
             if name not in table.header:
@@ -304,6 +307,7 @@ def _split(table: Table, number: int, column: str, text: str) -> str:
 
 
 def _labels(table: Table, number: int, emotions: Sequence[str], texts: Sequence[str]) -> Tuple[float, ...]:
+    """One row's intensities; NaN where all are blank."""
     blank = [not text.strip() or text.strip().lower() == "nan" for text in texts]
     values = []
     for name, text, empty in zip(emotions, texts, blank):

@@ -138,6 +138,7 @@ def clips_of_paths(paths: Iterable[Path]) -> List[Tuple[str, Optional[Path], Opt
 
 
 def _unique_ids(found: List[tuple]) -> List[str]:
+    """Names without their endings, with as many folders before them as tell them apart."""
     ids = [_plain(name) for _, name, _, _ in found]
     depth = 1
     while len(set(ids)) < len(ids) and depth < 16:

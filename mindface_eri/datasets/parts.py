@@ -166,6 +166,7 @@ def unpack_part(out: Path, block: int, positions: Mapping[str, int], again: Coll
 
 def _write_mindrecord(path: Path, work: Work, clips: Sequence[Tuple[int, str, str, Sequence[float]]],
                       fields: Sequence[str]) -> List[dict]:
+    """Writes a part of the records; a row of clips.csv for each of its clips."""
     from mindspore.mindrecord import FileWriter
 
     largest = max(work.clip(position).stat().st_size for position, *_ in clips)

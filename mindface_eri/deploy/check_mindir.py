@@ -50,6 +50,7 @@ def check_mindir(path: os.PathLike) -> None:
 
 
 def _primitives(path: os.PathLike, model: Any) -> Iterator[str]:
+    """The operators that a graph and its functions name."""
     known = {primitive.name for primitive in model.primitives}
     yield from (primitive.op_type for primitive in model.primitives)
     for node in model.graph.node:
@@ -76,6 +77,7 @@ def _attributes(model: Any) -> Iterator[Any]:
 
 
 def _check_attribute(path: os.PathLike, attribute: Any) -> None:
+    """Refuses an attribute that is more than numbers and names."""
     kind = attribute.AttributeType.Name(attribute.type) if attribute.type in attribute.AttributeType.values() else "?"
     held = {field.name for field, _ in attribute.ListFields()}
     if kind not in _PLAIN or held & {"g", "graphs", "functor", "graph_holder"}:

@@ -103,6 +103,7 @@ def read_tensors(source: os.PathLike) -> Dict[str, np.ndarray]:
 
 
 def _read_safetensors(path: Path) -> Dict[str, np.ndarray]:
+    """The tensors of a .safetensors file by name."""
     try:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
@@ -116,6 +117,7 @@ def _read_safetensors(path: Path) -> Dict[str, np.ndarray]:
 
 
 def _read_torch(path: Path) -> Dict[str, np.ndarray]:
+    """The tensors of a PyTorch file by name, without running what lies in it."""
     try:
         import torch
     except ImportError:
@@ -209,6 +211,7 @@ def _require_network(converted: Mapping[str, np.ndarray], config: ModelConfig, p
 
 
 def _require(needed: Mapping[str, tuple], converted: Mapping[str, np.ndarray], path: Path, what: str) -> None:
+    """Refuses weights in which a tensor is missing or has another shape."""
     missing = [name for name in needed if name not in converted]
     if missing:
         raise CheckpointError(f"{path}: {len(missing)} of the {len(needed)} tensors that {what} needs are missing: "

@@ -98,6 +98,7 @@ def _out_folder(trained: TrainedModel, out_dir: Optional[os.PathLike]) -> Path:
 
 
 def _inputs(trained: TrainedModel) -> List[np.ndarray]:
+    """Made-up inputs in the range of real ones, to compare a file with its checkpoint."""
     statistics: Dict[str, List[np.ndarray]] = {}  # by input: mean, deviation
     for kind in ("mean", "std"):
         for name, value in trained.weights.items():
@@ -128,6 +129,7 @@ def _of_streams(trained: TrainedModel) -> Dict[str, List[np.ndarray]]:
 
 def _export_one(trained: TrainedModel, folder: Path, kind: str, batch: Optional[int], inputs: Sequence[np.ndarray],
                 expected: np.ndarray, device: str) -> ExportedFile:
+    """Writes one file, compares it, and puts it in place."""
     target = folder / f"{trained.model.name}.{kind}"
     work = folder / f".{trained.model.name}.{kind}.work"
     shutil.rmtree(work, ignore_errors=True)  # of an export that was killed
@@ -164,6 +166,7 @@ def compare(answers: np.ndarray, expected: np.ndarray, target: Path, tolerance: 
 
 
 def _write(trained: TrainedModel, file: Path, kind: str, batch: Optional[int]) -> Path:
+    """Writes the graph in a form of its own."""
     network = fold_normalisation(trained.build())
     model = trained.model
     if kind == "onnx":

@@ -186,6 +186,7 @@ def _truth_of_records(records: Records, ids: Sequence[str], splits: Sequence[str
 
 
 def _truth_of_run(path: Path, emotions: Tuple[str, ...]) -> _Truth:
+    """The labels that a run folder's records hold."""
     if not path.is_dir():
         raise DataError(f"{path}: is a table of predictions, not a run folder; name its labels with --labels")
     if not (path / "config.yaml").is_file():

@@ -116,6 +116,7 @@ def check_submission(path: os.PathLike, test_ids: Sequence[str], emotions: Seque
 
 
 def _check_row(line: int, row: List[str], width: int, seen: dict, values: List[List[float]]) -> List[str]:
+    """What is wrong with a row; its values are added to `values`."""
     if len(row) != width:
         return [f"line {line}: {len(row)} cells; expected {width}"]
     name, problems = row[0], []

@@ -145,6 +145,7 @@ def _statistics(name: str, width: int) -> Tuple[Parameter, Parameter]:
 
 def _store(mean_parameter: Parameter, std_parameter: Parameter, mean: np.ndarray, std: np.ndarray, what: str,
            cure: str) -> None:
+    """Puts checked statistics into their parameters."""
     width = mean_parameter.shape[0]
     for name, values in (("mean", np.asarray(mean)), ("std", np.asarray(std))):
         if values.shape != (width,):

@@ -132,6 +132,7 @@ def _check_takes(config: ModelConfig) -> None:
 
 
 def _check_features(config: ModelConfig) -> None:
+    """Refuses feature sets that do not fit the network."""
     sets = len(config.features)
     taken = ("exactly one" if config.name == "eri_features" else
              "any" if config.name == "eri_statistics" or config.takes else

@@ -96,6 +96,7 @@ def _matching(pattern: str) -> List[str]:
 
 
 def _paths_in(table: Path) -> Iterator[Path]:
+    """The clips that a table names in its first column."""
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row and row[0].strip()]

@@ -54,6 +54,7 @@ def open_media(path: os.PathLike):
 
 
 def _check_kind(path: os.PathLike) -> None:
+    """Refuses what is no regular file."""
     try:
         found = os.stat(path)
     except (OSError, ValueError) as error:

@@ -90,6 +90,7 @@ def follow_face(pictures: Iterable[Tuple[int, float, Picture]], config: FaceConf
 
 
 def _track(tracker: Tracker, config: FaceConfig, detector: str, total: int, size: Tuple[int, int]) -> FaceTrack:
+    """The chosen person's frames out of all that were followed."""
     landmarks = np.zeros((total, 68, 2), np.float32)
     found, missed, seen = np.zeros(total, bool), np.zeros(total, bool), np.zeros(total, bool)
     missed[tracker.examined] = True

@@ -38,6 +38,7 @@ class FrameCopies:
 
 
 def _copying_graph(frame):
+    """A filter graph that hands out copies of frames."""
     from av.filter import Graph
 
     graph = Graph()
@@ -153,6 +154,7 @@ class Picture:
         return part, low
 
     def _part(self, low: np.ndarray, high: np.ndarray) -> Optional[np.ndarray]:
+        """A part of a large frame, converted alone; None where that does not pay."""
         frame = self._frame
         (left, top), (width, height) = low, high - low
         if frame.format.name not in ("yuv420p", "yuvj420p") or frame.width * frame.height < _LARGE:

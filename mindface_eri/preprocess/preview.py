@@ -61,6 +61,7 @@ def _text(canvas: np.ndarray, text: str, x: int, y: int, colour=_INK, scale: flo
 
 
 def _header(clip: Clip, title: str, width: int) -> np.ndarray:
+    """The sheet's title and what was found in the clip."""
     canvas = np.full((96, width, 3), _BACK, np.uint8)
     if title:
         _text(canvas, title[:100], _GAP + 2, 20, scale=0.55)
@@ -76,6 +77,7 @@ def _header(clip: Clip, title: str, width: int) -> np.ndarray:
 
 
 def _crops(clip: Clip, width: int) -> np.ndarray:
+    """The clip's crops with their states."""
     import cv2
 
     pitch, label = _CELL + 2 * _BORDER + _GAP, 15

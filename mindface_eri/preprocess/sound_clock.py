@@ -60,6 +60,7 @@ class SoundClock:
         return list(self._place(0))
 
     def _place(self, ahead: int) -> Iterator[Placed]:
+        """The packets whose place is certain once `ahead` later ones are known."""
         while self._waiting:
             jump = self._jump() if self.start is not None else None
             if len(self._waiting) <= ahead and (jump is None or abs(jump) > NEAR or self._waiting[0].doubled):

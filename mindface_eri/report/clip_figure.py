@@ -43,6 +43,7 @@ def prediction_figure(prediction: Prediction, truth: Optional[np.ndarray] = None
 
 
 def _face(axis, clip: Clip, t: int) -> None:
+    """One crop with its state and instant."""
     state = FRAME_STATES[int(clip.detected[t])]
     axis.set(xticks=[], yticks=[])
     if state == "none":
@@ -59,6 +60,7 @@ def _face(axis, clip: Clip, t: int) -> None:
 
 
 def _sound(axis, clip: Clip, temporal: Optional[np.ndarray]) -> None:
+    """The sound's envelope and, where there is any, the temporal attention."""
     times = np.asarray(clip.timestamps, np.float64) - clip.timestamps[0]
     span = max(float(times[-1]), 1e-3)
     axis.set(xlim=(0, span), yticks=[], xlabel="seconds")
@@ -81,6 +83,7 @@ def _sound(axis, clip: Clip, temporal: Optional[np.ndarray]) -> None:
 
 
 def _bars(axis, intensities: np.ndarray, emotions: Sequence[str], truth: Optional[np.ndarray]) -> None:
+    """One bar an intensity, and the label where it is known."""
     rows = np.arange(len(emotions))[::-1]
     axis.barh(rows, np.ones(len(rows)), 0.56, color="#EFEFEF")
     axis.barh(rows, intensities, 0.56, color=COLOURS[0])

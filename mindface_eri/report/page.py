@@ -83,6 +83,7 @@ def _samples(prediction: Prediction) -> List[int]:
 
 
 def _data(prediction: Prediction, samples: List[int]) -> dict:
+    """What the page's script draws."""
     clip, temporal = prediction.clip, prediction.temporal
     span = max(float(clip.timestamps[-1]), 1e-3)
     digits = _digits(span)

@@ -64,6 +64,7 @@ def write_run_figures(run: os.PathLike, out: Optional[os.PathLike] = None, *, sp
 
 
 def _of_predictions(scored: Scored, split: str, out: Path, formats: Sequence[str]) -> List[Path]:
+    """The figures of a split's predictions."""
     labelled = scored.labelled
     if not labelled.any():
         raise DataError(f"{scored.name}: no clip of split {split} has a label")

@@ -60,6 +60,7 @@ class PaperTables:
         return [builders[number]() for number in sorted(possible_tables(self.records, self.protocol.tables))]
 
     def _inputs(self) -> PaperTable:
+        """Table 1: each input alone, and both."""
         trained = (*self.protocol.branches, self.protocol.last)
         scored = {name: self._seeds(stage) for name, stage in INPUTS.items() if stage in trained}
         rows = [self._row(name, runs, paper.INPUTS[name]) for name, runs in scored.items()]
@@ -88,6 +89,7 @@ class PaperTables:
                           self._headers("p_m"), rows)
 
     def _folds(self) -> PaperTable:
+        """Table 3: one row a fold."""
         rows, scores = [], []
         published = paper.FOLDS if len(self.folds) == len(paper.FOLDS) and self.fused else (None,) * len(self.folds)
         for fold, run in enumerate(self.folds):
@@ -107,6 +109,7 @@ class PaperTables:
                           *self._shown(headers, rows), notes)
 
     def _emotions(self) -> PaperTable:
+        """Table 4: one column an emotion."""
         split = "test" if self._test_is_labelled() else "val"
         runs = self._seeds(self.protocol.last, split)
         ensemble, notes = self._ensemble(split)

@@ -113,6 +113,7 @@ class RecordBatches:
             yield Inference(order[start: start + batch_size], tuple(fill_up(x, batch_size) for x in batch))
 
     def _stream(self, split: Optional[str], size: int, columns: Sequence[str], **options):
+        """Batches of a split, as MindData gives them."""
         data = self.config.data
         dataset = create_dataset(self.records, split, batch_size=size, columns=columns, workers=data.workers,
                                  prefetch=data.prefetch, **options)

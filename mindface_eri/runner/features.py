@@ -101,6 +101,7 @@ def records_hash(records: Records, split: str, features: Sequence[str] = ()) -> 
 
 def _compute(trained: TrainedModel, batches: RecordBatches, split: str, path: Path, shape: tuple,
              context: Context) -> None:
+    """Writes the features of a split, by one process while the others wait."""
     alone = folder_lock(path.with_name(f".{path.stem}.lock"), "computing the same features")
     temporary = path.with_name(f".{path.name}.part")
     with alone if context.is_main else contextlib.nullcontext():

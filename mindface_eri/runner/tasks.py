@@ -101,6 +101,7 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
 
 
 def _check(config: Config, records: Records, splits: Sequence[str]) -> None:
+    """Refuses a configuration that cannot be trained on these records."""
     check_loss(config.train.loss)
     for split in splits:
         if split not in records.splits:
@@ -153,6 +154,7 @@ def _load_branches(config: Config, required: bool) -> Dict[str, TrainedModel]:
 
 
 def _load_branch(path: str, name: str, key: str, config: Config) -> TrainedModel:
+    """A trained branch that fits the fusion's configuration."""
     trained = load_trained(path)
     if trained.model.name != name:
         raise CheckpointError(f"{key}: {trained.path} holds {trained.model.name}, need {name}")

@@ -184,6 +184,7 @@ class Loop:
         return self.epoch >= self.config.train.epochs or stopped
 
     def _run_epoch(self, bar: Progress, clips: int) -> None:
+        """Trains on each batch once."""
         start = time.perf_counter()
         loss = train_epoch(self.step, self.task.batches, self.epoch, self.context,
                            lambda loss: bar.step(self.plan.size * self.context.world_size, loss))

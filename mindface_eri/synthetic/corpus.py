@@ -104,6 +104,7 @@ def _plan(settings: Settings, index: int) -> performance.Performance:
 
 
 def _check(settings: Settings, workers: int) -> None:
+    """Refuses settings that cannot be drawn, all problems in one error."""
     low, high = settings.duration
     slow, fast = settings.fps
     count = len(settings.emotions)
@@ -166,6 +167,7 @@ def _write_clip(root: Path, settings: Settings, index: int) -> None:
 
 
 def _write_tables(root: Path, settings: Settings, plans: Sequence[performance.Performance]) -> None:
+    """data_info.csv, and beside it the labels that the test split keeps back."""
     header = ["File_ID", "Split", *settings.emotions, "Age", "Country"]
     rows, hidden = [], []
     for index, plan in enumerate(plans):

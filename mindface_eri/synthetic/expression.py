@@ -128,6 +128,7 @@ def draw_features(pen: Pen, person: Person, expression: Expression) -> None:
 
 
 def _eye(pen: Pen, person: Person, e: Expression, side: float) -> None:
+    """White, iris, lids and brow on one side."""
     x = side * person.eye_gap + _T * person.eye_size
     middle = -person.eye_height
     opening = 0.105 + 0.115 * e.wide + 0.02 * e.brows - 0.035 * e.sneer - 0.02 * e.smile - 0.025 * e.grief
@@ -172,6 +173,7 @@ def _brow(pen: Pen, person: Person, e: Expression, side: float) -> None:
 
 
 def _folds(pen: Pen, person: Person, e: Expression) -> None:
+    """Furrows between the brows and beside the mouth."""
     dark = shade(person.skin, 0.60)
     top = -person.eye_height - person.brow_height
     if e.furrow > 0.2:
@@ -192,6 +194,7 @@ def _folds(pen: Pen, person: Person, e: Expression) -> None:
 
 
 def _mouth(pen: Pen, person: Person, e: Expression) -> None:
+    """Lips, teeth and the dark between them."""
     half = person.mouth_width * (1.0 + 0.42 * e.smile - 0.20 * e.jaw * (1.0 - 0.6 * e.smile) - 0.10 * e.grief)
     x = half * _T
     edge = _T ** 2

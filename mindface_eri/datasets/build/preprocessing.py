@@ -149,6 +149,7 @@ class _Stage:
         return np.int64(position), np.int32(state)
 
     def _run(self, position: int) -> int:
+        """Extracts one clip; what is to be told of it."""
         clip = self._plan.manifest.clips[position]
         work = Work(self._plan.out, self._plan.block_of(position))
         check_there(self._plan)

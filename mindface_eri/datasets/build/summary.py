@@ -57,6 +57,7 @@ def failures_of(plan: Plan, block: int) -> List[dict]:
 
 
 def _join(plan: Plan, parts: List[dict]) -> None:
+    """Writes labels, statistics, clips.csv and dataset.json of the finished parts."""
     rows = [row for part in parts for row in part["rows"]]
     entries = {clip.id: clip for clip in plan.manifest.clips}
     labels = np.array([entries[row["id"]].labels for row in rows], np.float32).reshape(-1, len(plan.manifest.emotions))

@@ -85,6 +85,7 @@ class Worker:
             process.wait()
 
     def _attempt(self, task: Any) -> Reply:
+        """Hands a task to the worker process and waits for its reply, at most the limit."""
         trouble = self._begin()
         if trouble or self._closed:
             return STOPPED if self._closed else ("fatal", "start", trouble)
