@@ -110,7 +110,7 @@ def _check(config: Config, records: Records, splits: Sequence[str]) -> None:
     if tuple(records.emotions) != config.model.emotions:
         raise DataError(f"the records' emotions are {', '.join(records.emotions)}, the recipe's model.emotions "
                         f"{', '.join(config.model.emotions)}; set model.emotions to those of the records")
-    _check_labels(records)
+    _check_labels(records, splits)
     model, made = config.model, records.preprocess
     for name, need, have in (("frames", model.frames, made.frames), ("crop_size", model.crop_size, made.face.size),
                              ("mfcc_features", model.mfcc_features, made.audio.features),
@@ -120,9 +120,10 @@ def _check(config: Config, records: Records, splits: Sequence[str]) -> None:
                             "recipe, or train with the one they were made with")
 
 
-def _check_labels(records: Records) -> None:
+def _check_labels(records: Records, splits: Sequence[str]) -> None:
     """An emotion that nobody labelled would teach nothing, and leave the metric without a value."""
-    for split, need in (("train", 1), ("val", 2)):
+    for split in splits:
+        need = 1 if split == "train" else 2  # a correlation is of two clips at least
         known = (~np.isnan(records.labels(split))).sum(axis=0)
         for emotion, count in zip(records.emotions, known):
             if count < need and known.any():

@@ -13,7 +13,7 @@ from mindspore import nn
 
 from mindface_eri import config as config_module
 from mindface_eri import create_model, evaluate, export, list_models, load_predictor, register_model, train
-from mindface_eri.config import ModelConfig
+from mindface_eri.config import NETWORK_INPUTS, ModelConfig
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import ConfigError
 from mindface_eri.models import registry
@@ -26,10 +26,10 @@ PLUGINS = Path(__file__).parents[2] / "plugins"
 
 @pytest.fixture
 def names(monkeypatch):
-    """What is registered in the test is forgotten after it."""
+    """The package's own networks; what is registered in the test is forgotten after it."""
     monkeypatch.delenv(PLUGINS_VARIABLE, raising=False)
-    monkeypatch.setattr(registry.MODELS, "_makers", dict(registry.MODELS._makers))
-    monkeypatch.setattr(config_module, "NETWORK_INPUTS", dict(config_module.NETWORK_INPUTS))
+    monkeypatch.setattr(registry.MODELS, "_makers", dict(registry.OWN))
+    monkeypatch.setattr(config_module, "NETWORK_INPUTS", {name: NETWORK_INPUTS[name] for name in registry.OWN})
     monkeypatch.setattr(registry, "NETWORK_INPUTS", config_module.NETWORK_INPUTS)
 
 
