@@ -58,7 +58,7 @@ docs: $(INSTALLED)  ## the pages: links, anchors, pictures, commands, code, quot
 
 site: $(INSTALLED)  ## the pages and the reference of the public names as a site, in build/site
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[site]'
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) demo build *.egg-info

@@ -13,8 +13,9 @@ import mindface_eri
 
 ROOT = Path(__file__).resolve().parents[1]
 # Where the pages outside docs/ stand on the site.
-PAGES = {"README.md": "start.md", "configs/README.md": "recipes.md", "CONTRIBUTING.md": "contributing.md",
-         "CHANGELOG.md": "changelog.md"}
+PAGES = {"README.md": "start.md", "README_zh-CN.md": "start_zh-CN.md", "configs/README.md": "recipes.md",
+         "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md",
+         "mindface_eri/pretrained/smile/MODEL_CARD.md": "smile.md"}
 _LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
 _STYLE = ".md-typeset table code { white-space: nowrap; }\n"  # names in tables stay whole
 _REFERENCE = "# Python API\n\nAll names below are imported from `mindface_eri`.\n"
@@ -26,6 +27,7 @@ def on_files(files, config):
         files.append(File.generated(config, place, content=(ROOT / source).read_text(encoding="utf-8")))
     for recipe in sorted((ROOT / "configs").glob("*.yaml")):
         files.append(File.generated(config, f"configs/{recipe.name}", content=recipe.read_bytes()))
+    files.append(File.generated(config, "CITATION.cff", content=(ROOT / "CITATION.cff").read_bytes()))
     files.append(File.generated(config, "site.css", content=_STYLE))
     names = sorted(mindface_eri._PUBLIC.items(), key=lambda item: item[0].lower())  # pylint: disable=protected-access
     reference = [_REFERENCE, *(f"::: mindface_eri.{module}.{name}\n" for name, module in names)]

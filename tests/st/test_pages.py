@@ -55,7 +55,8 @@ def shown(page: str) -> list:
 
 
 PAGES = [page for page in sorted(path.relative_to(ROOT).as_posix() for place in (".", "docs", "configs")
-                                 for path in (ROOT / place).glob("*.md")) if shown(page)]
+                                 for path in (ROOT / place).glob("*.md"))
+         if shown(page) and page != "README_zh-CN.md"]  # whose blocks are README.md's, as a test holds
 
 
 def run_page(page: str) -> dict:

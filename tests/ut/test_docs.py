@@ -199,3 +199,16 @@ def test_the_data_page_quotes_messages_that_are_ours():
     assert len(quoted) > 10
     for message in (part.strip() for quote in quoted for part in quote.replace("`", "").split("…")):
         assert any(message in text for text in texts), message
+
+
+def test_the_chinese_readme_has_the_same_commands_links_and_figures():
+    english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README_zh-CN.md"))
+    for pattern in (r"```[a-z]*\n.*?```", r"^    make .*", r"`[^`\n]*mindface-eri[^`\n]*`", r"`pip [^`]*`"):
+        assert re.findall(pattern, english, re.S | re.M if "make" not in pattern else re.M) == \
+            re.findall(pattern, chinese, re.S | re.M if "make" not in pattern else re.M), pattern
+    other = {"README.md", "README_zh-CN.md"}
+    links = [sorted(set(re.findall(r"\]\(([^)]+)\)", text)) - other) for text in (english, chinese)]
+    assert links[0] == links[1]
+    tables = ["\n".join(re.findall(r"^\|.*", text, re.M)) for text in (english, chinese)]
+    figures = [re.findall(r"\d+\.\d+|\d+ ms", table) for table in tables]
+    assert figures[0] == figures[1] and len(figures[0]) > 20
