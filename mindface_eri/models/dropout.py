@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dropout whose masks repeat with the seed on the CPU, where MindSpore's own do not.
 
-MindSpore's kernel shares a mask among threads whose number it chooses by how fast they were, and each draws on its own.
+Why its kernel's masks do not repeat is inferred: threads share a mask, and their number is picked by their speed.
 Its kernel of the normal distribution draws one number after the other: slower, but the same for the same seed.
 """
 
