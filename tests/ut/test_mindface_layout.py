@@ -157,7 +157,7 @@ def test_a_merged_checkout(checkout, tmp_path):
 def _patched_files(checkout):
     needs = (checkout / "requirements.txt").read_text().split()
     assert [line for line in needs if line.startswith(("numpy", "opencv", "mindspore", "scikit", "download"))] == [
-        "mindspore>=2.7.1,<2.11", "numpy>=1.22,<2", "opencv_python>=4.10,<4.12", "scikit-learn>=1.1.2", "download"]
+        "mindspore>=2.7.1,<2.11", "numpy>=1.22,<2", "opencv_python>=4.10,<4.12", "scikit-learn>=1.2,<2", "download"]
     assert "pylint==2.13.9" in (checkout / "test/requirements.txt").read_text().split()
     workflow = (checkout / ".github/workflows/main.yml").read_text()
     assert "recognition/ST/*.py\n        pytest test/eri/ST\n" in workflow and '["3.9"]' in workflow
