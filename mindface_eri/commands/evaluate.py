@@ -73,9 +73,12 @@ def _beside(arguments, scored):
 
 def _caution(arguments, scored):
     """That the epoch was chosen by these clips, where that matters."""
+    from mindface_eri.evaluation.runs import is_study
     from mindface_eri.evaluation.small import caution_of_choice
 
-    chosen = arguments.run_folder is not None and arguments.split == "val" and arguments.data is None
+    run = arguments.run_folder
+    chosen = (run is not None and arguments.split == "val" and arguments.data is None
+              and run.name != "last.ckpt" and not is_study(run))
     caution = caution_of_choice(scored) if chosen else None
     return [caution] if caution else []
 

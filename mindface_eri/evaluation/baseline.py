@@ -129,12 +129,16 @@ def regress(streams: Mapping[str, Sequence[Optional[np.ndarray]]], labels: np.nd
     """
     known = ~np.isnan(labels)
     whole: Dict[str, np.ndarray] = {}
+    everywhere = {KERNEL, RIDGE}  # of some emotions there may be too many clips for a kernel
     for mask in np.unique(known[:, known.sum(0) > 1], axis=1).T:
         columns = (known == mask[:, None]).all(0)
         taken = np.append(mask, np.ones(max(map(len, streams.values())) - len(mask), bool))
         part = {name: [value for value, take in zip(values, taken) if take] for name, values in streams.items()}
-        for name, values in _regress(part, labels[mask][:, columns]).items():
+        found = _regress(part, labels[mask][:, columns])
+        everywhere &= set(found)
+        for name, values in found.items():
             whole.setdefault(name, np.zeros((len(values), labels.shape[1])))[:, columns] = values
+    whole = {name: values for name, values in whole.items() if name in everywhere}
     if is_exclusive(labels):
         whole.update({name + SOFTMAX: exclusive(values, labels) for name, values in list(whole.items())})
     return whole

@@ -18,11 +18,11 @@ from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.datasets.presence import usable
 from mindface_eri.datasets.records import Records
 from mindface_eri.device.context import setup
-from mindface_eri.errors import DataError
+from mindface_eri.errors import DataError, ERIError
 from mindface_eri.metrics import ccc, pearson
 from mindface_eri.runner.batches import RecordBatches
 from mindface_eri.runner.inference import RecordsLike, check_records, predict_split, resolve_records
-from mindface_eri.runner.run_folder import load_trained, run_config
+from mindface_eri.runner.run_folder import TrainedModel, load_trained, run_config
 
 LOGGER = logging.getLogger(__name__)
 
@@ -80,8 +80,9 @@ def evaluate(run: Union[str, os.PathLike], records: Optional[RecordsLike] = None
         batch_size: clips at a time; None takes the recipe's.
         device: overrides the recipe's.
         which: `best` or `last` checkpoint of a run folder.
-        out: table to write; None puts predictions_<split>.csv into the run folder (nowhere for a lone `.ckpt`, or where
-            that folder cannot be written to).
+        out: table to write; None puts predictions_<split>.csv into the run folder, of other records and of the last
+            weights' validation under a name of their own (nowhere for a lone `.ckpt`, or where that folder cannot be
+            written to).
 
     Raises:
         CheckpointError: the run cannot be read.
@@ -90,7 +91,7 @@ def evaluate(run: Union[str, os.PathLike], records: Optional[RecordsLike] = None
     trained = load_trained(run, which)
     config = run_config(trained.run.path) if trained.run else Config()
     context = setup(dataclasses.replace(config.runtime, **({"device": device} if device else {})))
-    records = resolve_records(records, config)
+    own, records = records is None, resolve_records(records, config)
     check_records(records, trained.model.emotions, trained)
     view, left_out = usable(records, trained.model.inputs, (split,))
     batches = RecordBatches(view, trained.model.inputs, config, context)
@@ -98,7 +99,7 @@ def evaluate(run: Union[str, os.PathLike], records: Optional[RecordsLike] = None
         raise DataError(f"split {split!r} has no clips in these records that {trained.model.name} can use; they hold "
                         f"{', '.join(f'{s} ({batches.count(s)})' for s in batches.ids)}")
     predictions = predict_split(trained.build(), batches, split, batch_size or config.train.batch_size, context)
-    path = Path(out) if out is not None else trained.run.predictions(split) if trained.run else None
+    path = Path(out) if out is not None else _table(trained, records, split, own)
     if path is not None and context.is_main:
         try:
             write_predictions(path, batches.ids[split], trained.model.emotions, predictions)
@@ -110,3 +111,21 @@ def evaluate(run: Union[str, os.PathLike], records: Optional[RecordsLike] = None
     return EvaluationResult(split=split, emotions=trained.model.emotions, ids=tuple(batches.ids[split]),
                             predictions=predictions, labels=batches.labels(split), path=path, records=records,
                             group=config.data.group, left_out=tuple(left_out))
+
+
+def _table(trained: TrainedModel, records: Records, split: str, own: bool) -> Optional[Path]:
+    """Where a run's predictions go: what `compare` and the model card take for the run's stays the run's."""
+    if trained.run is None:
+        return None
+    if not own and not _same(records, trained):
+        return trained.run.predictions(f"{split}_{records.path.resolve().name}")
+    chosen = split != "val" or trained.path.name == "best.ckpt"
+    return trained.run.predictions(split if chosen else f"{split}_{trained.path.stem}")
+
+
+def _same(records: Records, trained: TrainedModel) -> bool:
+    """Whether records are those that the run was trained on, as far as these are at hand."""
+    try:
+        return resolve_records(None, run_config(trained.run.path)).hash == records.hash
+    except ERIError:
+        return True

@@ -70,6 +70,8 @@ def laid_on(landmarks: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 def is_exclusive(labels: np.ndarray) -> bool:
     """Whether labels (N, E) say which one of several emotions was acted: never more than one of a clip's is above 0."""
+    if np.isnan(labels).any():  # what is not known may have been acted
+        return False
     acted = np.asarray(labels) > 0
     return acted.shape[1] > 1 and bool(acted.any()) and bool((acted.sum(1) <= 1).all())
 

@@ -52,7 +52,7 @@ class GlobalBatchNorm(nn.Cell):
 
 def has_batch_statistics(network: nn.Cell) -> bool:
     """Whether a Cell of `network` normalises by the statistics of a batch in training."""
-    return bool(_live(network))
+    return bool(norms_of(network))
 
 
 def share_batch_statistics(network: nn.Cell) -> nn.Cell:
@@ -63,11 +63,12 @@ def share_batch_statistics(network: nn.Cell) -> nn.Cell:
     Returns:
         The same network.
     """
-    for norm in _live(network):
+    for norm in norms_of(network):
         norm.bn_train = GlobalBatchNorm(norm.eps, norm.momentum)  # what its `construct` calls in training
     return network
 
 
-def _live(network: nn.Cell) -> List[nn.Cell]:
+def norms_of(network: nn.Cell) -> List[nn.Cell]:
+    """Every batch normalisation of `network` that normalises by the statistics of a batch in training."""
     return [cell for _, cell in network.cells_and_names()
             if isinstance(cell, _NORMS) and cell.use_batch_statistics is not False]

@@ -11,6 +11,7 @@ from mindspore import Parameter, Tensor, nn
 from mindface_eri.config import ModelConfig
 from mindface_eri.constants import IMAGENET_MEAN, IMAGENET_STD
 from mindface_eri.errors import ConfigError
+from mindface_eri.models.batch_norm import norms_of
 from mindface_eri.models.landmarks import AXES, POINTS, LandmarkAlignment
 from mindface_eri.models.resnet import CropNormalization, ResNetStem, grid_size
 from mindface_eri.models.spatial import SpatialEncoder
@@ -34,6 +35,8 @@ class VisualBranch(nn.Cell):
         self.temporal = temporal_encoder(self.channels, config)
         if config.recompute_stem:
             self.stem.recompute()
+            for norm in norms_of(self.stem):
+                norm.bn_train.recompute(False)  # computed twice, it would remember a batch twice
 
     def encode(self, frames: Tensor) -> Tuple[Tensor, Tensor]:
         """Features (B, T, D) and the spatial weights (B, T, h, w) of each frame."""

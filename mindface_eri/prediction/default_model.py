@@ -12,7 +12,8 @@ from pathlib import Path
 from mindface_eri.errors import CheckpointError, MissingDependencyError
 
 NOTE = ("No model was named: this is the one that comes with mindface_eri, which estimates from landmarks alone how "
-        "strongly a face comes to smile. The seven intensities need a model trained on Hume-Reaction.")
+        "strongly a face comes to smile; it is often wrong where people speak. The seven intensities need a model "
+        "trained on Hume-Reaction.")
 _FOLDER = Path(__file__).parents[1] / "pretrained" / "smile"
 
 

@@ -82,6 +82,11 @@ def check_records(records: Records, emotions: Tuple[str, ...], trained: TrainedM
                         f"{', '.join(emotions)}")
     pairs = {"frames": (model.frames, made.frames), "crop size": (model.crop_size, made.face.size),
              "MFCC features": (model.mfcc_features, made.audio.features)}
+    if model.name == "eri_statistics" and "mfcc" in model.inputs:
+        pairs["MFCC frames of a stack"] = (model.mfcc_stack, made.audio.stack)
+    cover = trained.note.get("preprocess", {}).get("audio", {}).get("cover")  # version 0.1 does not say
+    if "mfcc" in model.inputs and cover is not None:
+        pairs["audio.cover"] = (cover, made.audio.cover)
     columns = trained.note.get("features", {})
     for name, width in zip(model.features, model.feature_widths):
         features = open_feature_set(records, name)

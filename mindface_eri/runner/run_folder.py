@@ -110,6 +110,9 @@ def find_checkpoint(path: os.PathLike, which: str = "best") -> Tuple[Path, Optio
         return file, RunFolder(target)
     if not target.exists():
         raise CheckpointError(f"{target}: no such run folder or checkpoint")
+    if target.suffix in (".onnx", ".mindir", ".air"):
+        raise CheckpointError(f"{target}: is an exported file, which can predict; this needs a run folder or a .ckpt "
+                              "file")
     folder = RunFolder(target.resolve().parent.parent)
     return target, folder if folder.config.is_file() else None
 

@@ -17,6 +17,7 @@ from mindface_eri.datasets.records import Records
 from mindface_eri.device.context import Context
 from mindface_eri.errors import CheckpointError, ConfigError, DataError
 from mindface_eri.loss import check_loss
+from mindface_eri.models.batch_norm import has_batch_statistics
 from mindface_eri.models.dual_branch import MultiBranchNetwork
 from mindface_eri.models.registry import build_network
 from mindface_eri.models.statistics import StatisticsNetwork
@@ -79,6 +80,11 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
         notify(sentence)
     _check(config, view, splits)
     network = build_network(config.model)
+    if config.model.recompute_stem and has_batch_statistics(network) and (
+            context.world_size > 1 or context.mode == "pynative"):
+        raise ConfigError("model.recompute_stem counts each batch twice in the running statistics of batch "
+                          "normalisation, in PyNative mode and with several processes; leave it out, or set "
+                          "model.freeze_stem")
     set_statistics(network, config, records)
     sets = {name: dict(open_feature_set(records, name).about) for name in config.model.features}
     note = {**({"features": sets} if sets else {}), **({"about": records.note} if records.note else {})}

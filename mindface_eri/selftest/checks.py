@@ -147,7 +147,7 @@ def _acoustic_weights(context: Context) -> np.ndarray:
         start = np.random.default_rng(number).normal(0, 0.2, parameter.shape)
         parameter.set_data(Tensor(start.astype(np.float32)))
     step = TrainStep(network, TrainConfig(lr=1e-3), RuntimeConfig(), context).set_train()
-    share = slice(context.rank, None, context)
+    share = slice(context.rank, None, context.world_size)
     for _ in range(_STEPS):
         step(*(Tensor(array[share]) for array in (*inputs_of(model, 8), labels_of(model, 8))))
     return np.concatenate([parameter.asnumpy().ravel() for parameter in network.trainable_params()])

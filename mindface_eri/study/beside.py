@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The baseline of statistics over time on a study's folds, fitted on what the networks of each learnt from."""
+"""The baseline of statistics over time on a study's folds, fitted on all that each does not hold out."""
 
 from __future__ import annotations
 

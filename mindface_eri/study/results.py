@@ -67,7 +67,8 @@ def collect(study: Study) -> StudyResult:
         DataError: a fold is not done, or does not hold the clips of its part.
     """
     rows = np.flatnonzero(study.part >= 0)
-    place = {study.records.table[row]["id"]: number for number, row in enumerate(rows)}
+    ids = [study.records.table[row]["id"] for row in rows]
+    place = {clip: number for number, clip in enumerate(ids)}
     values = np.full((study.seeds, len(rows), len(study.records.emotions)), np.nan)
     trainings = [read_done(study, fold) for fold in range(study.folds)]
     for fold, done in enumerate(trainings):
@@ -75,7 +76,10 @@ def collect(study: Study) -> StudyResult:
             raise DataError(f"{study.out}: fold {fold + 1} is not done; run `mindface-eri cross-validate` again")
         for seed in range(study.seeds):
             table = read_predictions(predictions_path(study, fold, seed), study.records.emotions)
-            values[seed, [place[clip] for clip in table.ids if clip in place]] = table.values
+            if set(table.ids) != {ids[number] for number in np.flatnonzero(study.part[rows] == fold)}:
+                raise DataError(f"{study.out}: fold {fold + 1} does not hold the clips of its part; choose another "
+                                "folder")
+            values[seed, [place[clip] for clip in table.ids]] = table.values
     if not np.isfinite(values).all():
         raise DataError(f"{study.out}: some clips have no prediction of some seed; choose another folder")
     return _result(study, rows, values, trainings)

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -96,7 +97,10 @@ def _identity(study: Study) -> Dict[str, object]:
     sets = {name: open_feature_set(study.records, name).hash for name in study.config.model.features}
     recipe = json.loads(json.dumps(to_dict(study.config)))
     del recipe["preprocess"]  # the records' own, which their hash tells
-    return {"format": 1, "records": study.records.hash, "features": sets, "seeds": study.seeds, **recipe}
+    ids = [row["id"] for row in study.records.table]
+    people = study.records.column(study.column) if study.column else ids  # the records' hash does not know them
+    cut = hashlib.sha256(json.dumps([ids, list(people), study.part.tolist()]).encode()).hexdigest()
+    return {"format": 1, "records": study.records.hash, "features": sets, "seeds": study.seeds, **recipe, "cut": cut}
 
 
 class _Work:

@@ -87,7 +87,7 @@ class FoldTrainer:
     def _first(self, config: Config) -> Task:
         self.task = prepare_task(config, self.view, self.context, self.notify,
                                  ("train",) if self.keeps_last else ("train", "val"))
-        self.step = TrainStep(self.task.trained_part, config.train, config.runtime)
+        self.step = TrainStep(self.task.trained_part, config.train, config.runtime, self.context)
         self.blank = {name: p.asnumpy().copy() for name, p in self.step.state().items()}
         self.clips = RecordBatches(self.view, config.model.inputs, config, self.context)
         return self.task
@@ -106,7 +106,8 @@ class FoldTrainer:
         train, schedule, told = config.train, create_schedule(config.train), time.monotonic()
         best: Dict[str, np.ndarray] = {}
         chosen, epoch = 0, 0
-        while epoch < train.epochs and not 0 < train.early_stop <= schedule.since_best:
+        patience = 0 if self.keeps_last else train.early_stop  # a cosine that looks at no clip has no best epoch
+        while epoch < train.epochs and not 0 < patience <= schedule.since_best:
             set_lr(self.step.apply_step.optimizer, schedule.lr)
             loss = train_epoch(self.step, task.batches, epoch, self.context)
             epoch += 1

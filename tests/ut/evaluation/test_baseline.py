@@ -191,3 +191,10 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.kernel_ridge", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'mindface_eri\[baseline\]'"):
         regress({"mfcc": list(X)}, Y)
+
+
+def test_a_kernel_that_does_not_fit_for_one_emotion_answers_for_none(monkeypatch):
+    labels = Y.copy()
+    labels[:len(Y) // 2, 0] = np.nan  # few clips know the first
+    monkeypatch.setattr(module, "LARGEST", len(Y) - 1)
+    assert list(regress({"mfcc": list(X)}, labels)) == ["ridge"]

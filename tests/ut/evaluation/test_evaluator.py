@@ -3,6 +3,7 @@
 
 import dataclasses
 import errno
+import shutil
 from types import SimpleNamespace
 
 import mindspore as ms
@@ -147,3 +148,14 @@ def test_a_run_that_cannot_be_written_to_is_scored_all_the_same(run, tmp_path, m
         evaluate(run, out=tmp_path / "named.csv")  # asked for, so that it is no little thing
     with pytest.raises(OSError):
         evaluate(run)
+
+
+def test_what_others_take_for_the_runs_own_stays_the_runs(run, mixed_records, tmp_path):
+    """The last weights' validation, and other records, have tables of their own names."""
+    own = evaluate(run, mixed_records, device="CPU")
+    shutil.copy(run / "checkpoints" / "best.ckpt", run / "checkpoints" / "last.ckpt")
+    last = evaluate(run / "checkpoints" / "last.ckpt", mixed_records, device="CPU")
+    other = evaluate(run, dataclasses.replace(mixed_records, hash="other", path=tmp_path / "other"), device="CPU")
+    assert [one.path.name for one in (own, last, other)] == [
+        "predictions_val.csv", "predictions_val_last.csv", "predictions_val_other.csv"]
+    assert evaluate(run / "checkpoints" / "last.ckpt", mixed_records, "test").path.name == "predictions_test.csv"

@@ -84,3 +84,8 @@ def test_a_softmax_times_the_intensity_by_hand():
     neutral = np.vstack([labels, [[0, 0]]])
     np.testing.assert_allclose(exclusive(found, neutral), 0.75 * np.exp([[4.5, 0]]) / (np.exp(4.5) + 2))
     assert np.isfinite(exclusive(np.array([[1e6, 0.0]]), labels)).all()
+
+
+def test_what_is_not_known_excludes_nothing():
+    acted = np.array([[0.5, 0.0], [0.0, 0.7]])
+    assert is_exclusive(acted) and not is_exclusive(np.where(acted == 0, np.nan, acted))

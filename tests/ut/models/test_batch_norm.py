@@ -110,3 +110,19 @@ def test_names_stay_and_what_is_frozen_is_left(others):
     assert len(norms) == 15 and all(isinstance(cell.bn_train, GlobalBatchNorm) for cell in norms)
     frozen = share_batch_statistics(ResNetStem(4, frozen=True))
     assert not [cell for _, cell in frozen.cells_and_names() if isinstance(cell, GlobalBatchNorm)]
+
+
+@pytest.mark.slow
+def test_a_stem_that_is_computed_twice_remembers_a_batch_once(graph_mode):
+    found, frames = [], Tensor(np.random.default_rng(0).integers(0, 256, (1, 2, 32, 32, 3), np.uint8))
+    for twice in (False, True):
+        network = create_model("eri_visual", frames=2, crop_size=32, stem_width=8, width=8, spatial_depth=1,
+                               spatial_heads=2, temporal_heads=2, temporal_depth=1, recompute_stem=twice,
+                               emotions=("Joy",)).set_train()
+        for p in network.get_parameters():
+            if p.requires_grad:
+                p.set_data(Tensor(np.full(p.shape, 0.01, np.float32)))
+        ops.grad(network, None, network.trainable_params())(frames)
+        found.append(next(p for p in network.get_parameters() if p.name.endswith("moving_mean")).asnumpy().copy())
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+    assert np.abs(found[0]).max() > 1e-4

@@ -297,3 +297,10 @@ def test_branches_of_other_emotions_or_sizes_are_refused(records, recipe, runs, 
     with pytest.raises(CheckpointError, match="train.visual_run: .*best.ckpt has model.temporal plain, the recipe "
                                               "temma; set model.temporal=plain, or train the branch anew"):
         prepare(recipe("eri_dual_branch", train=train, temporal="temma"), records)
+
+
+@pytest.mark.parametrize("context", [HERE, Context("CPU", "graph", 0, 2)])
+def test_a_stem_that_is_computed_twice_where_its_norms_would_count_twice(records, recipe, context):
+    with pytest.raises(ConfigError, match="model.recompute_stem counts each batch twice"):
+        prepare_task(recipe("eri_visual", recompute_stem=True), records, context, str)
+    prepare_task(recipe("eri_visual", recompute_stem=True), records, Context("CPU", "graph"), str)

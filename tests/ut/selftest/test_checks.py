@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mindface_eri.device.context import Context
 from mindface_eri.errors import ConfigError, ExportError
 from mindface_eri.selftest import checks, material
 from mindface_eri.selftest.checks import outcome
@@ -131,3 +132,11 @@ def test_whatever_a_device_raises_is_a_row(monkeypatch, tmp_path):
 def test_every_row_has_a_check():
     assert {name for _, name, *_ in ROWS} == set(checks.CHECKS) - {"one_rank"}
     assert [arguments for _, name, arguments, _ in ROWS if name == "training"] == [("O0",), ("O2",), ("O3",)]
+
+
+def test_a_rank_trains_on_its_share_of_the_batch(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(checks, "TrainStep", lambda *_: SimpleNamespace(set_train=lambda: lambda *batch: sizes.extend(
+        len(array) for array in batch)))
+    found = checks._acoustic_weights(Context("CPU", "graph", 1, 2))
+    assert set(sizes) == {4} and found.ndim == 1

@@ -98,7 +98,15 @@ def test_a_study_that_is_not_whole_has_no_score(make, fill):
     study = fill(make(out=study.out.with_name("other")))
     path = predictions_path(study, 2, 1)
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
-    with pytest.raises(DataError, match="some clips have no prediction of some seed"):
+    with pytest.raises(DataError, match="fold 3 does not hold the clips of its part"):
+        collect(study)
+
+
+def test_a_fold_of_other_clips_has_no_score(make, fill):
+    study = fill(make())
+    first, second = (predictions_path(study, fold, 0) for fold in (0, 1))
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(DataError, match="fold 2 does not hold the clips of its part"):
         collect(study)
 
 

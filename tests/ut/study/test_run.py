@@ -65,7 +65,8 @@ def test_moved_records_another_device_and_more_workers_are_the_same_study(finish
 
 @pytest.mark.parametrize("options, said", [
     ({"overrides": ("train.lr=0.5",)}, "train.lr: 0.05 -> 0.5"), ({"seeds": 3}, "seeds: 2 -> 3"),
-    ({"folds": 3}, "data.folds: 2 -> 3"), ({"by": "clip"}, "data.group: Subject -> none"),
+    ({"folds": 3}, "data.folds: 2 -> 3; cut: .*"),
+    ({"by": "clip"}, "data.group: Subject -> none; cut: .*"),
     ({"overrides": ("model.dropout=0.7",)}, "model.dropout: 0.1 -> 0.7"),
     ({"records": "other"}, "records: .* -> other")])
 def test_another_study_is_refused(finished, options, said):
@@ -74,6 +75,17 @@ def test_another_study_is_refused(finished, options, said):
         records = dataclasses.replace(records, hash="other")
     study = plan_study(records, finished.recipe, finished.study.out, device="CPU", **options)
     with pytest.raises(ConfigError, match=rf"holds another study \({said}\); set that back, or choose another folder"):
+        run_study(study, notify=str)
+
+
+def test_other_people_are_another_study(finished):
+    """The records' hash does not know the column of people: folds that these cut anew hold other clips."""
+    records = finished.study.records
+    names = [row["Subject"] for row in records.table]
+    table = tuple({**row, "Subject": name} for row, name in zip(records.table, names[5:] + names[:5]))
+    study = plan_study(dataclasses.replace(records, table=table), finished.recipe, finished.study.out, device="CPU",
+                       folds=2, seeds=2)
+    with pytest.raises(ConfigError, match=r"holds another study \(cut: "):
         run_study(study, notify=str)
 
 
@@ -123,7 +135,7 @@ def noted(monkeypatch):
 
 def test_the_last_weights_look_at_no_clip_before_the_end(make, noted):
     ms.set_context(mode=ms.PYNATIVE_MODE)
-    study = make(train={"epochs": 2})
+    study = make(train={"epochs": 2, "early_stop": 1})  # which asks for a best epoch, and there is none
     run_study(study, notify=str)
     assert [split for split, _ in noted] == ["test"] * 6
     assert [done["inner_pearson"] for done in read_done(study, 2)] == [None, None]
