@@ -18,6 +18,7 @@ from mindface_eri.constants import SPLIT_ALIASES, SPLITS
 from mindface_eri.datasets.folds import cut_share
 from mindface_eri.datasets.groups import groups_of
 from mindface_eri.datasets.label_columns import find_columns
+from mindface_eri.datasets.label_ids import ClipName
 from mindface_eri.datasets.label_rows import Ratings
 from mindface_eri.datasets.labels import bracketed
 from mindface_eri.datasets.ratings import guess_scale
@@ -59,6 +60,7 @@ class Imported:
         labels: (clips, emotions) in [0, 1], NaN where unknown.
         extra: column -> the cell of each clip; the first is `PERSON`.
         understood: (what, how it was understood) in words.
+        names: what the table calls each clip.
     """
 
     path: Path
@@ -68,6 +70,7 @@ class Imported:
     labels: np.ndarray
     extra: Mapping[str, Tuple[str, ...]]
     understood: Tuple[Tuple[str, str], ...]
+    names: Tuple[ClipName, ...]
 
     def table(self) -> Table:
         """The normal form, as `tables.read_table` reads it."""
@@ -106,7 +109,8 @@ def import_table(path: os.PathLike, options: Options = Options()) -> Imported:  
         understood.append(("left out", f"{', '.join(left_out)}: not one value a clip"))
     extra = {PERSON: tuple(ratings.cell(clip, "person") for clip in clips),
              **{name: tuple(ratings.other(clip, name) for clip in clips) for name in ratings.kept}}
-    return Imported(Path(path), tuple(clips), splits, tuple(ratings.emotions), labels, extra, tuple(understood))
+    return Imported(Path(path), tuple(clips), splits, tuple(ratings.emotions), labels, extra, tuple(understood),
+                    tuple(ratings.names[clip] for clip in clips))
 
 
 def _scaled(ratings: Ratings, scale: Optional[Tuple[float, float]]) -> Tuple[np.ndarray, str]:

@@ -6,12 +6,12 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections import Counter
 from pathlib import Path
 from typing import Dict, List, Tuple
 
+from mindface_eri.datasets.label_ids import ClipName, joined
 from mindface_eri.datasets.label_import import Imported
-from mindface_eri.datasets.media import MediaIndex
+from mindface_eri.datasets.media import MediaIndex, one_name, several_folders
 from mindface_eri.errors import DataError
 
 LOGGER = logging.getLogger(__name__)
@@ -24,35 +24,108 @@ def match_media(imported: Imported, folder: Path) -> Tuple[Imported, str]:
     the id becomes its name.
 
     Raises:
-        DataError: there is no such folder, or not one clip of the table lies in it.
+        DataError: there is no such folder, not one clip of the table lies in it, or several files may be a clip's.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of media")
     index = MediaIndex(folder)
-    loose: Dict[str, List[str]] = {}
-    for name in index.names():
-        loose.setdefault(_loose(name), []).append(name)
-    ids, respelt, missing = [], [], []
-    for clip, split in zip(imported.ids, imported.splits):
-        near = loose.get(_loose(clip), [])
-        if any(index.find(clip, split)):
-            ids.append(clip)
-        elif len(near) == 1 and any(index.find(near[0], split)):
-            ids.append(near[0])
-            respelt.append(clip)
-        else:
-            ids.append(clip)
-            missing.append(clip)
-    if len(missing) == len(ids):
-        raise DataError(f"{folder}: not one of {len(ids)} clips lies there; the table names {ids[0]!r}, the folder has "
-                        f"{', '.join(sorted(index.names())[:3]) or 'no media'}")
-    twice = [clip for clip, count in Counter(ids).items() if count > 1]
-    if twice:
-        raise DataError(f"{imported.path}: two clips mean the file {twice[0]} of {folder}; write their ids in full")
-    words = f"{len(ids) - len(missing)} of {len(ids)} clips found"
+    found, respelt, missing = spelt_as_files(imported, index, folder)
+    if len(missing) == len(found.ids):
+        raise DataError(f"{folder}: not one of {len(missing)} clips lies there; the table names {missing[0]!r}, the "
+                        f"folder has {', '.join(sorted(index.names())[:3]) or 'no media'}")
+    words = f"{len(found.ids) - len(missing)} of {len(found.ids)} clips found"
     words += f"; {len(respelt)} are spelt otherwise there, such as {respelt[0]}" if respelt else ""
     words += f"; none for {', '.join(missing[:5])}{', ...' * (len(missing) > 5)}" if missing else ""
-    return dataclasses.replace(imported, ids=tuple(ids)), words
+    return found, words
+
+
+def spelt_as_files(imported: Imported, index: MediaIndex, folder: Path) -> Tuple[Imported, List[str], List[str]]:
+    """The table with ids that find each clip's files below `folder` and no other's; ids that changed; ids without any.
+
+    Raises:
+        DataError: several files may be a clip's, or two clips mean one file; the message names the row.
+    """
+    search = _Search(index, folder)
+    ids: Dict[str, None] = {}
+    owners: Dict[Path, ClipName] = {}
+    respelt, missing = [], []
+    for name, split in zip(imported.names, imported.splits):
+        where = f"{imported.path}, row {name.row}: "
+        paths = search.meant(name, split)
+        if several_folders(paths):
+            raise DataError(f"{where}{name} may be {search.shown(paths)}; write its folders before it as they are, or "
+                            "name a folder of media that has one of them")
+        for path in paths:
+            other = owners.setdefault(path, name)
+            if other is not name:
+                raise DataError(f"{where}two clips mean the file {search.shown([path])}, {name} and {other} of row "
+                                f"{other.row}; write their ids in full")
+        options = [name.id, *search.ids(paths)] if paths else \
+            [name.id, *(name.with_folders(count + 1) for count in range(len(name.folders)))]
+        chosen = next((one for one in options if one not in ids and index.paths(one, split) == paths), None)
+        if chosen is None:
+            raise DataError(f"{where}no id is {name} and no other clip; {search.shown(index.paths(options[0], split))} "
+                            "would be found; rename the files")
+        ids[chosen] = None
+        if not paths:
+            missing.append(chosen)
+        elif chosen != name.id:
+            respelt.append(name.id)
+    return dataclasses.replace(imported, ids=tuple(ids)), respelt, missing
+
+
+class _Search:
+    """Which files a table means by the name of a clip."""
+
+    def __init__(self, index: MediaIndex, folder: Path) -> None:
+        self._index, self._folder = index, folder
+        self._above = folder.resolve().parts
+        self._loose: Dict[str, List[str]] = {}
+        for stem in index.names():
+            self._loose.setdefault(_loose(stem), []).append(stem)
+        self._places = {part.casefold() for path in index.files() for part in index.folders(path)}
+
+    def meant(self, name: ClipName, split: str) -> List[Path]:
+        """The files of a clip: of its name, and of the folders that stand before it, as far as they are there."""
+        paths, near = self._index.paths(name.stem, split), self._loose.get(_loose(name.stem), [])
+        if not paths and len(near) == 1:
+            paths = self._index.paths(near[0], split)
+        given = [part.casefold() for part in name.folders]
+        if not given or not paths:
+            return paths
+        fit = {path: self._fit(given, path) for path in paths}
+        best = max(fit.values())
+        if best == 0 and (name.apart or given[-1] in self._places):  # those that are there are another folder's
+            return []
+        if not several_folders(paths):
+            return paths  # also pictures and sound in a folder each
+        paths = [path for path in paths if fit[path] == best]
+        exact = [path for path in paths if [part.casefold() for part in self._index.folders(path)] == given]
+        return exact or paths
+
+    def ids(self, paths: List[Path]) -> List[str]:
+        """Ids that may find the files: their name, and with more and more of the folders that all of them are in."""
+        stem, folders = one_name(paths[0].stem), [self._index.folders(path) for path in paths]
+        common = folders[0]
+        while any(other[:len(common)] != common for other in folders):
+            common = common[:-1]
+        return [stem, *(joined(common[len(common) - count:], stem) for count in range(1, len(common) + 1))]
+
+    def shown(self, paths: List[Path]) -> str:
+        """Files, for messages."""
+        names = [path.relative_to(self._folder).as_posix() for path in paths]
+        return ", ".join(names[:5]) + ", ..." * (len(names) > 5)
+
+    def _fit(self, given: List[str], path: Path) -> int:
+        """How many of the given folders, the nearest first, a file lies in."""
+        parts = [part.casefold() for part in (*self._above, *self._index.folders(path))]
+        count = 0
+        for part in reversed(given):
+            if part not in parts:
+                break
+            parts = parts[:len(parts) - 1 - parts[::-1].index(part)]
+            count += 1
+        return count
 
 
 def link_media(folder: Path, out: Path) -> None:

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Dict, List, Tuple
 
 import numpy as np
 
 from mindface_eri.datasets.label_columns import Columns
-from mindface_eri.datasets.labels import normalise_id
-from mindface_eri.datasets.media import without_suffix
+from mindface_eri.datasets.label_ids import ClipName, name_clips
 from mindface_eri.datasets.ratings import agreement
 from mindface_eri.datasets.spreadsheets import value_of
 from mindface_eri.datasets.tables import Table
@@ -26,8 +24,10 @@ class Ratings:
         self.values: Dict[Tuple[str, str, str], Tuple[float, int, str]] = {}  # ... -> value, row, column
         self.rows: Dict[str, List[Tuple[int, List[str]]]] = {}
         self.kept = [name for name in columns.other if name not in ("Subject", "File_ID", "Split")]
-        for number, cells in table.rows:
-            clip = self._id(number, cells)
+        self.names: Dict[str, ClipName] = {}
+        for name, (number, cells) in zip(name_clips(table, columns.roles["id"]), table.rows):
+            clip = name.id
+            self.names[clip] = name
             self.rows.setdefault(clip, []).append((number, cells))
             self._add(clip, number, cells)
         self.emotions = list(dict.fromkeys(emotion for _, emotion, _ in self.values))
@@ -71,15 +71,6 @@ class Ratings:
         names = ", ".join(self.who[:8]) + ", ..." * (len(self.who) > 8)
         return [("raters", f"{len(self.who)} ({names}); their mean counts"),
                 ("agreement", f"{found} (Krippendorff's alpha, interval; 1 is agreement, 0 is chance)")]
-
-    def _id(self, number: int, cells: List[str]) -> str:
-        column = self.columns.roles["id"]
-        text = cells[self.place[column]].strip()
-        text = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-        try:
-            return without_suffix(normalise_id(re.split(r"[\\/]", text)[-1]))
-        except ValueError as error:
-            raise DataError(f"{self.table.where(number, column)}: {error}") from None
 
     def _add(self, clip: str, number: int, cells: List[str]) -> None:
         roles = self.columns.roles

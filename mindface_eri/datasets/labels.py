@@ -122,15 +122,16 @@ def read_labels(root: Union[str, os.PathLike], *, label_columns: Optional[Sequen
     root = Path(root)
     table_path = root if root.is_file() else _table_of(root)
     folder = table_path.parent
+    media = MediaIndex(folder)
     partition = folder / "partition.csv"
     if table_path.name == "labels.csv" and partition.is_file():
         table, splits = _muse(table_path, partition)
     elif _is_normal(table_path):
         table, splits = read_table(table_path), None
     else:
-        found = _imported(table_path, label_columns)
+        found = _imported(table_path, label_columns, media)
         table, splits, label_columns = found.table(), None, found.emotions
-    manifest = _manifest(table, MediaIndex(folder), splits, label_columns)
+    manifest = _manifest(table, media, splits, label_columns)
     return dataclasses.replace(manifest, note=_note_beside(table_path))
 
 
@@ -157,13 +158,14 @@ def _is_normal(path: Path) -> bool:
     return not first or muse or all(names & set(wanted) for wanted in (ID_COLUMNS, SPLIT_COLUMNS))
 
 
-def _imported(path: Path, label_columns: Optional[Sequence[str]]) -> Imported:
+def _imported(path: Path, label_columns: Optional[Sequence[str]], media: MediaIndex) -> Imported:
     from mindface_eri.datasets.label_import import Options, import_table
+    from mindface_eri.datasets.label_media import spelt_as_files  # pylint: disable=cyclic-import
 
     found = import_table(path, Options(labels=label_columns))
     LOGGER.warning("%s: read as %s; `mindface-eri labels` can be told otherwise", path,
                    "; ".join(f"{what}: {how}" for what, how in found.understood))
-    return found
+    return spelt_as_files(found, media, path.parent)[0]
 
 
 def manifest_from_paths(paths: Iterable[Union[str, os.PathLike]], *,
@@ -255,6 +257,11 @@ def _manifest(table: Table, media: MediaIndex, splits: Optional[Mapping[str, str
                                                                      row[place[split_column]])
         labels = _labels(table, number, emotions, [row[place[name]] for name in emotions])
         video, audio = media.find(clip_id, split)
+        others = media.several(clip_id, split)
+        if others:
+            LOGGER.warning("%s: id %r fits several files, %s; the first is taken; write %s to name one's folder",
+                           table.where(number, id_column), clip_id, ", ".join(map(str, others[:4])),
+                           f"{others[0].parent.name}_{clip_id}")
         kept = {name: row[place[name]].strip() for name in extra}
         clips.append(ClipEntry(clip_id, split, labels, video, audio, kept))
     return Manifest(emotions, tuple(clips), extra, str(table.path))

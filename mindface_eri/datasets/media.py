@@ -80,27 +80,64 @@ class MediaIndex:
         """What the files are called, without their endings."""
         return tuple(self._files)
 
+    def files(self) -> Iterator[Path]:
+        """All of them."""
+        return (path for paths in self._files.values() for path in paths)
+
     def find(self, clip_id: str, split: str) -> Tuple[Optional[Path], Optional[Path]]:
         """Picture and sound file of a clip, each None where there is none.
 
         Files may lie anywhere below the folder. Those in a folder named after the clip's split win, those in a folder
-        of another split do not count; an id may carry its file's suffix.
+        of another split do not count; an id may carry its file's suffix. Where no file is called so, an id may begin
+        with its folders: `P02_take1` is `P02/take1.mp4`, as `clips_of_paths` calls it.
         """
-        clip_id = one_name(clip_id)
-        paths = self._files.get(clip_id) or self._files.get(without_suffix(clip_id), [])
-        named = {path: self._split_of(path) for path in paths}
-        paths = [p for p in paths if named[p] == split] or [p for p in paths if named[p] is None]
-        # An id with an ending means that file.
-        paths.sort(key=lambda path: (one_name(path.name) != clip_id, _rank(path)))
+        paths = self.paths(clip_id, split)
         video = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
         audio = [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
         return (video[0] if video else None), (audio[0] if audio else None)
+
+    def paths(self, clip_id: str, split: str) -> List[Path]:
+        """All files that `find` chooses among, the best first."""
+        clip_id = one_name(clip_id)
+        stem = without_suffix(clip_id)
+        paths = self._files.get(clip_id) or self._files.get(stem) or self._below_folders(stem)
+        named = {path: self._split_of(path) for path in paths}
+        paths = [p for p in paths if named[p] == split] or [p for p in paths if named[p] is None]
+        # An id with an ending means that file.
+        return sorted(paths, key=lambda path: (one_name(path.name) != clip_id, _rank(path)))
+
+    def several(self, clip_id: str, split: str) -> List[Path]:
+        """The files of a clip where those of one kind lie in several folders: they may be of several clips."""
+        return several_folders(self.paths(clip_id, split))
+
+    def folders(self, path: Path) -> Tuple[str, ...]:
+        """Those between the folder of all media and a file."""
+        return tuple(one_name(part) for part in path.relative_to(self._folder).parts[:-1])
+
+    def _below_folders(self, clip_id: str) -> List[Path]:
+        """Files of an id with folders in front, `P02_take1`: below them, directly where there are such."""
+        direct, deeper = [], []
+        for at in (i for i, sign in enumerate(clip_id) if sign == "_"):
+            for path in self._files.get(clip_id[at + 1:], []):
+                parts = self.folders(path)
+                ends = {end for end in range(1, len(parts) + 1) for start in range(end)
+                        if plain_name("_".join(parts[start:end])) == clip_id[:at]}
+                if ends:
+                    (direct if len(parts) in ends else deeper).append(path)
+        return direct or deeper
 
     def _split_of(self, path: Path) -> Optional[str]:
         for part in reversed(path.relative_to(self._folder).parts[:-1]):
             if part.lower() in SPLIT_ALIASES:
                 return SPLIT_ALIASES[part.lower()]
         return None
+
+
+def several_folders(paths: Iterable[Path]) -> List[Path]:
+    """The files, where those of one kind lie in several folders, else none."""
+    paths = list(paths)
+    places = {(path.suffix.lower() in AUDIO_SUFFIXES, path.parent) for path in paths}
+    return paths if len(places) > len({audio for audio, _ in places}) else []
 
 
 def clips_of_paths(paths: Iterable[Path]) -> List[Tuple[str, Optional[Path], Optional[Path]]]:
@@ -139,11 +176,11 @@ def clips_of_paths(paths: Iterable[Path]) -> List[Tuple[str, Optional[Path], Opt
 
 def _unique_ids(found: List[tuple]) -> List[str]:
     """Names without their endings, with as many folders before them as tell them apart."""
-    ids = [_plain(name) for _, name, _, _ in found]
+    ids = [plain_name(name) for _, name, _, _ in found]
     depth = 1
     while len(set(ids)) < len(ids) and depth < 16:
         double = {i for i, count in Counter(ids).items() if count > 1}
-        ids = [_plain("_".join([*folder.resolve().parts[-depth:], name])) if old in double else old
+        ids = [plain_name("_".join([*folder.resolve().parts[-depth:], name])) if old in double else old
                for old, (folder, name, _, _) in zip(ids, found)]
         depth += 1
     if len(set(ids)) < len(ids):
@@ -152,6 +189,7 @@ def _unique_ids(found: List[tuple]) -> List[str]:
     return ids
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A name that an id may be: without the signs that neither tables nor records take."""
     # Surrogates stand for bytes of a name that is not UTF-8; neither tables nor records can hold them.
     return re.sub(r"[\\/:\[\]\x00-\x1f\ud800-\udfff]", "_", one_name(name))

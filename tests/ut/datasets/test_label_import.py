@@ -246,3 +246,48 @@ def test_another_table_is_read_where_a_data_set_is_asked_for(tmp_path, caplog):
     caplog.clear()
     assert load_manifest(write(tmp_path, "File_ID,Split,Joy\na,train,0.5\n")).labels()[0, 0] == 0.5 and not caplog.text
     assert load_manifest(write(tmp_path, "Clip\tJoy\na\t0.5\n", "t.tsv")).emotions == ("Joy",)
+
+
+def people(folder, *names):
+    """Media of several people with takes of the same names; each file says whose it is."""
+    for name in names or [f"P0{person}/take{take}.mp4" for person in (1, 2, 3) for take in (1, 2)]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+def clips_of(out):
+    """What file each clip of a folder is, by the first row's label."""
+    return [clip.video and clip.video.read_text() for clip in load_manifest(out).clips]
+
+
+def test_a_folder_before_an_id_tells_the_clips_of_people_apart(tmp_path, capsys):
+    media, out = people(tmp_path / "m"), tmp_path / "o"
+    words = ["--media", str(media), "--out", str(out)]
+    table = write(tmp_path, "video;Joy\nP02/take1;1\nx/p03/take2.mp4;5\n")
+    assert main(["labels", str(table), *words]) == 0
+    assert clips_of(out) == ["P02/take1.mp4", "P03/take2.mp4"]
+    assert [clip.id for clip in load_manifest(out).clips] == ["P02_take1", "P03_take2"]
+    rows = "".join(f"P0{person}/take{take};{person}\n" for person in (1, 2, 3, 4) for take in (1, 2))
+    table = write(tmp_path, f"video;Joy\n{rows}")
+    found = import_table(table)
+    assert len(found.ids) == 8 and found.labels[:, 0].tolist() == [0, 0, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 1, 1], "no means"
+    assert main(["labels", str(table), "--media", str(media), "--out", str(tmp_path / "all")]) == 0
+    assert clips_of(tmp_path / "all") == [f"P0{p}/take{t}.mp4" for p in (1, 2, 3) for t in (1, 2)] + [None, None]
+    capsys.readouterr()
+    table = write(tmp_path, "video;Joy\nP02/take1;1\ntake2;5\n")
+    assert main(["labels", str(table), *words]) == 1
+    assert "row 3: take2 may be P01/take2.mp4, P02/take2.mp4, P03/take2.mp4" in capsys.readouterr().err
+    table = write(media, "video;Joy\nP02/take1;1\nP03/take2;5\n")
+    assert [clip.video.parent.name for clip in read_labels(table).clips] == ["P02", "P03"]
+
+
+def test_folders_that_are_not_there_do_no_harm_and_those_that_are_count(tmp_path):
+    media = people(tmp_path / "m", "P01/a.mp4", "P02/b.mp4", "mp4/c.mp4", "wav/c.wav")
+    table = write(tmp_path, "video;Joy\nC:\\old\\a.mp4;1\nP01/b.mp4;5\nmp4/c.mp4;2\n")
+    assert main(["labels", str(table), "--media", str(media), "--out", str(tmp_path / "o")]) == 0
+    manifest = load_manifest(tmp_path / "o")
+    assert [clip.id for clip in manifest.clips] == ["a", "P01_b", "c"], "P01 is there, and has no b"
+    assert [bool(clip.video) for clip in manifest.clips] == [True, False, True] and manifest.clips[2].audio
+    with pytest.raises(DataError, match="row 2, column 'video': a may be v/a of row 3 or another clip"):
+        import_table(write(tmp_path, "video;Joy\na;1\nv/a;2\n"))
