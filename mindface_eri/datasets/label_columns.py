@@ -29,7 +29,10 @@ SYNONYMS: Dict[str, Tuple[str, ...]] = {
 # Numbers that are no labels.
 _NEVER = {*(re.sub(r"\W|_", "", name) for name in EXTRA_COLUMNS), "comment", "comments", "note", "notes", "remark",
           "date", "time", "duration", "fps", "language", "ethnicity", "race", "condition", "session", "trial", "order",
-          "index", "nr", "no", "number", "row", "year", "yearofbirth", "alter", "geschlecht", "datum"}
+          "index", "nr", "no", "number", "num", "row", "rowno", "rownumber", "lfd",
+          "counter", "", "year", "yearofbirth", "alter", "geschlecht", "datum"}
+_OF_IDS = re.compile(r"(^|[\W_])(id|nr|idx|index)s?$|[a-z](ID|Id|Nr|Idx|Index)s?$")
+_SHORT = 10  # numbers from 1 to as many may be ratings in the order of their size
 _OF_A_RATER = (re.compile(r"(?P<name>.*?)[\s_.(-]+(?:rater|coder|annotator|judge|r)[\s_.-]?(?P<who>\d+)\)?", re.I),
                re.compile(r"(?:rater|coder|annotator|judge|r)[\s_.-]?(?P<who>\d+)[\s_.:-]+(?P<name>.+)", re.I))
 
@@ -86,7 +89,15 @@ def find_columns(table: Table, named: Mapping[str, str], labels: Optional[Sequen
     if not chosen:
         raise DataError(f"{table.path}: no column of numbers to be a label; there are {', '.join(rest) or 'none'}; "
                         "say --labels NAME ...")
+    if not labels:  # a running number is none, unless there is nothing else
+        chosen = [name for name in chosen if not _numbers_rows(table, name)] or chosen
     return Columns(roles, _raters(chosen), tuple(name for name in rest if name not in chosen))
+
+
+def alike(text: str) -> str:
+    """What a name shares with its other spellings: without case and outer blanks, whole numbers without zeros."""
+    text = " ".join(text.split()).casefold()
+    return str(int(text.partition(".")[0])) if re.fullmatch(r"[0-9]+(\.0*)?", text) else text
 
 
 def _plain(name: str) -> str:
@@ -111,8 +122,22 @@ def _words(table: Table, column: str) -> bool:
 def _is_label(table: Table, column: str) -> bool:
     """A column of numbers, most of it at least: a slip among them is refused later, and not passed over."""
     cells = filled(table, column)
-    return (_plain(column) not in _NEVER and names_people(column) is None and bool(cells)
+    return (_plain(column) not in _NEVER and names_people(column) is None and not _names_rows(column) and bool(cells)
             and 2 * sum(_number(cell) for _, cell in cells) > len(cells))
+
+
+def _names_rows(column: str) -> bool:
+    """Whether a column is called as ids and numbers of rows are: `id`, `row_id`, `rowID`, `Lfd. Nr.`"""
+    column = column.strip(" .:")
+    return bool(_OF_IDS.search(column) or _OF_IDS.search(column.lower()))
+
+
+def _numbers_rows(table: Table, column: str) -> bool:
+    """Whether a column counts the rows: 0, 1, 2, ... or 1, 2, 3, ..."""
+    cells = filled(table, column)
+    values = [value_of(cell) if _number(cell) else None for _, cell in cells]
+    return len(cells) == len(table.rows) > _SHORT and values[0] in (0, 1) and \
+        values == [values[0] + i for i in range(len(values))]
 
 
 def _number(cell: str) -> bool:
@@ -129,6 +154,9 @@ def _raters(columns: Sequence[str]) -> Dict[str, Tuple[str, str]]:
     for column in columns:
         match = next((m for m in (pattern.fullmatch(column) for pattern in _OF_A_RATER) if m and m["name"]), None)
         found[column] = (match["name"].strip(), match["who"]) if match else (column, "")
+    first: Dict[str, str] = {}
+    found = {column: (first.setdefault(name.casefold(), name), who) if who else (name, who)
+             for column, (name, who) in found.items()}
     names = [name for name, who in found.values() if who]
     return {column: (name, who) if who and names.count(name) > 1 else (column, "")
             for column, (name, who) in found.items()}

@@ -7,7 +7,7 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 
-from mindface_eri.datasets.label_columns import Columns
+from mindface_eri.datasets.label_columns import Columns, alike
 from mindface_eri.datasets.label_ids import ClipName, name_clips
 from mindface_eri.datasets.ratings import agreement
 from mindface_eri.datasets.spreadsheets import value_of
@@ -19,19 +19,22 @@ class Ratings:
     """The ratings of a table by clip, emotion and rater, whichever its form."""
 
     def __init__(self, table: Table, columns: Columns) -> None:
+        table = _one_spelling(table, columns)
         self.table, self.columns = table, columns
         self.place = {name: i for i, name in enumerate(table.header)}
         self.values: Dict[Tuple[str, str, str], Tuple[float, int, str]] = {}  # ... -> value, row, column
         self.rows: Dict[str, List[Tuple[int, List[str]]]] = {}
         self.kept = [name for name in columns.other if name not in ("Subject", "File_ID", "Split")]
         self.names: Dict[str, ClipName] = {}
+        self.numbers: Dict[int, List[str]] = {}  # number of a row -> its cells
         for name, (number, cells) in zip(name_clips(table, columns.roles["id"]), table.rows):
             clip = name.id
             self.names[clip] = name
             self.rows.setdefault(clip, []).append((number, cells))
             self._add(clip, number, cells)
+            self.numbers[number] = cells
         self.emotions = list(dict.fromkeys(emotion for _, emotion, _ in self.values))
-        self.who = sorted({rater for *_, rater in self.values if rater})
+        self.who = sorted({rater for *_, rater in self.values})  # "" has no name
         for role in ("split", "person"):
             if role in columns.roles:
                 for clip in self.rows:
@@ -56,7 +59,7 @@ class Ratings:
 
     def cube(self) -> np.ndarray:
         """(clips, emotions, raters), NaN where there is no rating."""
-        sides = [{name: i for i, name in enumerate(names)} for names in (self.rows, self.emotions, self.who or [""])]
+        sides = [{name: i for i, name in enumerate(names)} for names in (self.rows, self.emotions, self.who)]
         cube = np.full([len(side) for side in sides], np.nan)
         for key, (value, *_) in self.values.items():
             cube[tuple(side[name] for side, name in zip(sides, key))] = value
@@ -68,7 +71,7 @@ class Ratings:
             return []
         cube = self.cube()
         found = ", ".join(f"{emotion} {agreement(cube[:, e]):.2f}" for e, emotion in enumerate(self.emotions))
-        names = ", ".join(self.who[:8]) + ", ..." * (len(self.who) > 8)
+        names = ", ".join(who or "one without a name" for who in self.who[:8]) + ", ..." * (len(self.who) > 8)
         return [("raters", f"{len(self.who)} ({names}); their mean counts"),
                 ("agreement", f"{found} (Krippendorff's alpha, interval; 1 is agreement, 0 is chance)")]
 
@@ -90,9 +93,21 @@ class Ratings:
                                 "blank") from None
             before = self.values.get((clip, emotion, rater))
             if before is not None:
-                raise DataError(f"{where}: clip {clip!r} has {emotion} in row {before[1]} already; where several "
-                                "people rated it, say which column names them: --column rater=NAME")
+                raise DataError(f"{where}: clip {clip!r} has {emotion} in row {before[1]} already"
+                                f"{self._why_twice(cells, before, column, rater)}")
             self.values[clip, emotion, rater] = (value, number, column)
+
+    def _why_twice(self, cells: List[str], before: Tuple[float, int, str], column: str, rater: str) -> str:
+        """What to do where a rating stands there twice."""
+        _, number, other = before
+        if number in self.numbers and self.numbers[number] == cells:
+            return "; the rows are alike: take one out"
+        if column != other:
+            return f" in column {other!r}: take one of the two columns out, or name those of labels (--labels)"
+        if "rater" not in self.columns.roles:
+            return "; where several people rated it, say which column names them: --column rater=NAME"
+        who = f"by rater {rater!r}" if rater else "without the name of a rater"
+        return f", {who} too; mend {self.columns.roles['rater']!r}, or take one of the rows out"
 
     def _agreed(self, clip: str, role: str) -> None:
         """All rows of a clip say the same of it."""
@@ -105,3 +120,18 @@ class Ratings:
 
     def _is_constant(self, column: str) -> bool:
         return all(len({cells[self.place[column]] for _, cells in rows}) == 1 for rows in self.rows.values())
+
+
+def _one_spelling(table: Table, columns: Columns) -> Table:
+    """The table with people, raters, splits and emotions spelt as where each stands first: `a ` is `A`, `01` is `1`."""
+    roles = ["person", "rater", "split", *(["emotion"] if columns.long else [])]
+    places = [table.header.index(columns.roles[role]) for role in roles if role in columns.roles]
+    first: Dict[Tuple[int, str], str] = {}
+    rows = []
+    for number, cells in table.rows:
+        cells = list(cells)
+        for place in places:
+            text = " ".join(cells[place].split())
+            cells[place] = first.setdefault((place, alike(text)), text)
+        rows.append((number, cells))
+    return Table(table.path, table.header, rows)

@@ -126,7 +126,10 @@ def test_a_row_for_each_rating_becomes_a_row_a_clip(tmp_path):
 
 @pytest.mark.parametrize("old, new, said", [
     ("A,v/1.mp4,p,Fear,7", "A,v/1.mp4,p,Fear,much", r"t.csv, row 4, column 'Rating': 'much' is not a number"),
-    ("B,v/1.mp4,p,Joy,3", "A,v/1.mp4,p,Joy,3", "row 3, column 'Rating': clip '1' has Joy in row 2 already.*rater=NAME"),
+    ("B,v/1.mp4,p,Joy,3", "A,v/1.mp4,p,Joy,3",
+     "row 3, column 'Rating': clip '1' has Joy in row 2 already, by rater 'A' too; mend 'Coder'"),
+    ("B,v/1.mp4,p,Joy,3,train,y", "A,v/1.mp4,p,Joy,1,train,x",
+     "has Joy in row 2 already; the rows are alike: take one"),
     ("B,v/1.mp4,p,Joy,3,train", "B,v/1.mp4,p,Joy,3,dev",
      "row 3, column 'Split': 'dev', but clip '1' has 'train' in row 2"),
     ("A,[2],q", "A,,q", "row 5, column 'Clip': the id is empty"),
@@ -291,3 +294,30 @@ def test_folders_that_are_not_there_do_no_harm_and_those_that_are_count(tmp_path
     assert [bool(clip.video) for clip in manifest.clips] == [True, False, True] and manifest.clips[2].audio
     with pytest.raises(DataError, match="row 2, column 'video': a may be v/a of row 3 or another clip"):
         import_table(write(tmp_path, "video;Joy\na;1\nv/a;2\n"))
+
+
+def test_a_rating_without_the_name_of_a_rater(tmp_path):
+    found = import_table(write(tmp_path, "Coder;id;Joy\nA;1;1\n;1;5\nB;2;3\n"))
+    assert found.labels.ravel().tolist() == [0.5, 0.5]
+    assert told(found)["raters"] == "3 (one without a name, A, B); their mean counts"
+    with pytest.raises(DataError, match="row 3.*has Joy in row 2 already, without the name of a rater too; mend 'Cod"):
+        import_table(write(tmp_path, "Coder;id;Joy\n;1;1\n;1;5\nB;2;3\n"))
+    with pytest.raises(DataError, match="row 3.*has Joy in row 2 already; where several.*--column rater=NAME"):
+        import_table(write(tmp_path, "id;Joy\n1;1\n1;5\n"))
+
+
+def test_spellings_of_one_name_are_one(tmp_path):
+    rows = ["A;01;c1;Joy;1", "B;1;c1;joy;5", "a;1.0;c2; JOY;3", "b ;2;c2;joy;5", "A;2;c3;Fear;4"]
+    found = import_table(write(tmp_path, "\n".join(["Coder;Person;id;Emotion;Rating", *rows]).replace("b ;2", "b ;1")))
+    assert found.emotions == ("Joy", "Fear") and found.extra["Subject"] == ("01", "01", "2")
+    np.testing.assert_allclose(found.labels[:2, 0], [0.5, 0.75])
+    assert told(found)["raters"].startswith("2 (A, B)")
+
+
+@pytest.mark.parametrize("name", ["id", "row_id", "rowID", "Nr", "Lfd. Nr.", "Count"])
+def test_a_running_number_is_no_emotion(tmp_path, name):
+    rows = "".join(f"{i};v{i};{i % 5 + 1}\n" for i in range(12))
+    found = import_table(write(tmp_path, f"{name};video;Joy\n{rows}"))
+    assert found.emotions == ("Joy",) and told(found)["also kept"] == name
+    assert import_table(write(tmp_path, "video;Placid;Joy\na;1;2\nb;2;1\n")).emotions == ("Placid", "Joy")
+    assert import_table(write(tmp_path, f"Sum;video\n{''.join(f'{i};v{i}{chr(10)}' for i in range(12))}")).emotions
