@@ -21,7 +21,7 @@ def add_arguments(parser):
 def run(arguments):
     """Writes the normal form and prints what was understood."""
     from mindface_eri.datasets.label_import import Options, import_table
-    from mindface_eri.datasets.label_media import link_media, match_media
+    from mindface_eri.datasets.label_media import TABLE, link_media, match_media, older_table
     from mindface_eri.evaluation.tables import format_table
 
     options = Options(_roles(arguments.column), arguments.labels, _scale(arguments.scale), arguments.sheet,
@@ -31,7 +31,8 @@ def run(arguments):
     if arguments.media is not None:
         imported, words = match_media(imported, arguments.media)
         rows.append(("media", words))
-    target = arguments.out / "data_info.csv"
+    rows += older_table(imported, arguments.out, arguments.media)
+    target = arguments.out / TABLE
     imported.write(target)
     if arguments.media is not None:
         link_media(arguments.media, arguments.out)

@@ -197,6 +197,6 @@ def _people(ratings: Ratings, splits: Sequence[str]) -> str:
     blank = sum(not ratings.cell(clip, "person") for clip in ratings.rows)
     both = [name for name, found in where.items() if name and len(found) > 1]
     words = f"{len([name for name in where if name])}, named in {column!r}"
-    words += f"; {blank} clips name nobody" if blank else ""
+    words += f"; {blank} clips name nobody (a blank is not who stands above it)" if blank else ""
     return words + (f"; {len(both)} of them stand in several splits, such as {both[0]}: a network that knows a person "
                     "scores too well" if both else "")

@@ -7,13 +7,16 @@ import dataclasses
 import logging
 import os
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from mindface_eri.datasets.label_ids import ClipName, joined
 from mindface_eri.datasets.label_import import Imported
+from mindface_eri.datasets.labels import bare_id
 from mindface_eri.datasets.media import MediaIndex, one_name, several_folders
-from mindface_eri.errors import DataError
+from mindface_eri.datasets.tables import read_table
+from mindface_eri.errors import ConfigError, DataError
 
+TABLE = "data_info.csv"  # what the normal form is called
 LOGGER = logging.getLogger(__name__)
 
 
@@ -128,17 +131,54 @@ class _Search:
         return count
 
 
+def older_table(imported: Imported, out: Path, media: Optional[Path]) -> List[Tuple[str, str]]:
+    """What writing the table to `out` would replace there, in words.
+
+    Raises:
+        ConfigError: it is the table itself, or one of other clips, or something that is no link lies where the link to
+            the media would.
+    """
+    target, link, words = out / TABLE, out / "media", []
+    if target.exists() and target.samefile(imported.path):
+        raise ConfigError(f"--out {out}: {target} is the table itself and would be overwritten; name another folder")
+    if media is not None and not _lies_above(out, media) and os.path.lexists(link) and not link.is_symlink():
+        raise ConfigError(f"--out {out}: {link} is no link and stays; name another folder")
+    if target.exists():
+        try:
+            old = read_table(target)
+            before = {_loose(bare_id(cells[old.header.index("File_ID")])) for _, cells in old.rows}
+        except (DataError, ValueError):
+            before = set()
+        if before.isdisjoint(_loose(clip) for clip in imported.ids):
+            raise ConfigError(f"--out {out}: {target} is a table of other clips; name another folder, or take it away")
+        new = imported.table()
+        if (old.header, [cells for _, cells in old.rows]) != (new.header, [cells for _, cells in new.rows]):
+            words.append(f"the {TABLE} of {len(old.rows)} clips that was there")
+    if media is not None and link.is_symlink() and link.resolve() != media.resolve() and not _lies_above(out, media):
+        words.append(f"the link to {os.readlink(link)}")
+    return [("replaced", " and ".join(words))] if words else []
+
+
 def link_media(folder: Path, out: Path) -> None:
-    """Lets the media be found below the table: a link in `out`, unless they lie there already."""
+    """Lets the media be found below the table: a link in `out`, unless they lie there already.
+
+    A link to another folder, of before, goes.
+    """
     source, link = folder.resolve(), out / "media"
-    if out.resolve() == source or out.resolve() in source.parents:
+    if _lies_above(out, folder):
         return
     if link.is_symlink() and link.resolve() == source:
         return
     try:
+        if link.is_symlink():
+            link.unlink()
         os.symlink(source, link, target_is_directory=True)
     except OSError as error:
         LOGGER.warning("%s: no link to %s (%s); lay the media below %s", link, source, error.strerror, out)
+
+
+def _lies_above(out: Path, media: Path) -> bool:
+    return out.resolve() in (media.resolve(), *media.resolve().parents)
 
 
 def _loose(name: str) -> str:

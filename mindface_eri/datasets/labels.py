@@ -246,6 +246,7 @@ def _manifest(table: Table, media: MediaIndex, splits: Optional[Mapping[str, str
     place = {name: i for i, name in enumerate(table.header)}
     seen: Dict[str, int] = {}
     clips: List[ClipEntry] = []
+    several: List[Tuple[int, str, str]] = []
     for number, row in table.rows:
         clip_id = _id(table, number, id_column, row[place[id_column]])
         same = without_suffix(clip_id)
@@ -257,13 +258,16 @@ def _manifest(table: Table, media: MediaIndex, splits: Optional[Mapping[str, str
                                                                      row[place[split_column]])
         labels = _labels(table, number, emotions, [row[place[name]] for name in emotions])
         video, audio = media.find(clip_id, split)
-        others = media.several(clip_id, split)
-        if others:
-            LOGGER.warning("%s: id %r fits several files, %s; the first is taken; write %s to name one's folder",
-                           table.where(number, id_column), clip_id, ", ".join(map(str, others[:4])),
-                           f"{others[0].parent.name}_{clip_id}")
+        if media.several(clip_id, split):
+            several.append((number, clip_id, split))
         kept = {name: row[place[name]].strip() for name in extra}
         clips.append(ClipEntry(clip_id, split, labels, video, audio, kept))
+    if several:
+        number, clip_id, split = several[0]
+        files = media.several(clip_id, split)
+        LOGGER.warning("%s: id %r fits several files (%s); the first is taken; %s would mean that one; %d ids are so",
+                       table.where(number, id_column), clip_id, ", ".join(map(str, files[:4])),
+                       f"{files[0].parent.name}_{without_suffix(clip_id)}", len(several))
     return Manifest(emotions, tuple(clips), extra, str(table.path))
 
 

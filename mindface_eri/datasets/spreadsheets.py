@@ -12,7 +12,7 @@ import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from mindface_eri.datasets.tables import Table, number
 from mindface_eri.errors import DataError, MissingDependencyError
@@ -139,9 +139,10 @@ def _workbook(path: Path, name: Optional[str]) -> Tuple[Rows, str]:
     except ImportError:
         raise MissingDependencyError(f"{path}: workbooks need openpyxl: pip install 'mindface_eri[xlsx]'") from None
     try:
-        book = load_workbook(path, read_only=True, data_only=True)
+        book = load_workbook(path, data_only=True)  # read_only knows of no merged cells
         sheets = {sheet.title: [[_cell(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
                   for sheet in book.worksheets}
+        merged = {sheet.title: _fill_down(sheets[sheet.title], sheet.merged_cells.ranges) for sheet in book.worksheets}
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
     except Exception as error:  # whatever a broken archive makes of openpyxl
@@ -154,7 +155,20 @@ def _workbook(path: Path, name: Optional[str]) -> Tuple[Rows, str]:
     title = filled[0] if name is None else name
     others = [other for other in filled if other != title]
     passed = f" (not read: {', '.join(others)}; --sheet names one)" if others else ""
-    return list(enumerate(sheets[title], 1)), f"workbook, sheet {title!r}{passed}"
+    merges = f"; {merged[title]} merged cells count for each of their rows" if merged[title] else ""
+    return list(enumerate(sheets[title], 1)), f"workbook, sheet {title!r}{passed}{merges}"
+
+
+def _fill_down(rows: List[List[str]], ranges: Iterable[Any]) -> int:
+    """Gives each row the value of the merged cell that it is a part of; how many such cells there are."""
+    count = 0
+    for cells in ranges:
+        column, top = cells.min_col - 1, cells.min_row - 1
+        if cells.max_row > cells.min_row and rows[top][column]:
+            count += 1
+            for row in rows[top + 1:cells.max_row]:
+                row[column] = rows[top][column]
+    return count
 
 
 def _cell(value: Any) -> str:
