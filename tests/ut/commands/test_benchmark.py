@@ -126,4 +126,5 @@ def test_a_subject_that_is_stopped_stops_the_whole_and_has_said_so(status, monke
     assert status("benchmark", "--threads", "1") == (130, "", "")
     monkeypatch.undo()
     with pytest.raises(KeyboardInterrupt):
-        command._wait([sys.executable, "-c", "import os, signal, time; os.kill(os.getppid(), signal.SIGINT); time.sleep(60)"])
+        command._wait([sys.executable, "-c",
+                       "import os, signal, time; os.kill(os.getppid(), signal.SIGINT); time.sleep(60)"])
