@@ -51,7 +51,7 @@ def modalities_of(records: Records, inputs: Sequence[str] = ("frames", "mfcc")) 
 
 def holds_landmarks(records: Records) -> bool:
     """Whether the records hold landmarks, which those of version 0.1 do not."""
-    return "landmarks" in getattr(records, "fields", ())
+    return "landmarks" in records.fields
 
 
 class Baseline:
