@@ -121,7 +121,7 @@ def use_device(wanted: str = "auto") -> str:
 
 
 def _limit_kernels(threads: int) -> None:
-    """MindSpore tries how many threads suit each kernel, which seems to change dropout's masks: with one they repeated."""
+    """MindSpore tries how many threads suit a kernel, which seems to change dropout's masks; with one they repeated."""
     import mindspore.device_context as devices
 
     with suppress(AttributeError, RuntimeError):  # a process may say it once
