@@ -44,8 +44,9 @@ class Mutant:
 
 
 def _string(node: cst.SimpleString) -> Iterator[cst.CSTNode]:
-    if " " not in node.value and len(node.value) > 3 and not node.value.startswith(('"""', "'''", 'r"')):
-        yield node.with_changes(value=f"{node.value[0]}XX{node.value[1:]}")
+    opening = len(node.prefix) + len(node.quote)
+    if " " not in node.value and len(node.value) > opening + 2 and len(node.quote) == 1 and node.prefix != "r":
+        yield node.with_changes(value=f"{node.value[:opening]}XX{node.value[opening:]}")
 
 
 def _dropped_keyword(node: cst.Call) -> Iterator[cst.CSTNode]:
