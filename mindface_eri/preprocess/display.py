@@ -61,6 +61,25 @@ def turn_of(frame) -> Turn:
     return Turn(True, c < 0, b < 0)
 
 
+class Turns:
+    """How the pictures of a stream are laid on the screen, one after another.
+
+    Give it copies: a frame whose side data were looked at, here where the rotation changes, lives until the garbage
+    collector comes by. In its decoder it would hold a buffer, and a damaged picture shows what the next one held.
+    """
+
+    def __init__(self) -> None:
+        self._rotation: Optional[float] = None
+        self._turn = UPRIGHT
+
+    def of(self, frame) -> Turn:
+        """Of the next frame."""
+        rotation = getattr(frame, "rotation", 0) or 0
+        if rotation != self._rotation:
+            self._rotation, self._turn = rotation, turn_of(frame)
+        return self._turn
+
+
 def rotation_of(frame) -> int:
     """Degrees counter-clockwise that bring a decoded frame upright, mirroring apart: 0, 90, 180 or 270."""
     return round((getattr(frame, "rotation", 0) or 0) / 90) * 90 % 360

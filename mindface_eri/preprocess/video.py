@@ -23,6 +23,7 @@ from mindface_eri.preprocess.container import open_media
 from mindface_eri.preprocess.display import (
     PixelAspect,
     ToneMap,
+    Turns,
     can_map,
     rotation_of,
     square_size,
@@ -115,16 +116,17 @@ def _read(path: os.PathLike, hear: Optional[Callable], info: Optional[MediaInfo]
             raise MediaError(f"{path}: there is no video stream")
         stream = container.streams[info.stream]
         sound = sound_stream(container, number) if hear is not None else None
-        clock, pixels, size, copied, tone = info.clock.reading(), PixelAspect(stream), None, FrameCopies(), None
+        clock, pixels, turns = info.clock.reading(), PixelAspect(stream), Turns()
+        size, copied, tone = None, FrameCopies(), None
         for frame in decoded(container, stream, sound):
             if not hasattr(frame, "width"):  # sound
                 hear(frame)
                 continue
-            seconds, turn = clock.next(frame.pts), turn_of(frame)
-            shape = square_size(frame.width, frame.height, pixels.of(frame))
+            seconds, aspect = clock.next(frame.pts), pixels.of(frame)
+            shape, picture = square_size(frame.width, frame.height, aspect), copied(frame)
             if size is None:
-                size, tone = shape, ToneMap() if wide_range(frame) and can_map() else None
-            yield seconds, Picture(fitted(copied(frame), size, shape), turn, tone)
+                size, tone = shape, ToneMap() if wide_range(picture) and can_map() else None
+            yield seconds, Picture(fitted(picture, size, shape), turns.of(picture), tone)
         if size is None:
             raise MediaError(f"{path}: the video stream holds no frame that can be decoded")
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A picture is what a player shows: all eight ways of laying it down, any shape of pixels, high range, odd formats."""
 
+import gc
 import struct
 from fractions import Fraction
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from mindface_eri.preprocess import display, video
 from mindface_eri.preprocess.clip import extract_clip
 from mindface_eri.preprocess.display import PixelAspect, ToneMap, Turn, can_map, square_size, turn_of, wide_range
 from mindface_eri.preprocess.picture import Picture
-from mindface_eri.preprocess.video import probe, read_frames, scan
+from mindface_eri.preprocess.video import probe, read_frames, scan, write_video
 
 # How a player lays a stored picture down, and a way to store one so that it is then shown as it was.
 STORED = {
@@ -82,6 +83,19 @@ def test_a_crooked_matrix_counts_as_the_nearest_turn(tmp_path, degrees, turn):
     lay(path, (cos, -sin, sin, cos))
     with av.open(str(path)) as container:
         assert turn_of(next(container.decode(video=0))) == turn
+
+
+def test_no_frame_waits_for_the_garbage_collector(tmp_path):
+    """In a decoder it would hold a buffer, and damaged pictures would show what the collector's moments say."""
+    write_video(tmp_path / "clip.mp4", [np.zeros((32, 48, 3), np.uint8)] * 20, 10)
+    gc.collect()
+    gc.disable()
+    try:
+        count = sum(1 for _ in read_frames(tmp_path / "clip.mp4"))
+        left = [thing for thing in gc.get_objects() if type(thing) is av.VideoFrame]
+    finally:
+        gc.enable()
+    assert count == 20 and len(left) <= 2  # the first picture's copy
 
 
 def test_side_data_that_pyav_cannot_name_leaves_the_rotation():
