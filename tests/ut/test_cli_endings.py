@@ -76,18 +76,9 @@ def test_a_reader_that_has_gone_is_no_traceback():
     assert (run.stderr.read(), run.wait()) == ("", 1)
 
 
-@pytest.fixture
-def handlers():
-    """The handlers as they were: commands set their own."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield kept
-    for number, handler in kept.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("kind", [None, RuntimeError, OSError])
-def test_a_signal_ends_a_command_whatever_a_library_makes_of_it(handlers, monkeypatch, capsys, number, kind):
+def test_a_signal_ends_a_command_whatever_a_library_makes_of_it(monkeypatch, capsys, number, kind):
     def work():
         try:
             signal.raise_signal(number)
@@ -116,7 +107,7 @@ def within_mindspore():
     return space["run"]
 
 
-def test_nothing_is_raised_within_mindspore(handlers, monkeypatch, within_mindspore):
+def test_nothing_is_raised_within_mindspore(monkeypatch, within_mindspore):
     """It makes messages and files of its own of it; half imported, it aborts the process."""
     events = []
 
@@ -135,7 +126,7 @@ def test_nothing_is_raised_within_mindspore(handlers, monkeypatch, within_mindsp
     signals.stop_if_asked()  # of another time
 
 
-def test_a_second_signal_does_not_stop_the_clearing_up(handlers, monkeypatch):
+def test_a_second_signal_does_not_stop_the_clearing_up(monkeypatch):
     events = []
 
     def work():
