@@ -1,144 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Label tables as people have them: what is understood, what is told, and what is refused with its row and column."""
 
-import math
 import os
 
 import numpy as np
 import pytest
+from fixtures.labels import told, write
 
 from mindface_eri.cli import main
-from mindface_eri.datasets.label_columns import find_columns
 from mindface_eri.datasets.label_import import Options, import_table
 from mindface_eri.datasets.labels import load_manifest, read_labels
-from mindface_eri.datasets.spreadsheets import read_sheet, value_of
-from mindface_eri.errors import ConfigError, DataError, MissingDependencyError
-
-
-def write(folder, text, name="t.csv", encoding="utf-8"):
-    path = folder / name
-    path.write_bytes(text.encode(encoding))
-    return path
-
-
-def told(imported):
-    return dict(imported.understood)
-
-
-@pytest.mark.parametrize("text, encoding, how", [
-    ("Clip;Ärger\na;0,5\nb;1\n", "cp1252", "text in Windows-1252 (guessed), separated by semicolons, decimal commas"),
-    ("Clip\tÄrger\na\t0.5\nb\t1\n", "utf-16", "text in UTF-16, separated by tabs"),
-    ("Clip,Ärger\r\na,\"0,5\"\r\n\r\nb,1\r\n", "utf-8-sig", "text in UTF-8, separated by commas"),
-    ("Clip|Ärger\na|.5\nb|100%\n", "utf-8", "text in UTF-8, separated by bars"),
-    ("Study 3;;\n;;\nClip;Ärger;\na;0,5;\nb;1;\n", "utf-8",
-     "text in UTF-8, separated by semicolons, decimal commas; 1 row above the names passed over")])
-def test_separators_encodings_and_decimal_marks(tmp_path, text, encoding, how):
-    sheet = read_sheet(write(tmp_path, text, encoding=encoding))
-    assert (sheet.table.header, sheet.how) == (["Clip", "Ärger"], how)
-    assert [value_of(cells[1]) for _, cells in sheet.table.rows] in ([0.5, 1], [0.5, 100])
-
-
-def test_what_a_number_may_look_like():
-    words = {"3": 3, " 0.5": 0.5, "0,5": 0.5, "-1,25": -1.25, "50 %": 50, "1e-3": 0.001, ",5": 0.5}
-    assert [value_of(text) for text in words] == list(words.values())
-    assert all(math.isnan(value_of(text)) for text in ("", "NA", "n/a", "-", ".", "k.A."))
-    for text in ("1,2,3", "half", "1_0", "1.2,3"):
-        with pytest.raises(ValueError):
-            value_of(text)
-
-
-@pytest.mark.parametrize("text, said", [
-    ("a;b\n1;2;3\n", "row 2: 3 fields, the header has 2"), ("a;b\n1\n", "row 2: 1 fields, the header has 2"),
-    ("a;a\n1;2\n", "row 1: column 2 has the name 'a', which another has too"), ("a;\n1;2\n", "is no table|has no name"),
-    ("only\n1\n", "is no table: it needs a row of names and rows below"), ("a;b\n", "is no table"),
-    ("\0;a\n1;2\n", "no text in")])
-def test_what_is_no_table_is_refused(tmp_path, text, said):
-    with pytest.raises(DataError, match=said):
-        read_sheet(write(tmp_path, text))
-
-
-def test_a_workbook_is_read_sheet_by_sheet(tmp_path):
-    openpyxl = pytest.importorskip("openpyxl")
-    book = openpyxl.Workbook()
-    book.active.append(["what this is"])
-    for title, rows in {"Ratings": [["Video", "Joy", None], ["7.mp4", 0.25, None], [8, 1.0], [9, None]],
-                        "Old": [["a", "b"], [1, 2]]}.items():
-        sheet = book.create_sheet(title)
-        for row in rows:
-            sheet.append(row)
-    book.save(tmp_path / "b.xlsx")
-    found = read_sheet(tmp_path / "b.xlsx")
-    assert found.how == "workbook, sheet 'Ratings' (not read: Old; --sheet names one)"
-    assert found.table.rows == [(2, ["7.mp4", "0.25"]), (3, ["8", "1"]), (4, ["9", ""])]
-    assert read_sheet(tmp_path / "b.xlsx", "Old").table.header == ["a", "b"]
-    with pytest.raises(DataError, match="has no sheet 'New'; it has Sheet, Ratings, Old"):
-        read_sheet(tmp_path / "b.xlsx", "New")
-    with pytest.raises(DataError, match="is no workbook"):
-        read_sheet(write(tmp_path, "no", "c.xlsx"))
-
-
-def test_a_workbook_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
-    with pytest.raises(MissingDependencyError, match=r"workbooks need openpyxl: pip install 'mindface_eri\[xlsx\]'"):
-        read_sheet(tmp_path / "b.xlsx")
-
-
-def test_columns_are_known_by_their_synonyms(tmp_path):
-    table = read_sheet(write(tmp_path, "VP-Code;Stimulus ID;SUBSET;Coder_ID;Joy;Age;Comment;Emotion\n"
-                                       "a;1;x;r;3;30;no;2\nb;2;x;r;4;31;9;3\n")).table
-    columns = find_columns(table, {})
-    assert columns.roles == {"id": "Stimulus ID", "split": "SUBSET", "person": "VP-Code", "rater": "Coder_ID"}
-    assert list(columns.labels) == ["Joy", "Emotion"] and columns.other == ("Age", "Comment") and not columns.long
-    named = find_columns(table, {"id": "Comment"}, ["Age"])
-    assert named.roles["id"] == "Comment" and list(named.labels) == ["Age"]
-    raters = find_columns(read_sheet(write(tmp_path, "id;Joy_R1;Joy (rater 2);coder1_Fear;coder2_Fear;Anger1;Awe_r1\n"
-                                                     "a;1;2;3;4;5;6\n")).table, {})
-    assert list(raters.labels.values()) == [("Joy", "1"), ("Joy", "2"), ("Fear", "1"), ("Fear", "2"), ("Anger1", ""),
-                                            ("Awe_r1", "")]
-    for text, options, said in (("a;b\nx;1\n", {}, "which column names the clips.*--column id=NAME"),
-                                ("id;b\nx;y\n", {}, "no column of numbers to be a label; there are b"),
-                                ("id;b\nx;1\n", {"id": "c"}, "no column 'c'; there are id, b")):
-        with pytest.raises(DataError, match=said):
-            find_columns(read_sheet(write(tmp_path, text)).table, options)
-
-
-LONG = """Coder,Clip,Person,Emotion,Rating,Split,Date
-A,v/1.mp4,p,Joy,1,train,x
-B,v/1.mp4,p,Joy,3,train,y
-A,v/1.mp4,p,Fear,7,train,x
-A,[2],q,Joy,7,dev,x
-B,[2],q,Joy,,dev,x
-"""
-
-
-def test_a_row_for_each_rating_becomes_a_row_a_clip(tmp_path):
-    found = import_table(write(tmp_path, LONG))
-    assert (found.ids, found.splits, found.emotions) == (("1", "2"), ("train", "val"), ("Joy", "Fear"))
-    np.testing.assert_allclose(found.labels, [[1 / 6, 1], [1, np.nan]])  # of 1 to 7: the mean of 0 and 1/3
-    assert found.extra == {"Subject": ("p", "q")}
-    words = told(found)
-    assert words["form"] == "long: emotions in 'Emotion', ratings in 'Rating'"
-    assert words["raters"] == "2 (A, B); their mean counts" and words["unknown"].startswith("1 of 4 labels;")
-    assert words["agreement"].startswith("Joy 0.00, Fear nan (Krippendorff's alpha, interval;")
-    assert words["left out"] == "Date: not one value a clip"
-    assert words["scale"] == "1 to 7 -> 0 to 1 (guessed from ratings of 1 to 7; --scale LOW:HIGH says it)"
-
-
-@pytest.mark.parametrize("old, new, said", [
-    ("A,v/1.mp4,p,Fear,7", "A,v/1.mp4,p,Fear,much", r"t.csv, row 4, column 'Rating': 'much' is not a number"),
-    ("B,v/1.mp4,p,Joy,3", "A,v/1.mp4,p,Joy,3",
-     "row 3, column 'Rating': clip '1' has Joy in row 2 already, by rater 'A' too; mend 'Coder'"),
-    ("B,v/1.mp4,p,Joy,3,train,y", "A,v/1.mp4,p,Joy,1,train,x",
-     "has Joy in row 2 already; the rows are alike: take one"),
-    ("B,v/1.mp4,p,Joy,3,train", "B,v/1.mp4,p,Joy,3,dev",
-     "row 3, column 'Split': 'dev', but clip '1' has 'train' in row 2"),
-    ("A,[2],q", "A,,q", "row 5, column 'Clip': the id is empty"),
-    ("A,[2],q,Joy,7,dev,x\nB,[2],q,Joy,,dev", "A,[2],q,Joy,7,maybe,x\nB,[2],q,Joy,,maybe",
-     "row 5, column 'Split': split 'maybe' is unknown; expected one of train, val, test")])
-def test_a_fault_is_named_by_row_and_column(tmp_path, old, new, said):
-    assert old in LONG
-    with pytest.raises(DataError, match=said):
-        import_table(write(tmp_path, LONG.replace(old, new)))
+from mindface_eri.errors import ConfigError, DataError
 
 
 def test_scales(tmp_path):
@@ -228,16 +100,6 @@ def test_from_a_spreadsheet_to_a_trained_network(extractor, tmp_path):
     history = train(config, tmp_path / "run", progress=False, notify=said.append).history
     assert any("lack some of their labels: the others count" in line for line in said)
     assert all(0 < row["loss"] < 2 and -1 <= row["val_pearson"] <= 1 for row in history), history
-
-
-def test_media_that_are_not_there_or_meant_twice_are_refused(tmp_path):
-    table = write(tmp_path, "File;Joy\n7;0\n07;1\n")
-    (tmp_path / "m").mkdir()
-    words = ["labels", str(table), "--out", str(tmp_path / "o"), "--media"]
-    assert main([*words, str(tmp_path / "none")]) == 1 and main([*words, str(tmp_path / "m")]) == 1
-    (tmp_path / "m" / "007.mp4").touch()
-    assert main([*words, str(tmp_path / "m")]) == 1
-    assert not (tmp_path / "o").exists()
 
 
 def test_another_table_is_read_where_a_data_set_is_asked_for(tmp_path, caplog):

@@ -15,6 +15,7 @@ from mindface_eri.datasets.records import open_records
 from mindface_eri.files import write_json
 from mindface_eri.models.registry import MODELS, register_model
 from mindface_eri.study.plan import plan_study
+from mindface_eri.study.results import collect
 from mindface_eri.study.run import fold_folder, predictions_path, run_study
 
 PEOPLE = [i % 9 for i in range(31)]  # of the labelled clips: the first four have four clips, the others three
@@ -99,3 +100,9 @@ def _fill(study, flat=False):
 def fill():
     """The function that leaves what trainings leave."""
     return _fill
+
+
+@pytest.fixture
+def result(make, fill):
+    """What a whole study gave."""
+    return collect(fill(make()))
