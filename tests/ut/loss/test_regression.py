@@ -5,7 +5,16 @@ import pytest
 from mindspore import Tensor, ops
 
 from mindface_eri.errors import ConfigError
-from mindface_eri.loss import CCCLoss, MSELoss, PearsonLoss, check_loss, create_loss, list_losses, register_loss
+from mindface_eri.loss import (
+    CCCLoss,
+    MSELoss,
+    PearsonLoss,
+    check_loss,
+    create_loss,
+    is_mean_over_clips,
+    list_losses,
+    register_loss,
+)
 
 PREDICTIONS = np.array([[0.1, 0.9], [0.4, 0.5], [0.7, 0.4], [0.2, 0.1]], np.float32)
 LABELS = np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0], [0.5, 0.0]], np.float32)
@@ -96,6 +105,12 @@ def test_constant_labels_give_finite_gradients(name):
     loss, labels = create_loss(name), Tensor(np.full((4, 2), 0.5, np.float32))
     gradient = ops.grad(loss)(Tensor(PREDICTIONS), labels).asnumpy()
     assert gradient.shape == (4, 2) and np.isfinite(gradient).all()
+
+
+def test_which_loss_is_the_mean_of_its_clips():
+    """Ranks need not see each other's clips for it."""
+    assert {name: is_mean_over_clips(create_loss(name)) for name in ("mse", "pearson", "ccc")} == {
+        "mse": True, "pearson": False, "ccc": False}
 
 
 def test_unknown_name_suggests():

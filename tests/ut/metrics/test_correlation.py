@@ -54,6 +54,15 @@ def test_missing_labels_are_left_out_of_their_emotion_only():
     assert np.isnan(pearson(predictions[:1], labels[:1])).all()
 
 
+@pytest.mark.parametrize("scale", [1e-250, 1e-80, 1.0, 1e80, 1e250])
+def test_no_square_overflows_or_vanishes(scale):
+    """Nor where a 0 is among the numbers: correlations are of their shape alone, 1 / 2 of these."""
+    x, y = np.array([[0.0], [1.0], [2.0]]), np.array([[1.0], [0.0], [2.0]])
+    for first, second in ((scale * x, y), (x, -scale * y), (scale * x - scale, y)):
+        assert abs(pearson(first, second)[0]) == pytest.approx(0.5, abs=1e-12)
+    assert ccc(scale * x, scale * y)[0] == pytest.approx(0.5, abs=1e-12)
+
+
 def test_bad_shapes_and_diverged_predictions_are_refused():
     with pytest.raises(DataError, match=r"\(3, 2\) and labels \(3, 1\)"):
         pearson(np.zeros((3, 2)), np.zeros((3, 1)))

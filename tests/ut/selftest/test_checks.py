@@ -140,3 +140,18 @@ def test_a_rank_trains_on_its_share_of_the_batch(monkeypatch):
         len(array) for array in batch)))
     found = checks._acoustic_weights(Context("CPU", "graph", 1, 2))
     assert set(sizes) == {4} and found.ndim == 1
+
+
+@pytest.mark.parametrize("level, scale", [("O0", "none"), ("O3", "dynamic")])
+def test_steps_are_of_the_level_and_their_losses_and_times_are_kept(level, scale, monkeypatch):
+    made, answers = [], iter([0.5, 0.25, 0.125])
+
+    def step(*batch):
+        assert [len(array) for array in batch] == [8, 8, 8, 8]
+        return SimpleNamespace(asnumpy=lambda: next(answers))
+
+    monkeypatch.setattr(checks, "TrainStep", lambda network, train, runtime: made.append(
+        (network, runtime.amp_level, runtime.loss_scale)) or SimpleNamespace(set_train=lambda: step))
+    losses, seconds = checks._train("network", level, material.SMALL, 3)
+    assert (losses, made) == ([0.5, 0.25, 0.125], [("network", level, scale)])
+    assert len(seconds) == 3 and all(0 < taken < 1 for taken in seconds)

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
+from mindface_eri.config import load_config
 from mindface_eri.datasets.predictions import read_predictions
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.metrics import mean_pearson
@@ -121,8 +122,16 @@ def test_a_fold_that_is_not_whole_is_not_done(finished, tmp_path, content):
 
 
 def test_the_environment_and_the_recipe_are_kept(finished):
-    from mindface_eri.config import load_config
-
     kept = load_config(finished.study.out / "config.yaml")
     assert kept.data == finished.study.config.data and kept.train == finished.study.config.train
     assert json.loads((finished.study.out / "environment.json").read_text())["device"] == "CPU"
+
+
+def test_the_recipe_that_is_kept_takes_clips_apart_as_the_records_did(make, people, monkeypatch):
+    audio = dataclasses.replace(people.preprocess.audio, silence=0.125)
+    records = dataclasses.replace(people, preprocess=dataclasses.replace(people.preprocess, audio=audio))
+    monkeypatch.setattr(module._Work, "fold", lambda *_: None)
+    study = make(records=records)
+    run_study(study, notify=str)
+    kept = load_config(study.out / "config.yaml")
+    assert kept.preprocess == records.preprocess != study.config.preprocess
