@@ -20,6 +20,7 @@ from mindface_eri.cli import main
 from mindface_eri.config import AudioConfig, FaceConfig, ModelConfig, PreprocessConfig
 from mindface_eri.errors import ConfigError
 from mindface_eri.prediction.predictor import Predictor
+from mindface_eri.preprocess import clip, video
 from mindface_eri.preprocess.clip import extract_clip
 from mindface_eri.preprocess.tracking import Tracker
 from mindface_eri.preprocess.writer import write_video
@@ -107,24 +108,39 @@ def test_each_is_there_as_soon_as_it_can_be(predictor, clips):
     assert next(answers).error == "missing.mp4: no such file"
 
 
-def test_files_are_read_twice_and_once_more_for_the_overlay(predictor, clips, tmp_path, monkeypatch, no_workers):
-    """Opens, trackings and decodings of the sound of every clip, with every output asked for."""
+@pytest.fixture
+def counted(monkeypatch, no_workers):
+    """How often files of clips were opened, scanned and tracked, and their pictures and sound decoded."""
+    seen = Counter()
+
+    def count(owner, name, what):
+        true = getattr(owner, name)
+
+        def call(*words, **more):
+            seen.update(what(*words))
+            return true(*words, **more)
+        monkeypatch.setattr(owner, name, call)
+
+    count(av, "open", lambda path, mode="r", **_: ["opens"] if mode == "r" else [])
+    count(clip, "scan", lambda *_: ["scans"])
+    count(Tracker, "run", lambda *_: ["trackings"])
+    count(video, "_ready", lambda *streams: [f"{stream.type} decoded" for stream in streams if stream is not None])
+    return seen
+
+
+def test_files_are_read_twice_and_once_more_for_the_overlay(predictor, clips, tmp_path, monkeypatch, counted):
+    """Six clips, one of which is none and one without a face or sound; then with every output asked for."""
     monkeypatch.setattr("mindface_eri.prediction.predictor.load_predictor", lambda *_, **__: predictor)
-    seen, before = Counter(), av.open
-
-    def count_opens(path, *words, **more):
-        seen.update(["opens"] * str(path).startswith(str(clips[0].parent)))
-        return before(path, *words, **more)
-
-    track = Tracker.run
-    monkeypatch.setattr(av, "open", count_opens)
-    monkeypatch.setattr(Tracker, "run", lambda self, *words: (seen.update(["trackings"]), track(self, *words))[1])
-    for name, word in (("rows", ()), ("all", ("--report", "r.html", "--figure", "f.png", "--overlay", "o.mp4"))):
-        for path in (clips[0], clips[1], clips[2], clips[4]):
-            seen.clear()
-            out = [str(tmp_path / part) if "." in part else part for part in word]
-            assert main(["predict", str(path), "--model", "m", *out]) == 0
-            assert seen == {"opens": 2 if name == "rows" else 3, "trackings": 1}
+    words = ["predict", *map(str, clips), "--model", "m"]
+    rows = {"opens": 5 * 2 + 1, "scans": 6, "trackings": 5, "video decoded": 5, "audio decoded": 4}
+    assert main(words) == 1 and counted == rows
+    counted.clear()
+    assert main([*words, *(word for name in ("report", "figure", "overlay")
+                           for word in (f"--{name}", str(tmp_path / name)))]) == 1
+    assert counted == Counter(rows) + Counter({"opens": 4, "video decoded": 4, "audio decoded": 4})  # for the overlay
+    drawn = {name: sorted(path.stem for path in (tmp_path / name).glob(f"c*{ending}"))
+             for name, ending in (("report", ".html"), ("figure", ".png"), ("overlay", ".mp4"))}
+    assert drawn == dict.fromkeys(drawn, ["c0", "c1", "c2", "c4"])
 
 
 def test_separate_sound_is_opened_once(predictor, clips, tmp_path, monkeypatch):
