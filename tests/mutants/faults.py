@@ -10,6 +10,7 @@ the source of its `construct`. So a mutant here is a whole file with one thing c
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple
@@ -109,7 +110,8 @@ class _Finder(cst.CSTVisitor):
             return False
         for kind, operator in _OPERATORS:
             if isinstance(node, kind):
-                self.found += [(node, mutated) for mutated in operator(node)]
+                with suppress(cst.CSTValidationError):  # what is not Python is no fault
+                    self.found += [(node, mutated) for mutated in operator(node)]
         if isinstance(node, cst.Attribute) and self._exists(_OTHER.get(node.attr.value)):
             self.found.append((node, node.with_changes(attr=cst.Name(_OTHER[node.attr.value]))))
         return True

@@ -31,7 +31,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from faults import Mutant, draw  # noqa: E402 - a script beside this one
 
-ROOMS = ("preprocess", "models", "loss", "metrics", "datasets", "runner", "deploy", "report")
+ROOMS = ("preprocess", "models", "loss", "metrics", "datasets", "runner", "deploy", "report", "prediction", "evaluation",
+         "study", "selftest")
 HEAVY = ("mindspore", "mindspore.dataset", "mindspore.mindrecord", "numpy", "scipy.signal", "scipy.stats", "librosa",
          "cv2", "av", "dlib", "matplotlib.pyplot", "PIL.Image", "yaml", "onnx", "onnxruntime", "pytest", "hypothesis")
 KILLED, SURVIVED, TIMEOUT = "killed", "survived", "timeout"
@@ -190,7 +191,7 @@ def _preload() -> None:
 
 
 def table(ends: Dict[Mutant, str]) -> str:
-    """Rates by room in Markdown, then the survivors."""
+    """Rates by room in Markdown, then the survivors; what ran too long may be one, where --limit is short."""
     rooms: Dict[str, Counter] = {}
     for mutant, end in ends.items():
         rooms.setdefault(Path(mutant.path).parts[1].removesuffix(".py"), Counter())[end] += 1
@@ -199,7 +200,8 @@ def table(ends: Dict[Mutant, str]) -> str:
         noticed = found.total() - found[SURVIVED]
         rate = noticed / max(found.total(), 1)
         lines.append(f"| {room} | {found.total()} | {noticed} | {found[TIMEOUT]} | {rate:.0%} |")
-    lines += ["", *(f"- `{mutant}`" for mutant, end in ends.items() if end == SURVIVED)]
+    lines += ["", *(f"- `{mutant}`{', ran too long' * (end == TIMEOUT)}" for mutant, end in ends.items()
+                    if end != KILLED)]
     return "\n".join(lines)
 
 
