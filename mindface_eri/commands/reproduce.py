@@ -11,7 +11,7 @@ def add_arguments(parser):
     """Adds this command's arguments."""
     parser.add_argument("data", type=Path, help="folder of records, or a data set, which is preprocessed first")
     parser.add_argument("out", type=Path, help="folder for runs and report; run again, it goes on where it stopped")
-    parser.add_argument("--config", type=Path, nargs="+", default=[], metavar="YAML", dest="recipes",
+    parser.add_argument("-c", "--config", type=Path, nargs="+", default=[], metavar="YAML", dest="recipes",
                         help="one recipe for all stages, or one for each of visual, acoustic and fusion (and of "
                              "features and multi-branch, where the records hold feature sets); without one, the "
                              "paper's values")

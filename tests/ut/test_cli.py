@@ -114,6 +114,7 @@ def test_help_shows_defaults_where_there_is_one_to_speak_of(capsys):
         assert f"{line[0].upper()}{line[1:]}." in shown
         assert not any(f"(default: {nothing})" in shown for nothing in (None, False, []))
         assert ("(default: 160)" in shown) == (command == "synthesize")
+        assert ("--config YAML" in shown) == ("-c YAML" in shown), "its short form is the same everywhere"
         assert "--verbose show MindSpore's own messages, and the traceback of an error" in shown
 
 

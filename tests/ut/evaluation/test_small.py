@@ -40,7 +40,10 @@ def test_people_and_the_interval_to_expect_are_named_before_training(words):
                              + words_of_expectation(6, 3, 7)]
     first, second = words()
     assert "(training: 10 clips; validation: 6 clips)" in first and "no column names people" in second
-    assert len(words(people, group="none")) == 1  # somebody said that clips are independent
+    independent, = words(people, group="none")  # as somebody said
+    assert "(training: 10 clips; validation: 6 clips)" in independent
+    rooms, = words({**people, "Room": ["a", "b"] * 10}, group="Room")
+    assert "(training: 10 clips of 2 people; validation: 6 clips of 2 people)" in rooms
     folds, = words(people, folds=4, group="Subject", fold_as="val")  # the fold's own cut
     assert "(training: 12 clips of 6 people; validation: 4 clips of 2 people)" in folds
 
