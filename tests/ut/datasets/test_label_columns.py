@@ -7,6 +7,7 @@ from fixtures.labels import told, write
 from mindface_eri.datasets.label_columns import find_columns
 from mindface_eri.datasets.label_import import import_table
 from mindface_eri.datasets.spreadsheets import read_sheet
+from mindface_eri.datasets.tables import Table
 from mindface_eri.errors import DataError
 
 
@@ -36,3 +37,34 @@ def test_a_running_number_is_no_emotion(tmp_path, name):
     assert found.emotions == ("Joy",) and told(found)["also kept"] == name
     assert import_table(write(tmp_path, "video;Placid;Joy\na;1;2\nb;2;1\n")).emotions == ("Placid", "Joy")
     assert import_table(write(tmp_path, f"Sum;video\n{''.join(f'{i};v{i}{chr(10)}' for i in range(12))}")).emotions
+
+
+SPELLINGS = {
+    "id": "File_ID file-name FILE ClipID Clip.Name clip VideoID video_name videofile Video StimulusID stimulus-name "
+          "stimulus MediaFile media path FilePath Recording Datei DateiName ID",
+    "split": "Split Partition subset Set FOLD",
+    "person": "Subj sub PPT PID VP VpN VP-Code Proband Versuchsperson sujet Child Client UserID user",
+    "rater": "Rater rater_id RaterName Annotator AnnotatorID coder Coder_ID judge JudgeID Observer Evaluator Labeler "
+             "labeller WorkerID worker",
+    "emotion": "Emotion emotion_name Affect Category Dimension Variable Item Label",
+    "value": "Rating value Score Intensity Response Answer Wert"}
+NO_LABELS = ("Comment comments Note Notes Remark Date Time Duration FPS language Ethnicity race Condition Session "
+             "trial Order Index Nr No Number Num Row row_no RowNumber lfd Counter Year year_of_birth Alter Geschlecht Datum")
+
+
+@pytest.mark.parametrize("role", SPELLINGS)
+def test_each_role_by_any_of_its_names(role, tmp_path):
+    """The other roles have columns of names that are plain; a rating and its emotion need each other."""
+    others = {"id": "Clip", "emotion": "Emotion", "value": "Rating"}
+    for name in SPELLINGS[role].split():
+        columns = {**others, role: name}
+        rows = [(row, ["Joy" if what == "emotion" else f"{row}" for what in columns] + ["1"]) for row in (2, 3)]
+        found = find_columns(Table(tmp_path, [*columns.values(), "Awe"], rows), {})
+        assert found.roles == columns, name
+
+
+def test_numbers_that_are_no_labels(tmp_path):
+    names = NO_LABELS.split()
+    rows = [(row, [f"c{row}", *["3"] * len(names), "1"]) for row in (2, 3)]
+    found = find_columns(Table(tmp_path, ["Clip", *names, "Joy"], rows), {})
+    assert list(found.labels) == ["Joy"]
