@@ -49,7 +49,8 @@ SPELLINGS = {
     "emotion": "Emotion emotion_name Affect Category Dimension Variable Item Label",
     "value": "Rating value Score Intensity Response Answer Wert"}
 NO_LABELS = ("Comment comments Note Notes Remark Date Time Duration FPS language Ethnicity race Condition Session "
-             "trial Order Index Nr No Number Num Row row_no RowNumber lfd Counter Year year_of_birth Alter Geschlecht Datum")
+             "trial Order Index Nr No Number Num Row row_no RowNumber lfd Counter Year year_of_birth Alter "
+             "Geschlecht Datum")
 
 
 @pytest.mark.parametrize("role", SPELLINGS)

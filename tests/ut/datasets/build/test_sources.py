@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a clip's files are still those that were taken apart: by size and time, and by their hash where it is asked."""
+"""Whether a clip's files are still those that were taken apart: by size and time, and by hash where asked."""
 
 import hashlib
 import os
