@@ -31,8 +31,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from faults import Mutant, draw  # noqa: E402 - a script beside this one
 
-ROOMS = ("preprocess", "models", "loss", "metrics", "datasets", "runner", "deploy", "report", "prediction", "evaluation",
-         "study", "selftest")
+ROOMS = ("preprocess", "models", "loss", "metrics", "datasets", "runner", "deploy", "report", "prediction",
+         "evaluation", "study", "selftest")
 HEAVY = ("mindspore", "mindspore.dataset", "mindspore.mindrecord", "numpy", "scipy.signal", "scipy.stats", "librosa",
          "cv2", "av", "dlib", "matplotlib.pyplot", "PIL.Image", "yaml", "onnx", "onnxruntime", "pytest", "hypothesis")
 KILLED, SURVIVED, TIMEOUT = "killed", "survived", "timeout"
