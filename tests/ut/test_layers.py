@@ -73,6 +73,11 @@ def test_imports_point_downwards():
     assert broken == []
 
 
+def test_each_room_has_tests_of_its_own():
+    rooms = {path.parent.relative_to(PACKAGE) for _, path in modules()}
+    assert [str(room) for room in rooms if not list((Path(__file__).parent / room).glob("test_*.py"))] == []
+
+
 @pytest.mark.parametrize("module, source", [
     ("models.tcn", "from mindface_eri.datasets.records import open_records"),
     ("models.tcn", "def f():\n    import mindface_eri.preprocess.clip"),
