@@ -27,8 +27,8 @@ SYNONYMS: Dict[str, Tuple[str, ...]] = {
     "value": ("rating", "value", "score", "intensity", "response", "answer", "wert"),
 }
 # Numbers that are no labels.
-_NEVER = {*(re.sub(r"\W|_", "", name) for name in EXTRA_COLUMNS), "comment", "comments", "note", "notes", "remark",
-          "date", "time", "duration", "fps", "language", "ethnicity", "race", "condition", "session", "trial", "order",
+_NEVER = {*(re.sub(r"\W|_", "", name) for name in EXTRA_COLUMNS), *SYNONYMS["split"], "comment", "comments",
+          "note", "notes", "remark", "date", "time", "duration", "fps", "language", "ethnicity", "race", "condition", "session", "trial", "order",
           "index", "nr", "no", "number", "num", "row", "rowno", "rownumber", "lfd",
           "counter", "", "year", "yearofbirth", "alter", "geschlecht", "datum"}
 _OF_IDS = re.compile(r"(^|[\W_])(id|nr|idx|index)s?$|[a-z](ID|Id|Nr|Idx|Index)s?$")

@@ -19,8 +19,8 @@ from mindface_eri.datasets.folds import cut_share
 from mindface_eri.datasets.groups import groups_of
 from mindface_eri.datasets.label_columns import find_columns
 from mindface_eri.datasets.label_ids import ClipName
-from mindface_eri.datasets.label_rows import Ratings
-from mindface_eri.datasets.labels import bracketed
+from mindface_eri.datasets.label_rows import OWN, Ratings
+from mindface_eri.datasets.labels import bracketed, ends_labels
 from mindface_eri.datasets.ratings import guess_scale
 from mindface_eri.datasets.spreadsheets import read_sheet
 from mindface_eri.datasets.tables import Table, write_table
@@ -95,6 +95,10 @@ def import_table(path: os.PathLike, options: Options = Options()) -> Imported:  
     sheet = read_sheet(Path(path), options.sheet)
     table, columns = sheet.table, find_columns(sheet.table, options.columns, options.labels)
     ratings = Ratings(table, columns)
+    for emotion in ratings.emotions:
+        if emotion in OWN or ends_labels(emotion):  # written so, it would be read as something else, or not at all
+            raise DataError(f"{path}: a label cannot be called {emotion!r}, which wherever labels are read says who or "
+                            "what a clip is of; rename it")
     clips = list(ratings.rows)
     labels, scale = _scaled(ratings, options.scale)
     splits, made = _splits(ratings, labels, options.seed)
@@ -104,13 +108,19 @@ def import_table(path: os.PathLike, options: Options = Options()) -> Imported:  
                   *_unknown(labels), ("people", _people(ratings, splits)), ("splits", made)]
     if ratings.kept:
         understood.append(("also kept", ", ".join(ratings.kept)))
-    left_out = [name for name in columns.other if name not in ratings.kept]
-    if left_out:
-        understood.append(("left out", f"{', '.join(left_out)}: not one value a clip"))
+    understood += _left_out([name for name in columns.other if name not in ratings.kept])
     extra = {PERSON: tuple(ratings.cell(clip, "person") for clip in clips),
              **{name: tuple(ratings.other(clip, name) for clip in clips) for name in ratings.kept}}
     return Imported(Path(path), tuple(clips), splits, tuple(ratings.emotions), labels, extra, tuple(understood),
                     tuple(ratings.names[clip] for clip in clips))
+
+
+def _left_out(columns: Sequence[str]) -> List[Tuple[str, str]]:
+    """Why columns of the table are not kept."""
+    several, hidden = ([name for name in columns if (name in OWN) == own] for own in (False, True))
+    said = [f"{', '.join(names)}: {why}" for names, why in (
+        (several, "not one value a clip"), (hidden, "another column is taken for it")) if names]
+    return [("left out", "; ".join(said))] if said else []
 
 
 def _scaled(ratings: Ratings, scale: Optional[Tuple[float, float]]) -> Tuple[np.ndarray, str]:

@@ -14,6 +14,8 @@ from mindface_eri.datasets.spreadsheets import value_of
 from mindface_eri.datasets.tables import Table
 from mindface_eri.errors import DataError
 
+OWN = ("Subject", "File_ID", "Split")  # columns of the normal form, which others of the table fill
+
 
 class Ratings:
     """The ratings of a table by clip, emotion and rater, whichever its form."""
@@ -24,7 +26,7 @@ class Ratings:
         self.place = {name: i for i, name in enumerate(table.header)}
         self.values: Dict[Tuple[str, str, str], Tuple[float, int, str]] = {}  # ... -> value, row, column
         self.rows: Dict[str, List[Tuple[int, List[str]]]] = {}
-        self.kept = [name for name in columns.other if name not in ("Subject", "File_ID", "Split")]
+        self.kept = [name for name in columns.other if name not in OWN]
         self.names: Dict[str, ClipName] = {}
         self.numbers: Dict[int, List[str]] = {}  # number of a row -> its cells
         for name, (number, cells) in zip(name_clips(table, columns.roles["id"]), table.rows):

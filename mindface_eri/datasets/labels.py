@@ -292,7 +292,7 @@ def _label_columns(table: Table, after: str, id_column: str, named: Optional[Seq
     start = table.header.index(after) + 1
     columns = []
     for name in table.header[start:]:
-        if name.lower() in EXTRA_COLUMNS or names_people(name):
+        if ends_labels(name):
             break
         if name != id_column:
             columns.append(name)
@@ -300,6 +300,11 @@ def _label_columns(table: Table, after: str, id_column: str, named: Optional[Seq
         raise DataError(f"{table.path}, row 1: no label column between {after!r} and the extra columns "
                         f"({', '.join(table.header)}); put the labels there, or name them")
     return tuple(columns)
+
+
+def ends_labels(name: str) -> bool:
+    """Whether a column is no label, nor what stands behind it, unless labels are named."""
+    return name.lower() in EXTRA_COLUMNS or bool(names_people(name))
 
 
 def _id(table: Table, number: int, column: str, text: str) -> str:

@@ -50,7 +50,7 @@ SPELLINGS = {
     "value": "Rating value Score Intensity Response Answer Wert"}
 NO_LABELS = ("Comment comments Note Notes Remark Date Time Duration FPS language Ethnicity race Condition Session "
              "trial Order Index Nr No Number Num Row row_no RowNumber lfd Counter Year year_of_birth Alter "
-             "Geschlecht Datum")
+             "Geschlecht Datum Partition subset Set FOLD")
 
 
 @pytest.mark.parametrize("role", SPELLINGS)
@@ -66,6 +66,6 @@ def test_each_role_by_any_of_its_names(role, tmp_path):
 
 def test_numbers_that_are_no_labels(tmp_path):
     names = NO_LABELS.split()
-    rows = [(row, [f"c{row}", *["3"] * len(names), "1"]) for row in (2, 3)]
-    found = find_columns(Table(tmp_path, ["Clip", *names, "Joy"], rows), {})
-    assert list(found.labels) == ["Joy"]
+    rows = [(row, [f"c{row}", "train", *["3"] * len(names), "1"]) for row in (2, 3)]
+    found = find_columns(Table(tmp_path, ["Clip", "Split", *names, "Joy"], rows), {})
+    assert found.roles == {"id": "Clip", "split": "Split"} and list(found.labels) == ["Joy"]

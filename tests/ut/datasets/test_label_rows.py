@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from fixtures.labels import told, write
 
-from mindface_eri.datasets.label_import import import_table
+from mindface_eri.datasets.label_import import Options, import_table
 from mindface_eri.errors import DataError
 
 LONG = """Coder,Clip,Person,Emotion,Rating,Split,Date
@@ -63,3 +63,22 @@ def test_spellings_of_one_name_are_one(tmp_path):
     assert found.emotions == ("Joy", "Fear") and found.extra["Subject"] == ("01", "01", "2")
     np.testing.assert_allclose(found.labels[:2, 0], [0.5, 0.75])
     assert told(found)["raters"].startswith("2 (A, B)")
+
+
+def test_a_column_that_another_is_taken_for_is_left_out_with_a_word(tmp_path):
+    path = write(tmp_path, "id;VP;Subject;Split;Part;Joy;Site;Date\na;p;x;1;train;1;A;1\na;p;y;2;train;5;A;2\n")
+    with pytest.raises(DataError, match="has Joy in row 2 already"):
+        import_table(path)
+    path.write_text("id;VP;Subject;Split;Part;Coder;Joy;Site;Date\na;p;x;1;train;r;1;A;1\na;p;y;2;train;s;5;A;2\n")
+    found = import_table(path, Options(columns={"person": "VP", "split": "Part"}))
+    assert found.extra == {"Subject": ("p",), "Site": ("A",)} and found.splits == ("train",)
+    assert told(found)["left out"] == "Date: not one value a clip; Subject, Split: another column is taken for it"
+
+
+@pytest.mark.parametrize("text, name", [
+    ("id;Emotion;Rating\na;Age;1\na;Joy;4\n", "Age"), ("id;Emotion;Rating\na;Joy;4\na;Subject;1\n", "Subject"),
+    ("id;Emotion;Rating\na;Joy;4\na;Split;1\n", "Split"), ("id;Joy;country\na;1;4\nb;5;2\n", "country")])
+def test_a_label_that_would_be_read_as_something_else_is_refused(tmp_path, text, name):
+    options = Options(labels=["Joy", name] if name == "country" else None)
+    with pytest.raises(DataError, match=f"t.csv: a label cannot be called '{name}'.*rename it"):
+        import_table(write(tmp_path, text), options)
