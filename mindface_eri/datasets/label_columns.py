@@ -27,10 +27,10 @@ SYNONYMS: Dict[str, Tuple[str, ...]] = {
     "value": ("rating", "value", "score", "intensity", "response", "answer", "wert"),
 }
 # Numbers that are no labels.
-_NEVER = {*(re.sub(r"\W|_", "", name) for name in EXTRA_COLUMNS), *SYNONYMS["split"], "comment", "comments",
-          "note", "notes", "remark", "date", "time", "duration", "fps", "language", "ethnicity", "race", "condition", "session", "trial", "order",
-          "index", "nr", "no", "number", "num", "row", "rowno", "rownumber", "lfd",
-          "counter", "", "year", "yearofbirth", "alter", "geschlecht", "datum"}
+_NEVER = {*(re.sub(r"\W|_", "", name) for name in EXTRA_COLUMNS), *SYNONYMS["split"], "comment", "comments", "note",
+          "notes", "remark", "date", "time", "duration", "fps", "language", "ethnicity", "race", "condition", "session",
+          "trial", "order", "index", "nr", "no", "number", "num", "row", "rowno", "rownumber", "lfd", "counter", "",
+          "year", "yearofbirth", "alter", "geschlecht", "datum"}
 _OF_IDS = re.compile(r"(^|[\W_])(id|nr|idx|index)s?$|[a-z](ID|Id|Nr|Idx|Index)s?$")
 _SHORT = 10  # numbers from 1 to as many may be ratings in the order of their size
 _OF_A_RATER = (re.compile(r"(?P<name>.*?)[\s_.(-]+(?:rater|coder|annotator|judge|r)[\s_.-]?(?P<who>\d+)\)?", re.I),
