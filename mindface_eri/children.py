@@ -9,7 +9,8 @@ import os
 import sys
 from typing import Dict, List
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # where the package lies
+# Where the package lies: a folder up for each part of its name.
+_ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * __name__.count(".")))
 _SAFE = "PYTHONSAFEPATH"  # from Python 3.11 on, also for the processes that libraries start
 
 

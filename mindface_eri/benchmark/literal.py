@@ -75,7 +75,7 @@ def _literal_faces(path: os.PathLike, config: PreprocessConfig):
             break
         rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         faces = detector(rgb, 0)
-        if not len(faces):
+        if len(faces) == 0:
             crops.append(None)
             boxes.append(None)
             continue

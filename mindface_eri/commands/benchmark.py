@@ -66,6 +66,7 @@ def run(arguments):
 
 
 def _check(arguments):
+    """Refuses numbers that are too small, and paths where none, or only one, has a meaning."""
     from mindface_eri.errors import ConfigError
 
     for name in ("repeats", "threads", "workers"):
@@ -111,6 +112,7 @@ def _wait(command, variables=None):
 
 
 def _measure(arguments, config):
+    """The report of one subject; each benchmark is imported only when it is wanted."""
     repeats, threads, workers, paths = arguments.repeats, arguments.threads, arguments.workers, arguments.paths
     path = paths[0] if paths else None
     if arguments.what == "preprocess":

@@ -76,9 +76,9 @@ def _caution(arguments, scored):
     from mindface_eri.evaluation.runs import is_study
     from mindface_eri.evaluation.small import caution_of_choice
 
-    run = arguments.run_folder
-    chosen = (run is not None and arguments.split == "val" and arguments.data is None
-              and run.name != "last.ckpt" and not is_study(run))
+    folder = arguments.run_folder
+    chosen = (folder is not None and arguments.split == "val" and arguments.data is None
+              and folder.name != "last.ckpt" and not is_study(folder))
     caution = caution_of_choice(scored) if chosen else None
     return [caution] if caution else []
 

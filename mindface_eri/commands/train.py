@@ -57,7 +57,7 @@ def _words_before(config):
         return []
 
 
-def _words_after(run):
+def _words_after(folder):
     """The validation score beside the baseline's."""
     from mindface_eri.errors import ERIError
     from mindface_eri.evaluation.beside import baseline_beside
@@ -65,18 +65,18 @@ def _words_after(run):
     from mindface_eri.evaluation.small import caution_of_choice
 
     try:
-        scored = dataclasses.replace(read_scored(run), name=run.resolve().name)
+        scored = dataclasses.replace(read_scored(folder), name=folder.resolve().name)
     except ERIError as error:
         return [f"no baseline beside it: {error}"]
-    beside = baseline_beside(run, scored)
+    beside = baseline_beside(folder, scored)
     return [line for line in (*beside.tables(), *beside.said, caution_of_choice(scored)) if line]
 
 
-def _draw(run):
+def _draw(folder):
     """The picture is an extra: training works where Matplotlib does not."""
     try:
         from mindface_eri.report.run_figures import draw_learning_curves
     except ImportError as error:
         print(f"no learning curves drawn: {error}")
     else:
-        print(f"learning curves {draw_learning_curves(run)}")
+        print(f"learning curves {draw_learning_curves(folder)}")

@@ -137,7 +137,7 @@ def cut_share(groups: Sequence[str], share: float, *, seed: Sequence[int] = (0,)
 
 def _groups(records: Records, rows: np.ndarray, data: DataConfig) -> List[str]:
     """The group of each pooled clip; without a column each clip is one of its own."""
-    if not len(rows):
+    if len(rows) == 0:
         raise DataError(f"{records.path}: no labelled clip in {', '.join(data.fold_of)} to cut folds from")
     if data.group is None or independent(data.group):
         return [records.table[row]["id"] for row in rows]

@@ -198,6 +198,7 @@ def _unknown(labels: np.ndarray) -> List[Tuple[str, str]]:
 
 
 def _people(ratings: Ratings, splits: Sequence[str]) -> str:
+    """How many people the clips are of, in a sentence, and what of them would flatter a score."""
     column = ratings.columns.roles.get("person")
     if column is None:
         return "no column names them: clips are taken as independent"

@@ -78,6 +78,7 @@ class Ratings:
                 ("agreement", f"{found} (Krippendorff's alpha, interval; 1 is agreement, 0 is chance)")]
 
     def _add(self, clip: str, number: int, cells: List[str]) -> None:
+        """Takes a row's ratings of a clip: one in long form, else one for each column of labels."""
         roles = self.columns.roles
         who = cells[self.place[roles["rater"]]] if "rater" in roles else ""
         if self.columns.long:

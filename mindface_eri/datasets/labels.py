@@ -204,11 +204,11 @@ def _table_of(root: Path) -> Path:
         return root / "data_info.csv"
     if (root / "labels.csv").is_file():
         return root / "labels.csv"
-    tables = sorted(root.glob("*.csv"))
-    if len(tables) != 1:
+    found = sorted(root.glob("*.csv"))
+    if len(found) != 1:
         raise DataError(f"{root}: expected data_info.csv, or labels.csv and partition.csv, found "
-                        f"{', '.join(t.name for t in tables) or 'no table'}; name the table itself")
-    return tables[0]
+                        f"{', '.join(t.name for t in found) or 'no table'}; name the table itself")
+    return found[0]
 
 
 def _muse(labels_path: Path, partition_path: Path) -> Tuple[Table, Dict[str, str]]:

@@ -97,7 +97,7 @@ def create_dataset(records: Union[Records, str, os.PathLike], split: Optional[st
         drop_remainder = shuffle and not pad_last and len(picks.rows) >= batch_size * num_shards
     order = {"shuffle": shuffle, "seed": seed, "num_shards": num_shards, "shard_id": shard_id,
              "batch_size": batch_size, "drop_remainder": drop_remainder, "pad_last": pad_last}
-    if not len(epoch_order(len(picks.rows), epoch=0, **order)):
+    if len(epoch_order(len(picks.rows), epoch=0, **order)) == 0:
         raise DataError(f"{records.path}: {len(picks.rows)} clips do not fill one batch of {batch_size} on each of "
                         f"{num_shards} ranks; lower the batch size, or keep the remainder")
     return _pipeline(records, picks, columns, order, workers, prefetch, epoch, augment or DataConfig())

@@ -18,8 +18,8 @@ def guess_scale(values: np.ndarray) -> Optional[Tuple[float, float]]:
     Ratings from 0 to 1 are on that scale; those that never fall below 1 are taken to begin there.
     """
     known = values[np.isfinite(values)]
-    if not len(known) or known.min() < 0:
-        return (0.0, 1.0) if not len(known) else None
+    if len(known) == 0 or known.min() < 0:
+        return (0.0, 1.0) if len(known) == 0 else None
     low, ends = (1.0, _FROM_1) if known.min() >= 1 and 1 < known.max() <= _FROM_1[-1] else (0.0, _FROM_0)
     return next(((low, float(high)) for high in ends if known.max() <= high), None)
 

@@ -75,24 +75,26 @@ def value_of(text: str) -> float:
 
 
 def _table(path: Path, rows: Rows) -> Table:
+    """Header and rows of one width; columns without a single cell are left out."""
     place, header = rows[0]
     wide = max(len(cells) for _, cells in rows)
     book = path.suffix.lower() in WORKBOOKS  # which leave empty cells out at the end of a row
     for found, cells in rows:
         if any(cells[len(header):]) or (len(cells) < len(header) and not book):
             raise DataError(f"{path}, row {found}: {len(cells)} fields, the header has {len(header)}")
-    filled = [cells + [""] * (wide - len(cells)) for _, cells in rows]
-    kept = [column for column in range(len(header)) if any(cells[column] for cells in filled)]
+    even = [cells + [""] * (wide - len(cells)) for _, cells in rows]
+    kept = [column for column in range(len(header)) if any(cells[column] for cells in even)]
     for column in kept:
         name = header[column]
         if not name or name in header[:column]:
             fault = f"the name {name!r}, which another has too" if name else "no name"
             raise DataError(f"{path}, row {place}: column {column + 1} has {fault}; each column needs its own")
     return Table(path, [header[column] for column in kept],
-                 [(found, [cells[column] for column in kept]) for (found, _), cells in zip(rows[1:], filled[1:])])
+                 [(found, [cells[column] for column in kept]) for (found, _), cells in zip(rows[1:], even[1:])])
 
 
 def _text(path: Path) -> Tuple[Rows, str]:
+    """Rows of a file of text, and how it was read: in which encoding, cut by which separator."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -134,6 +136,7 @@ def _has_commas(rows: Rows) -> bool:
 
 
 def _workbook(path: Path, name: Optional[str]) -> Tuple[Rows, str]:
+    """Rows of a workbook's sheet, the named one or the first that holds a table, and how it was read."""
     try:
         from openpyxl import load_workbook
     except ImportError:
@@ -147,13 +150,13 @@ def _workbook(path: Path, name: Optional[str]) -> Tuple[Rows, str]:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
     except Exception as error:  # whatever a broken archive makes of openpyxl
         raise DataError(f"{path}: is no workbook ({type(error).__name__}: {error}); save it anew, or as CSV") from None
-    filled = [title for title, rows in sheets.items() if any(sum(map(bool, row)) > 1 for row in rows)]
+    tables = [title for title, rows in sheets.items() if any(sum(map(bool, row)) > 1 for row in rows)]
     if name is not None and name not in sheets:
         raise DataError(f"{path}: has no sheet {name!r}; it has {', '.join(sheets)}")
-    if not filled:
+    if not tables:
         raise DataError(f"{path}: no sheet holds a table")
-    title = filled[0] if name is None else name
-    others = [other for other in filled if other != title]
+    title = tables[0] if name is None else name
+    others = [other for other in tables if other != title]
     passed = f" (not read: {', '.join(others)}; --sheet names one)" if others else ""
     merges = f"; {merged[title]} merged cells count for each of their rows" if merged[title] else ""
     return list(enumerate(sheets[title], 1)), f"workbook, sheet {title!r}{passed}{merges}"

@@ -21,9 +21,9 @@ class Table:
     header: List[str]
     rows: List[Tuple[int, List[str]]]
 
-    def where(self, number: int, column: str) -> str:
+    def where(self, row: int, column: str) -> str:
         """A place in the file, for messages."""
-        return f"{self.path}, row {number}, column {column!r}"
+        return f"{self.path}, row {row}, column {column!r}"
 
 
 def read_table(path: Path) -> Table:
@@ -59,9 +59,9 @@ def read_table(path: Path) -> Table:
         if not name or name in header[:position]:
             fault = f"the name {name!r}, which another has too" if name else "no name"
             raise DataError(f"{path}, row 1: column {position + 1} has {fault}; each column needs its own")
-    for number, fields in rows[1:]:
+    for row, fields in rows[1:]:
         if len(fields) != len(header):
-            raise DataError(f"{path}, row {number}: {len(fields)} fields, the header has {len(header)}")
+            raise DataError(f"{path}, row {row}: {len(fields)} fields, the header has {len(header)}")
     if len(rows) == 1:
         raise DataError(f"{path}: the table has a header but no rows")
     return Table(Path(path), header, rows[1:])

@@ -157,7 +157,7 @@ def compare(answers: np.ndarray, expected: np.ndarray, target: Path, tolerance: 
         ExportError: it is above the tolerance, or not a number.
     """
     difference = float(np.abs(answers - expected).max())
-    if not difference <= tolerance:  # NaN too
+    if difference > tolerance or np.isnan(difference):
         clip, emotion = np.unravel_index(np.abs(answers - expected).max(axis=0).argmax(), expected.shape)
         raise ExportError(f"{target}: differs from the checkpoint by {difference:.2e} (check clip {clip}, emotion "
                           f"{emotion}), the limit is {tolerance:.0e}; the file was not kept. Export with another "

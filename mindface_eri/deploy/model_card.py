@@ -130,6 +130,7 @@ def _data(config: Optional[Config]) -> str:
 
 
 def _validation(trained: TrainedModel) -> List[str]:
+    """Lines of the card: the scores on validation clips, or that there are none at hand."""
     if trained.run is None or trained.path.name != "best.ckpt":
         return ["No predictions of this checkpoint on validation clips are at hand. FILL IN"]
     try:

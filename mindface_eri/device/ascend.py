@@ -101,6 +101,7 @@ def _card_requirement() -> Requirement:
 
 
 def _cann_requirement() -> Requirement:
+    """Whether CANN is here, and this shell knows of it."""
     home, named = cann_home()
     if home is None:
         return Requirement("CANN", "not found (ASCEND_HOME_PATH, /usr/local/Ascend)",

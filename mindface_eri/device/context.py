@@ -193,6 +193,11 @@ def seed_everything(seed: int) -> None:
 
 
 def _pick_device(wanted: str) -> str:
+    """The device asked for, or for auto the first that can be used.
+
+    Raises:
+        ConfigError: it cannot be used here.
+    """
     if wanted == "CPU":
         return wanted
     available = available_devices()
@@ -216,6 +221,11 @@ def _warn_of_an_idle_card() -> None:
 
 
 def _set_device(device: str) -> None:
+    """Sets the device of this process, once for good.
+
+    Raises:
+        ConfigError: it computes on another already.
+    """
     import mindspore as ms
 
     global _device

@@ -137,6 +137,7 @@ def _wheel_roots() -> List[Path]:
 
 
 def _open(places: Iterator[str]) -> str:
+    """Opens a library for all that are opened later, from the first place that has it; why not, or nothing."""
     reason = ""
     for place in places:
         if os.sep in place and not Path(place).exists():
@@ -183,6 +184,7 @@ def _plugin_requirement() -> Requirement:
 
 
 def _driver_requirements() -> List[Requirement]:
+    """What NVIDIA's driver says of itself and of each card."""
     driver = _driver()
     if driver is None:
         return [Requirement("NVIDIA driver", "not found (libcuda.so.1)",
@@ -208,6 +210,7 @@ def _driver_requirements() -> List[Requirement]:
 
 
 def _card_requirement(driver: ctypes.CDLL, index: int) -> Requirement:
+    """Whether MindSpore's kernels and libraries cover the card's compute capability."""
     name, major, minor = ctypes.create_string_buffer(100), ctypes.c_int(), ctypes.c_int()
     driver.cuDeviceGetName(name, len(name), index)
     driver.cuDeviceGetAttribute(ctypes.byref(major), 75, index)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR

@@ -177,6 +177,7 @@ def _standardised(table: np.ndarray, has: np.ndarray, count: int) -> Tuple[np.nd
 
 
 def _kernel_ridge(tables: Sequence[Tuple[np.ndarray, np.ndarray]], labels: np.ndarray) -> np.ndarray:
+    """Intensities (held, E) of the rows after the labelled ones, by the mean of the modalities' kernels."""
     regression, pairwise = _scikit("kernel_ridge"), _scikit("metrics.pairwise")
     count, mean = len(labels), labels.mean(0)
     kernel = np.zeros((len(tables[0][0]), count), np.float32)

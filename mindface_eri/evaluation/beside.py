@@ -95,6 +95,7 @@ def baseline_beside(run: os.PathLike, scored: Scored, records: Optional[os.PathL
 
 
 def _beside(run: Path, scored: Scored, place: Optional[os.PathLike]) -> Beside:
+    """The baseline fitted on the clips that the run learned from, scored on those of `scored`."""
     config = _config_of(run)
     training = _opened(config.data.records)
     fitted_on = training_clips(training, config)

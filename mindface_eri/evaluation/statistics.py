@@ -59,7 +59,7 @@ def laid_on(landmarks: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """
     shapes, target = _unit(landmarks), mean[:, 0] + 1j * mean[:, 1]
     seen = np.flatnonzero(shapes.any(1))
-    if not len(seen):
+    if len(seen) == 0:
         raise ValueError("no instant has a face")
     fitted = (shapes.conj() @ target)[:, None] * shapes  # least squares, for the shapes have length 1
     distance = np.abs(np.arange(len(shapes))[:, None] - seen)  # (T, seen)

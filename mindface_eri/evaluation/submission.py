@@ -10,9 +10,9 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from mindface_eri.datasets import tables
 from mindface_eri.datasets.labels import bare_id
 from mindface_eri.datasets.predictions import PredictionTable, write_predictions
+from mindface_eri.datasets.tables import number
 from mindface_eri.errors import DataError
 
 # What stands in the row of a test clip that nobody predicted.
@@ -129,12 +129,12 @@ def _check_row(line: int, row: List[str], width: int, seen: dict, values: List[L
     numbers = []
     for cell in row[1:]:
         try:
-            number = tables.number(cell)
+            value = number(cell)
         except ValueError:
             return [*problems, f"line {line}: {cell!r} is not a number"]
-        if not np.isfinite(number) or not 0.0 <= number <= 1.0:
+        if not np.isfinite(value) or not 0.0 <= value <= 1.0:
             return [*problems, f"line {line}: {cell} is not a finite number in [0, 1]"]
-        numbers.append(number)
+        numbers.append(value)
     values.append(numbers)
     return problems
 

@@ -29,6 +29,7 @@ class GlobalBatchNorm(nn.Cell):
         self.concat = ops.Concat()
 
     def construct(self, x, gamma, beta, moving_mean, moving_variance):
+        """Also moves the running statistics towards those of this batch."""
         precision, shape, values = x.dtype, x.shape, x.size // x.shape[1]
         x = x.astype(ms.float32).reshape((x.shape[0], x.shape[1], -1))  # (N, C, positions)
         sums = self._sum(x)  # (C,)

@@ -66,6 +66,7 @@ class ModalityDropout(nn.Cell):
         self.sum = ops.ReduceSum(keep_dims=True)
 
     def construct(self, present: Tensor) -> Tensor:
+        """present (B, N) -> what is left of it (B, N)."""
         if self.used is not None:
             present = present * self.used
         if not self.training:

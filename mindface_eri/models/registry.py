@@ -119,6 +119,7 @@ def check(config: ModelConfig) -> None:
 
 
 def _check_takes(config: ModelConfig) -> None:
+    """Refuses inputs that the network cannot take, or not alone."""
     if config.takes and config.name not in USUAL_INPUTS:
         raise ConfigError(f"model.takes is {list(config.takes)}, but the inputs of {config.name} are given; leave "
                           "it out")

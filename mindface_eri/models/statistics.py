@@ -122,6 +122,7 @@ class StatisticsHead(nn.Cell):
         self.sigmoid = nn.Sigmoid()
 
     def construct(self, *inputs: Tensor) -> Tensor:
+        """Each (B, 6 * F), then present (B, N) where it is taken -> intensities (B, E)."""
         found = inputs[:len(self.columns)]
         if self.joined:
             present = self.modality_dropout(inputs[-1].astype("float32"))  # (B, N)

@@ -141,7 +141,7 @@ class Predictor:
         """
         if batch_size < 1 or workers < 0:
             raise ConfigError(f"batch_size {batch_size} and workers {workers}: must be at least 1 and 0")
-        if not clip_limit > 0:
+        if clip_limit <= 0 or np.isnan(clip_limit):
             raise ConfigError(f"a limit of {clip_limit:g} s leaves no clip any time: give more than 0")
         if clip_limit != LIMIT and not workers:
             raise ConfigError(f"clip_limit {clip_limit:g} holds in worker processes only; ask for workers=1")

@@ -108,7 +108,7 @@ def heard_audio(path: os.PathLike, listener: Listener, sample_rate: int) -> Audi
 
     try:
         heard = listener.chosen(path)
-    except av.error.FFmpegError as error:  # such as of a header that claims two thousand million samples a second
+    except av.FFmpegError as error:  # such as of a header that claims two thousand million samples a second
         raise MediaError(f"{path}: the sound cannot be brought to {sample_rate} Hz ({error.strerror})") from None
     return Audio(path, sample_rate, heard.track.start or 0.0, heard.samples, heard.peak, heard.mix,
                  listener.note(heard), None if heard.kept is None else tuple(heard.kept))

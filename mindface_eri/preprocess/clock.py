@@ -116,7 +116,7 @@ def _held(order: np.ndarray, depth: int, step: float) -> np.ndarray:
 
 
 def _rate_of(steps: np.ndarray, rate: float) -> float:
-    if not len(steps):
+    if len(steps) == 0:
         return rate
     middle = float(np.median(steps))
     usual = steps[np.abs(steps - middle) <= _ROUNDING]

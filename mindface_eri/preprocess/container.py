@@ -45,7 +45,7 @@ def open_media(path: os.PathLike):
             yield container
     except MediaError:
         raise
-    except (av.error.FFmpegError, OSError, ValueError, EOFError) as error:
+    except (av.FFmpegError, OSError, ValueError, EOFError) as error:
         if getattr(error, "errno", None) == errno.EINVAL:  # FFmpeg's answer to a format that is not on the list
             raise MediaError(f"{path}: not a container of video or sound (a picture, text, a play list, or damaged); "
                              "give the recording itself") from None

@@ -34,7 +34,7 @@ class Envelope:
 
     def peak_within(self, begin: float, end: float) -> float:
         """The largest magnitude in the spans that [begin, end] seconds touch; 0 outside the sound."""
-        if not len(self) or self.seconds <= 0:
+        if len(self) == 0 or self.seconds <= 0:
             return 0.0
         first, last = (int(np.floor(t / self.seconds * len(self))) for t in (begin, end))
         spans = slice(max(first, 0), max(last + 1, 0))

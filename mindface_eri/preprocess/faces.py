@@ -46,7 +46,7 @@ class FaceTrack:
 
     def _share(self, those: np.ndarray) -> float:
         looked = np.flatnonzero(self.found | self.missed)
-        if not len(looked):
+        if len(looked) == 0:
             return 0.0
         borders = (looked[:-1] + looked[1:] + 1) // 2
         return float(those[looked[np.searchsorted(borders, np.arange(len(those)), side="right")]].mean())

@@ -35,7 +35,7 @@ def fill_gaps(landmarks: np.ndarray, found: np.ndarray, missed: np.ndarray, wind
     filled = np.array(landmarks, np.float32)
     states = np.full(len(filled), NONE, np.uint8)
     at = np.flatnonzero(found)
-    if not len(at):
+    if len(at) == 0:
         return filled, states
     frames = np.arange(len(filled))
     right = np.clip(np.searchsorted(at, frames), 0, len(at) - 1)

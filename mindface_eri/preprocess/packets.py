@@ -60,7 +60,7 @@ def reorder_depth(path: os.PathLike, number: int) -> int:
         stream.codec_context.thread_count = 1
         packets = (packet for packet in _stored(container, stream) if packet.size)
         for depth, packet in zip(range(REORDER + 1), packets):
-            with suppress(av.error.FFmpegError):
+            with suppress(av.FFmpegError):
                 if packet.decode():
                     return depth
     return 0
@@ -146,7 +146,7 @@ def _stored(container, *streams) -> Iterator:
             packet = next(packets, None)
         except EOFError:
             return
-        except (av.error.FFmpegError, IndexError):  # IndexError: PyAV meets a stream that the header did not announce
+        except (av.FFmpegError, IndexError):  # IndexError: PyAV meets a stream that the header did not announce
             packets, failures = container.demux(*streams), failures + 1
             continue
         if packet is None:

@@ -53,6 +53,7 @@ class SoundTrack:
         return pieces
 
     def _place(self, placed: Placed) -> None:
+        """Resamples a frame to where its stamp says, anew wherever it does not follow the one before."""
         import av
 
         frame = placed.frame

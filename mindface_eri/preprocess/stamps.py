@@ -77,6 +77,7 @@ def begin_anew(known: np.ndarray, reach: int, back: float = NEAR) -> List[int]:
 
 
 def _mended_part(known: np.ndarray, step: float, reach: int) -> np.ndarray:
+    """The same (n,) times with those that contradict the others replaced, for a part without a new beginning."""
     chain = _longest_chain(known)
     good = np.zeros(len(known), bool)
     good[chain] = True

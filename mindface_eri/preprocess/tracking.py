@@ -66,6 +66,7 @@ class Tracker:
             self._close(block)
 
     def _close(self, block: List[Tuple[int, Picture]]) -> None:
+        """Examines a block; every so often it asks too whether the picture dissolved into another person's."""
         self._examine(block)
         number, picture = block[-1]
         if self._compared < 0 or number - self._compared >= self._config.redetect_every:
@@ -84,6 +85,7 @@ class Tracker:
                 portrait.cut()
 
     def _examine(self, block: List[Tuple[int, Picture]]) -> None:
+        """Searches the last frame and follows the people there through the block; searches all where the two differ."""
         before = self.examined[-1] if self.examined else -1
         self.examined.extend(number for number, _ in block)
         last, picture = block[-1]

@@ -110,6 +110,7 @@ def read_frames_and_sound(path: os.PathLike, hear: Callable,
 
 def _read(path: os.PathLike, hear: Optional[Callable], info: Optional[MediaInfo],
           number: Optional[int] = None) -> Iterator[Tuple[float, Picture]]:
+    """Yields (seconds, picture) of the video's frames, and hands frames of the sound to `hear` as they come."""
     info = info or scan(path)[0]
     with open_media(path) as container:
         if info.stream is None:
@@ -219,7 +220,7 @@ def _frames_of(packet) -> list:
 
     try:
         return packet.decode()
-    except (av.error.FFmpegError, EOFError):
+    except (av.FFmpegError, EOFError):
         return []
 
 
@@ -228,7 +229,7 @@ def _last_frames(stream) -> Iterator:
     import av
 
     if stream is not None:
-        with suppress(av.error.FFmpegError, EOFError):
+        with suppress(av.FFmpegError, EOFError):
             yield from stream.codec_context.decode(None)
 
 

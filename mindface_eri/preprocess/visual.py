@@ -208,6 +208,7 @@ def _place(landmarks: np.ndarray, state: int, config: FaceConfig) -> Tuple[np.nd
 
 def _crop_all(path: os.PathLike, reader: _Reader, picks: np.ndarray, placed: list, states: np.ndarray,
               size: int) -> np.ndarray:
+    """(T, size, size, 3) uint8 RGB; frames that tracking did not keep are read again. No face: zeros."""
     crops = np.zeros((len(picks), size, size, 3), np.uint8)
 
     def cut(number: int, picture: Picture) -> None:

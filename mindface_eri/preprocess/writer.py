@@ -57,7 +57,7 @@ def open_writer(path: os.PathLike, fps: float, sample_rate: Optional[int] = None
             writer = VideoWriter(container, Fraction(fps).limit_denominator(1001), sample_rate, target)
             yield writer
             writer.end()
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MediaError(f"{target}: cannot be written as a clip ({reason})") from None
 
@@ -130,6 +130,7 @@ class VideoWriter:
 
 
 def _add_video(container, rate: Fraction):
+    """A stream of H.264, or of MPEG-4 where FFmpeg was built without x264."""
     import av
 
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"

@@ -224,7 +224,7 @@ def ablation_figure(values: Mapping[str, Tuple[float, Optional[float], Optional[
 def _checked(predictions: np.ndarray, labels: np.ndarray, emotions: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
     predictions, labels = np.asarray(predictions, np.float64), np.asarray(labels, np.float64)
     wanted = (len(predictions), len(emotions))
-    if predictions.shape != wanted or labels.shape != wanted or not len(labels):
+    if predictions.shape != wanted or labels.shape != wanted or len(labels) == 0:
         raise DataError(f"figure: predictions {predictions.shape} and labels {labels.shape} must both be (clips, "
                         f"{len(emotions)}), with at least one clip")
     return predictions, labels

@@ -34,7 +34,7 @@ def write_overlay(prediction: Prediction, out: os.PathLike) -> Path:
     Raises:
         MediaError: the video has no picture, or the file cannot be written.
     """
-    if prediction.path is None or not len(prediction.clip.track.times):
+    if prediction.path is None or len(prediction.clip.track.times) == 0:
         raise MediaError(f"{prediction.path or prediction.name}: has no picture to draw on")
     clip, out = prediction.clip, Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -103,7 +103,7 @@ def _verdict(name: str, labels: Sequence[str], rows: Sequence[Sequence[Beside]])
             continue
         networks, baselines = ([run(one) for one in row] for run in (lambda b: b.network, lambda b: b.baselines[0]))
         gap, low, high = _difference(networks, baselines)
-        if not low > 0:
+        if low <= 0 or np.isnan(low):
             interval = "one person cannot tell" if np.isnan(low) else f"{low:+.4f} to {high:+.4f}"
             poor.append(f"{label} ({gap:+.4f}, {interval})")
     if not poor:

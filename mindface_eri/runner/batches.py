@@ -105,7 +105,7 @@ class RecordBatches:
     def inputs(self, split: str, batch_size: int) -> Iterator[Inference]:
         """This process's share of a split, for inference, in batches of exactly `batch_size` rows."""
         order = shard_order(self.count(split), self.context)
-        if not len(order):
+        if len(order) == 0:
             return
         names = [self.ids[split][position] for position in order]
         stream = self._stream(None, batch_size, self.columns, ids=names, shuffle=False)

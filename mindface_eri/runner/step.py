@@ -98,6 +98,7 @@ class ApplyStep(nn.Cell):
         self.each = ops.HyperMap()
 
     def construct(self, gradients):
+        """How many updates there have been; 0 where an infinite or NaN gradient left this one out."""
         if self.scaled or self.batches > 1:
             gradients = self.each(ops.partial(_divide, self.scale * self.batches), gradients)
         if not self.scaled:
@@ -171,6 +172,7 @@ class TrainStep(nn.Cell):
             return self.construct(*batch)
 
     def construct(self, *batch):
+        """The loss of this batch."""
         scale = self.apply_step.scale * 1.0
         loss, gradients = self.gradient(scale, *batch)
         if self.accumulate == 1:

@@ -146,24 +146,24 @@ class Loop:
         """`runtime` is the recipe's as it can be had here (`settle`), the recipe's own where None."""
         self.config, self.task, self.run, self.context, self.notify = config, task, run, context, notify
         self.progress = progress and context.is_main
-        train = config.train
+        settings = config.train
         self.plan = task.batches.plan()
-        if train.accumulate > self.plan.steps:
-            raise ConfigError(f"train.accumulate is {train.accumulate} but an epoch has {self.plan.steps} batches; "
+        if settings.accumulate > self.plan.steps:
+            raise ConfigError(f"train.accumulate is {settings.accumulate} but an epoch has {self.plan.steps} batches; "
                               "lower it, or train.batch_size")
-        self.step = TrainStep(task.trained_part, train, runtime or config.runtime, context)
-        self.schedule = create_schedule(train)
+        self.step = TrainStep(task.trained_part, settings, runtime or config.runtime, context)
+        self.schedule = create_schedule(settings)
         set_lr(self.step.apply_step.optimizer, self.schedule.lr)
         self.epoch, self.best_epoch = 0, 0
         self.history: List[Dict] = []
 
     def run_all(self) -> TrainResult:
         """Trains until the last epoch or until early stopping."""
-        train, clips = self.config.train, self.plan.total(self.context)
+        settings, clips = self.config.train, self.plan.total(self.context)
         if not self._finished() and self.config.runtime.mode == "graph":
             self.notify(f"training {self.config.model.name} on {self.context.device}, {clips} clips an epoch; "
                         f"compiling the graph comes first and can take a minute or more{self._unlike_before()}")
-        bar = Progress(train.epochs, clips, first=self.epoch, show=self.progress, notify=self.notify)
+        bar = Progress(settings.epochs, clips, first=self.epoch, show=self.progress, notify=self.notify)
         try:
             while not self._finished():
                 self._run_epoch(bar, clips)

@@ -24,6 +24,7 @@ def baselines_beside(study: Study, scored: Scored) -> Beside:
 
 
 def _beside(study: Study, scored: Scored) -> Beside:
+    """The baseline fitted on each fold's own training clips, scored on those held out."""
     modalities = modalities_of(study.records, study.config.model.inputs)
     if not modalities:
         raise DataError(f"of what {study.config.model.name} takes, {', '.join(study.config.model.inputs)}, "

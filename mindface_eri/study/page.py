@@ -55,6 +55,7 @@ def score_table(result: StudyResult, beside: Beside) -> List[Tuple[str, Optional
 
 
 def _draw(result: StudyResult, beside: Beside) -> Dict[str, Path]:
+    """Draws the figures; name -> file."""
     scored, mean, folder = result.scored, result.rows[-1], result.study.out / "figures"
     bars = {row["emotion"]: (row["Pearson"], row["low"], row["high"]) for row in result.rows
             if row["Pearson"] is not None}

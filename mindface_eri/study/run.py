@@ -129,6 +129,7 @@ class _Work:
         write_json(folder / "done.json", {"trainings": trainings})
 
     def _train(self, trainer: FoldTrainer, fold: int, seed: int) -> Mapping[str, object]:
+        """One training of a fold: keeps its predictions, says its score, and returns what done.json tells of it."""
         study = self.study
         trained = trainer.train(study.seeded(seed))
         write_predictions(predictions_path(study, fold, seed), trained.ids, study.records.emotions,

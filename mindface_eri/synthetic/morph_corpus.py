@@ -97,6 +97,7 @@ def synthesize_morphs(out: Union[str, os.PathLike], portraits: Union[str, os.Pat
 
 
 def _check(settings: Settings, workers: int) -> None:
+    """Refuses settings that no corpus can be made with."""
     low, high = settings.duration
     slow, fast = settings.fps
     problems = [

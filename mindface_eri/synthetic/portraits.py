@@ -77,6 +77,7 @@ def read_portraits(portraits: Union[str, os.PathLike], seed: int = 0) -> Tuple[L
 
 
 def _pair(table: Table, number: int, row: Sequence[str], columns: dict, places: Sequence[int]) -> Pair:
+    """A row of the table, its pictures found beside it; split is empty where the table has none."""
     person = row[columns["person"]].strip()
     if not person:
         raise DataError(f"{table.where(number, 'person')}: is blank; give each person a name or number")

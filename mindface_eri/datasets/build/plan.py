@@ -52,7 +52,7 @@ def make_plan(out: Path, manifest: Manifest, config: PreprocessConfig, *, resume
         DataError: the folder was begun with other settings or labels, or `resume` is off and it was begun at all.
         ConfigError: crops so large or so many do not fit into one JPEG.
     """
-    if not len(manifest):
+    if len(manifest) == 0:
         raise DataError(f"{manifest.source}: no clips to preprocess")
     rows = config.frames * config.face.size
     if config.storage == "jpeg" and rows > 65500:
