@@ -35,7 +35,8 @@ setup(
     ]
 )
 """}
-SUBSET = ("test_config.py", "test_cli.py", "test_recipes.py", "test_plugins.py", "datasets/test_labels.py",
+SUBSET = ("test_children.py", "test_files.py", "device/test_proofs.py", "device/test_gpu.py", "test_config.py",
+          "test_cli.py", "test_recipes.py", "test_plugins.py", "datasets/test_labels.py",
           "datasets/build/test_preprocessing.py::test_one_and_two_workers_write_the_same", "deploy/test_model_card.py",
           "deploy/test_export.py::test_onnx_predictor_does_not_import_mindspore")
 
@@ -114,11 +115,34 @@ def test_the_licence_stands_in_full_there(layout, first):
     assert text.endswith(f'# {"=" * 76}\n"""x"""\nLINE = """\n{line}"""\n')
 
 
-def test_late_imports_are_on_purpose(layout):
+@pytest.mark.parametrize("source, code, names", [
+    ("x.py", "import os\n", ""), ("x.py", "def f():\n    import os\n", "import-outside-toplevel"),
+    ("x.py", "try:\n    import av\nexcept ImportError:\n    av = None\n", ""),
+    ("x.py", "try:\n    f()\nexcept Exception as error:\n    pass\n", "broad-except"),
+    ("x.py", "try:\n    f()\nexcept (KeyError, Exception) as error:\n    pass\n", "broad-except"),
+    ("x.py", "class Broken(Exception):\n    pass\n", ""), ("x.py", "os._exit(3)\n", "protected-access"),
+    ("x.py", "isinstance(x, Mapping)\n", "isinstance-second-argument-not-valid-type"),
+    ("x.py", "def f():\n    import onnx  # noqa: F401\n", "import-outside-toplevel,unused-import"),
+    ("device/gpu.py", "def f():\n    import os\n", "import-outside-toplevel,consider-using-with")])
+def test_what_their_pylint_takes_for_faults_is_on_purpose(layout, source, code, names):
     line = "# SPDX-License-Identifier: Apache-2.0\n"
-    late, early = f"{line}def f():\n    import os\n", f"{line}import os\n"
-    assert "# pylint: disable=import-outside-toplevel\n" in layout.rewrite("mindface_eri/x.py", late)
-    assert "pylint" not in layout.rewrite("mindface_eri/x.py", early)
+    text = layout.rewrite(f"mindface_eri/{source}", line + code)
+    assert text == layout.FULL_HEADER + (f"# pylint: disable={names}\n" if names else "") + code
+    assert "pylint" not in layout.rewrite(f"tests/{source}", line + code)
+
+
+def test_what_is_on_purpose_in_single_files_names_files_that_are_there(layout):
+    assert all((layout.ROOT / name).is_file() for name in layout._ON_PURPOSE_IN)
+
+
+@pytest.mark.parametrize("before, after", [
+    ("Path(__file__).parents[2] / 'x'", "Path(__file__).parents[3] / 'x'"),
+    ("Path(__file__).parents[1] / 'x'", "Path(__file__).parents[1] / 'x'"),
+    ('Path(__file__).parents[2] / "docs" / "devices.md"', 'Path(__file__).parents[3] / "docs/eri" / "devices.md"'),
+    ("Path(files.__file__).parents[1]", "Path(files.__file__).parents[2]"),
+    ("Path(mindface_eri.__file__).parents[1]", "Path(mindface.eri.__file__).parents[2]")])
+def test_tests_find_what_they_read(layout, before, after):
+    assert layout.rewrite("tests/ut/test_x.py", before + "\n") == after + "\n"
 
 
 def test_what_is_there_stays(layout, checkout):
@@ -177,7 +201,9 @@ def _starts_anywhere(checkout, tmp_path):
                            cwd=checkout, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     eri = tmp_path / "build" / "lib" / "mindface" / "eri"
-    assert (eri / "configs" / "demo_visual.yaml").is_file() and list(eri.glob("report/templates/*.html"))
+    for pattern in ("configs/demo_visual.yaml", "report/templates/*.html", "report/templates/*.css",
+                    "report/templates/*.js", "pretrained/smile/*.onnx", "pretrained/smile/*.json", "py.typed"):
+        assert list(eri.glob(pattern)), pattern
     for name in ("train", "eval", "infer"):
         said = subprocess.run([sys.executable, str(eri / f"{name}.py"), "--help"], cwd=tmp_path, capture_output=True,
                               text=True, check=True).stdout
@@ -187,10 +213,11 @@ def _starts_anywhere(checkout, tmp_path):
 def _tests_pass_without_this_package(checkout, tmp_path):
     (tmp_path / "block").mkdir()
     (tmp_path / "block" / "sitecustomize.py").write_text("import sys\nsys.modules['mindface_eri'] = None\n")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path / "block", checkout)))}
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "block")}
     names = [*(f"test/eri/UT/{name}" for name in SUBSET), "test/eri/ST/test_version_0_1.py"]
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *names], cwd=checkout,
-                          env=environment, capture_output=True, text=True, check=False)
+    pytest_itself = [sys.executable, Path(sys.executable).with_name("pytest")]  # `-m` would add the working folder
+    done = subprocess.run([*pytest_itself, "-q", "-p", "no:cacheprovider", *names], cwd=checkout, env=environment,
+                          capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
     refused = subprocess.run([sys.executable, "-c", "import mindface.eri; import mindface_eri"], cwd=checkout,
                              env=environment, capture_output=True, text=True, check=False)
