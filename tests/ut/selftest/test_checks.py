@@ -111,7 +111,7 @@ def test_exporting(told, tmp_path, monkeypatch):
 def test_times(device, losses, result, said, told, tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "_train", lambda *_: (losses, [9.0, 0.03, 0.02, 0.05]))
     found = outcome("times", device, tmp_path)
-    assert found[0] == result and found[1].startswith(said)
+    assert found[0] == result and found[1].startswith(said) and told == [device]
 
 
 def test_whatever_a_device_raises_is_a_row(monkeypatch, tmp_path):
