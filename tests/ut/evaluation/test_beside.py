@@ -12,7 +12,7 @@ from mindface_eri.datasets.folds import fold_splits
 from mindface_eri.datasets.records import open_records
 from mindface_eri.evaluation import beside as module
 from mindface_eri.evaluation.beside import Beside, baseline_beside, training_clips, verdict
-from mindface_eri.evaluation.compare import compare
+from mindface_eri.evaluation.compare import Comparison, compare
 from mindface_eri.evaluation.runs import Scored
 
 pytest.importorskip("sklearn")
@@ -126,6 +126,19 @@ LABELS, WHO = np.random.default_rng(8).random((60, 2)), {"Who": tuple(f"p{i // 6
 def of(noise, name, group="Who"):
     drawn = np.random.default_rng(len(name)).normal(size=(60, 2))
     return Scored(name, tuple(map(str, range(60))), ("Joy", "Fear"), LABELS + noise * drawn, LABELS, WHO, group=group)
+
+
+@pytest.mark.parametrize("low, high, said", [
+    (0.01, 0.3, "is better than base: +0.1500, +0.0100 to +0.3000 at 90% over 5 people."),
+    (-0.3, -0.01, "is WORSE than base: +0.1500, -0.3000 to -0.0100 at 90%"),
+    (0.0, 0.3, "is NOT better than base by more"), (-0.1, 0.0, "is NOT better than base by more")])
+def test_the_verdict_is_of_the_means_of_the_first_and_the_last_run(low, high, said):
+    """Three runs and two emotions: of all that is known, the last column of the last run counts."""
+    values = np.array([[0.1, 0.2, 0.15], [0.9, 0.9, 0.9], [0.2, 0.4, 0.30]])
+    low, high = (np.array([[9.0] * 3, [9.0] * 3, [0.7, -0.7, end]]) for end in (low, high))
+    found = verdict(Comparison(("base", "other", "net"), ("Joy", "Fear"), 9, 0, "5 people", values, values, values,
+                               low, high, values, 0.9))
+    assert found.startswith(f"net {said}")
 
 
 @pytest.mark.parametrize("base, net, said", [
