@@ -57,6 +57,8 @@ EXTRAS = {
     "train": TRAIN,
     "gpu": CUDA_11,
     "onnx": ["onnx>=1.14,<2", "onnxruntime>=1.16,<2", "protobuf>=3.20"],  # predicting needs the last two alone
+    "serve": ["starlette>=0.40,<2", "uvicorn>=0.30,<1", "python-multipart>=0.0.12", "websockets>=13,<18",
+              "prometheus_client>=0.20,<1", "protobuf>=3.20", "onnxruntime>=1.16,<2"],
     "baseline": ["scikit-learn>=1.2,<2"],
     "xlsx": ["openpyxl>=3.1,<4"],
     "convert": ["torch>=2.6,<3", "safetensors>=0.4,<1"],
@@ -91,7 +93,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.9,<3.14" if LIGHT else ">=3.9,<3.13",
     packages=find_packages(include=["mindface_eri", "mindface_eri.*"]),
-    package_data={"mindface_eri": ["py.typed", "**/*.json", "**/*.html", "**/*.css", "**/*.js", "pretrained/*/*"]},
+    package_data={"mindface_eri": ["py.typed", "**/*.json", "**/*.html", "**/*.css", "**/*.js", "serve/openapi.yaml",
+                                   "pretrained/*/*"]},
     install_requires=REQUIREMENTS if LIGHT else [*REQUIREMENTS, *TRAIN],
     extras_require=EXTRAS,
     cmdclass={"build_py": BuildWithRecipes},

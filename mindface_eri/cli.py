@@ -42,6 +42,7 @@ COMMANDS = {
     "figures": "draw a run: learning curves, scatter, confusion, counts",
     "submission": "write or check a challenge submission",
     "predict": "estimate the intensities of video files; without a model, of smiles",
+    "serve": "answer over HTTP: a page to drop clips on or switch a camera on, and an interface for programs",
     "export": "write MindIR and ONNX files and check them against the checkpoint",
     "convert-weights": "turn PyTorch weights into a checkpoint: a ResNet-18 stem, or a whole network",
     "summary": "list parameters, multiply-adds and memory of a network, part by part",

@@ -111,7 +111,7 @@ class Predictor:
     def predict(self, clips: Iterable[ClipLike], *, window: float = 0.0, hop: float = 0.0, whole: bool = False,
                 batch_size: int = 1, workers: int = 0, clip_limit: float = LIMIT, attention: bool = False,
                 moving: bool = False, features: Mapping[str, Union[str, os.PathLike]] = MappingProxyType({}),
-                person: Optional[str] = None,
+                person: Optional[str] = None, taken: Optional[Iterable[Taken]] = None,
                 notify: Callable[[str], None] = lambda text: None) -> Iterator[Prediction]:
         """A `Prediction` for each clip, in their order, each as soon as it is there.
 
@@ -132,6 +132,8 @@ class Predictor:
             moving: values over time also of a file that is answered whole, for a drawing.
             features: by name of its feature set, a folder with a CSV for each clip, named after it.
             person: whom to follow in a file, as `preprocess.face.follow`, instead of what the model's recipe says.
+            taken: the files taken apart already, in the same order and for the same windows, by `extraction.take_apart`
+                in processes that stay.
             notify: receives what is going on, in words.
 
         Raises:
@@ -154,8 +156,8 @@ class Predictor:
         if person is not None:
             settings = replace(settings, face=replace(settings.face, follow=person))
         check_person(settings.face.follow)
-        taken = take_all_apart(jobs, settings, windows, workers, clip_limit)
-        return self._answers(jobs, taken, _Asked(windows, batch_size, attention, features, notify))
+        parts = take_all_apart(jobs, settings, windows, workers, clip_limit) if taken is None else (t for t in taken)
+        return self._answers(jobs, parts, _Asked(windows, batch_size, attention, features, notify))
 
     def _answers(self, jobs: List[Job], taken: Iterator[Taken], asked: _Asked) -> Iterator[Prediction]:
         """Clips that are taken whole wait for each other until `batch_size` of them are there; the order stays."""

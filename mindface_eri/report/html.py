@@ -18,7 +18,7 @@ from jinja2.ext import Extension
 from markupsafe import Markup
 
 _LOOKED = (0, 140, 255)  # blue stands out from skin of any colour, for the colour-blind too
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 class _Joined(Extension):
@@ -38,7 +38,7 @@ def page(template: str, *, title: str, script: Optional[str] = None, data: Any =
         data: what the script reads, as JSON.
         values: what the template shows.
     """
-    code, style = (Markup((_TEMPLATES / name).read_text(encoding="utf-8") if name else "")
+    code, style = (Markup((TEMPLATES / name).read_text(encoding="utf-8") if name else "")
                    for name in (script, "style.css"))
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return PAGES.get_template(template).render(values, title=title, script=code, style=style, data=data, digest=digest)
@@ -106,7 +106,7 @@ def share(value: float, digits: int = 0) -> str:
     return f"{100 * min(max(float(value), 0), 1):.{digits}f}"
 
 
-PAGES = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
+PAGES = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
                     extensions=[_Joined])
 PAGES.globals.update(clock=clock, share=share, ticks=ticks)
 PAGES.filters["address"] = quote

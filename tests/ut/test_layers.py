@@ -14,13 +14,13 @@ FLOORS = (
     {"children", "constants", "errors", "threads", "signals", "progress", "version"}, {"files", "plugins", "fields"},
     {"recipes"}, {"config"},
     {"device", "preprocess", "models", "loss", "metrics"}, {"datasets"}, {"datasets.build"}, {"runner", "synthetic"},
-    {"evaluation"}, {"deploy"}, {"prediction"}, {"report"}, {"benchmark", "reproduce", "study"},
+    {"evaluation"}, {"deploy"}, {"prediction"}, {"report"}, {"benchmark", "reproduce", "study", "serve"},
     {"doctor", "demo", "selftest"},
     {"commands"}, {"cli"})
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 MEDIA, MEDIA_ROOMS = {"dlib", "cv2", "librosa", "av"}, {"preprocess", "synthetic", "report", "benchmark"}
 WITHOUT_MINDSPORE = {"preprocess", "recipes", "config", "fields", "files", "errors", "threads", "plugins", "progress",
-                     "signals", "version", "constants", "report", "cli"}
+                     "signals", "version", "constants", "report", "serve", "cli"}
 
 
 def modules():
