@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from typing import Any, Dict, List
 
@@ -16,7 +15,7 @@ from mindface_eri.prediction.answers import format_answers
 from mindface_eri.serve.engine import Engine
 from mindface_eri.serve.entries import Entry
 from mindface_eri.serve.problems import Problem
-from mindface_eri.serve.uploads import check_length, drain, receive
+from mindface_eri.serve.uploads import Body, check_length, receive
 
 PATIENCE = 60.0  # seconds that a program waits for an answer, unless it says otherwise
 _MOST_PATIENCE = 600.0
@@ -40,22 +39,19 @@ async def post_prediction(request: Request) -> Response:
     """Takes a clip; its answer, or, where that takes longer than the client waits, where to ask for it."""
     engine = engine_of(request)
     patience = _patience(request.headers.get("prefer", ""))
+    check_length(request, engine.settings)
+    body = Body(request, engine.settings.max_bytes)
     try:
-        check_length(request, engine.settings)
         entry = engine.admit()
+        try:
+            upload = await receive(request, body, engine.settings, entry.folder)
+        except BaseException:  # also a client that went away
+            engine.drop(entry)
+            raise
+    except ClientDisconnect:
+        return Response(status_code=400)  # nobody reads it
     except Problem:
-        with contextlib.suppress(ClientDisconnect):
-            await drain(request, engine.settings.max_bytes)
-        raise
-    try:
-        upload = await receive(request, engine.settings, entry.folder)
-    except BaseException as error:  # also a client that went away
-        engine.drop(entry)
-        if isinstance(error, ClientDisconnect):
-            return Response(status_code=400)
-        if isinstance(error, Problem) and error.code in ("bad-request", "no-form"):
-            with contextlib.suppress(ClientDisconnect):
-                await drain(request, engine.settings.max_bytes)
+        await body.drain()
         raise
     engine.submit(entry, upload)
     if patience and await _gone(request, entry, patience):
@@ -133,7 +129,7 @@ async def get_model(request: Request) -> Response:
     limits: Dict[str, float] = {name: getattr(settings, name) for name in (
         "max_megabytes", "max_seconds", "max_megapixels", "clip_limit", "upload_limit", "uploads", "live")}
     return JSONResponse({"emotions": list(engine.predictor.emotions), "note": engine.predictor.note,
-                         "facts": engine.facts, "limits": limits})
+                         "facts": engine.facts, "limits": limits, "keeps": settings.keep is not None})
 
 
 async def get_health(_: Request) -> Response:

@@ -23,7 +23,7 @@ from mindface_eri.serve.decoding import Settings as WorkerSettings
 from mindface_eri.serve.engine import Engine
 from mindface_eri.serve.window import HOP, LEAST, SECONDS, Opening, Window, run_window
 
-_SLOW = 10.0  # seconds that a window may take
+_SLOW = 30.0  # seconds that a window may take
 _PATIENCE = 15.0  # seconds without a message, after which a camera is taken for gone
 _AGAIN, _WRONG = 1013, 1008  # codes of a websocket that is closed: try again later; what was sent cannot be used
 
@@ -47,6 +47,7 @@ class Cameras:
     async def answer(self, window: Window) -> Dict[str, Any]:
         """What the network says of what a camera showed lately."""
         loop, began, newest = asyncio.get_running_loop(), time.perf_counter(), window.newest
+        length = window.seconds
         state, code, found = await loop.run_in_executor(None, self._pool, window.recording())
         if state != "done":
             if code == "timeout":
@@ -54,7 +55,7 @@ class Cameras:
             return {"error": readable(found), "newest": newest * 1000}
         said = await loop.run_in_executor(self._engine.network, self._ask, found)
         return {**said, "newest": newest * 1000, "took": round(time.perf_counter() - began, 3),
-                "seconds": round(window.seconds, 2)}
+                "seconds": round(length, 2)}
 
     def _ask(self, taken: Taken) -> Dict[str, Any]:
         """Runs in the network's thread."""

@@ -42,6 +42,8 @@ class _Impatient(H11Protocol):
         super().connection_lost(exc)
 
     def _look(self) -> None:
+        if self.transport.get_protocol() is not self:  # a websocket took it over
+            return
         if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
             self.transport.close()
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import re
 import shutil
@@ -31,7 +32,7 @@ _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _PATIENCE = 10.0  # seconds for the rest of an upload that is refused
 
 
-async def receive(request: Request, settings: Settings, folder: Path) -> Upload:
+async def receive(request: Request, body: Body, settings: Settings, folder: Path) -> Upload:
     """A clip of a form: the file in the field `file`, perhaps its sound in `sound`, and what is asked for.
 
     Raises:
@@ -39,10 +40,8 @@ async def receive(request: Request, settings: Settings, folder: Path) -> Upload:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise Problem("no-form", f"send a form ({_FORM}) with the clip in its field `file`")
-    check_length(request, settings)
-    limited = Request(request.scope, _Limited(request, settings.max_bytes))
     try:
-        form = await asyncio.wait_for(limited.form(max_files=2, max_fields=8, max_part_size=1000),
+        form = await asyncio.wait_for(Request(request.scope, body).form(max_files=2, max_fields=8, max_part_size=1000),
                                       settings.upload_limit)
         try:
             return await _upload(form, folder)
@@ -66,40 +65,34 @@ def check_length(request: Request, settings: Settings) -> None:
         raise _too_large(settings.max_bytes)
 
 
-async def drain(request: Request, most: int) -> None:
-    """Takes the rest of an upload that is refused: a client that is still sending would not read why."""
-    async def rest() -> None:
-        taken = 0
-        async for piece in request.stream():
-            taken += len(piece)
-            if taken > most:
-                return
-
-    length = request.headers.get("content-length", "")
-    if not length.isdecimal() or int(length) <= most:
-        try:
-            await asyncio.wait_for(rest(), _PATIENCE)
-        except (asyncio.TimeoutError, RuntimeError):  # RuntimeError: it was read already
-            return
-
-
 def _too_large(most: int) -> Problem:
     return Problem("too-large", f"the upload is larger than {most / 1e6:g} MB; send a shorter or smaller clip",
                    {"Connection": "close"})
 
 
-class _Limited:
-    """The request's `receive`, which counts."""
+class Body:
+    """A request's body: its ASGI `receive`, which counts."""
 
     def __init__(self, request: Request, most: int) -> None:
-        self._receive, self._most, self._taken = request.receive, most, 0
+        self._receive, self._most, self._taken, self._ended = request.receive, most, 0, False
 
     async def __call__(self) -> Any:
+        """The next piece; a `Problem` once there are too many of them."""
         message = await self._receive()
         self._taken += len(message.get("body", b""))
+        self._ended = not message.get("more_body", False)
         if self._taken > self._most:
             raise _too_large(self._most)
         return message
+
+    async def drain(self) -> None:
+        """Takes the rest of an upload that is refused: a client that is still sending would not read why."""
+        async def rest() -> None:
+            while not self._ended:
+                await self()
+
+        with contextlib.suppress(asyncio.TimeoutError, Problem):
+            await asyncio.wait_for(rest(), _PATIENCE)
 
 
 async def _upload(form: FormData, folder: Path) -> Upload:

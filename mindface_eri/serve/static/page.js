@@ -17,7 +17,7 @@ async function begin() {
   $("#note").textContent = model.note;
   $("#note").hidden = !model.note;
   const { max_megabytes: size, max_seconds: seconds } = model.limits;
-  $("#limits").textContent = `up to ${size} MB and ${seconds >= 120 ? `${Math.round(seconds / 60)} minutes` : `${seconds} s`} each; nothing is stored`;
+  $("#limits").textContent = `up to ${size} MB and ${seconds >= 120 ? `${Math.round(seconds / 60)} minutes` : `${seconds} s`} each; ${model.keeps ? "answers and their pages are kept on the server" : "nothing is stored"}`;
   files(model);
   if (model.limits.live > 0) live(model);
   else $("#live").hidden = true;
