@@ -69,9 +69,9 @@ class Entry:
         if self.problem is not None:
             found["problem"] = self.problem.document()
         elif self.finished.is_set():
-            found.update(rows=self.rows, mean=self.mean, seconds=round(self.seconds, 3), quality=self.quality, note=note,
-                         links={"csv": f"{place}/rows.csv", "json": f"{place}/rows.json",
-                                **({"page": f"{place}/page.html"} if self.page else {})})
+            names = ("rows.csv", "rows.json", *(["page.html"] if self.page else []))
+            found.update(rows=self.rows, mean=self.mean, seconds=round(self.seconds, 3), quality=self.quality,
+                         note=note, links={name.rpartition(".")[2]: f"{place}/{name}" for name in names})
         return found
 
     def _stage(self) -> str:

@@ -9,7 +9,7 @@ import hmac
 import secrets
 from typing import Any, Callable, Optional
 
-from starlette.datastructures import Headers, MutableHeaders, URL
+from starlette.datastructures import URL, Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 
@@ -86,7 +86,8 @@ class Guard:
             await asyncio.sleep(_GUESSING)
             return Problem("token-needed", "this is not the server's token").response()
         response = JSONResponse({"ok": True})
-        response.set_cookie(COOKIE, self._cookie, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+        response.set_cookie(COOKIE, self._cookie, httponly=True, samesite="strict",
+                            secure=request.url.scheme == "https")
         return response
 
 

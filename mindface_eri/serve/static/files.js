@@ -114,7 +114,7 @@ function show(item, answer, model) {
     if (this.querySelector("iframe")) return;
     const frame = document.createElement("iframe");
     frame.title = `Page of ${answer.file}`;
-    frame.src = answer.links.page;
+    frame.src = answer.links.html;
     this.append(frame);
   });
   $(".answer", item).hidden = false;

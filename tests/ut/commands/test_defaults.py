@@ -55,6 +55,11 @@ HANDED = {
                                                 "person")},
                 "device": ["prediction.predictor.load_predictor"],
                 "model": ["prediction.predictor.load_predictor path"]},
+    "serve": {**{name: ["serve.settings.Settings"] for name in (
+        "host", "port", "token", "token_file", "workers", "uploads", "max_megabytes", "max_seconds", "max_megapixels",
+        "clip_limit", "upload_limit", "memory", "live", "keep")},
+              "device": ["prediction.predictor.load_predictor"],
+              "model": ["prediction.predictor.load_predictor path"]},
     "export": {"formats": [EXPORT], "out": [f"{EXPORT} out_dir"], "device": [EXPORT]},
     "convert-weights": {},
     "summary": {"batch_size": ["models.summary.summarize batch_sizes"]},

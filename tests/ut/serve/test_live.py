@@ -40,7 +40,7 @@ def test_a_recording_keeps_its_seconds(tmp_path):
     from mindface_eri.preprocess.audio import load_audio
 
     heard = load_audio(tmp_path / "a.mkv", 8000)
-    assert heard.samples == 6000 and abs(heard.start - times[0]) < 1e-3  # what came before the first picture is left out
+    assert heard.samples == 6000 and abs(heard.start - times[0]) < 1e-3  # nothing before a picture
     assert np.allclose(heard.waveform, np.frombuffer(tone, "<i2")[2000:] / 32768, atol=1e-4)
 
 
@@ -92,8 +92,8 @@ def test_messages_that_are_none(data):
         Window(Opening(64, 48, 0 if data[-1:] == b"b" else 8000)).add(data)
 
 
-@pytest.mark.parametrize("change", [{"width": 8}, {"height": 9999}, {"width": "64"}, {"sample_rate": 7}, {"width": None},
-                                    {"sample_rate": 1.5}])
+@pytest.mark.parametrize("change", [{"width": 8}, {"height": 9999}, {"width": "64"}, {"sample_rate": 7},
+                                    {"width": None}, {"sample_rate": 1.5}])
 def test_openings_that_cannot_be(change):
     assert Opening.of({**OPENING, "sample_rate": 0}) == Opening(64, 48, 0)
     for given in ({**OPENING, **change}, []):
@@ -104,6 +104,7 @@ def test_openings_that_cannot_be(change):
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr("mindface_eri.serve.live.HOP", 0.05)
+    monkeypatch.setattr("mindface_eri.serve.live._PATIENCE", 300)
 
 
 def test_an_answer_comes_back(serve, quick, predictor, tmp_path):

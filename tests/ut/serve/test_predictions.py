@@ -28,7 +28,8 @@ def test_rows_are_those_of_predict(fields, serve, sound, predictor, tmp_path):
         response = post(client, path.read_bytes(), "anna 1.wav", **fields)
         answer = response.json()
         assert (response.status_code, answer["state"], answer["file"]) == (200, "done", "anna 1.wav")
-        assert answer["rows"] == rows and answer["seconds"] == 2.5 and answer["quality"] == "no picture used; sound; no video stream"
+        assert answer["rows"] == rows and answer["seconds"] == 2.5
+        assert answer["quality"] == "no picture used; sound; no video stream"
         assert list(answer["mean"]) == ["Fear", "Joy"]
         assert client.get(response.headers["location"]).json() == answer
         assert client.get(answer["links"]["csv"]).text == format_answers(rows, ("Fear", "Joy"), "csv") + "\n"
@@ -43,7 +44,8 @@ def test_a_picture_and_its_sound(serve, sound, predictor, write_streams, tmp_pat
     voice.write_bytes(sound(0.5))
     rows = list(predictor.predict([(film, voice)]))[0].rows()
     with serve() as client:
-        answer = client.post(PLACE, files={"file": ("a.mkv", film.read_bytes()), "sound": ("b.wav", voice.read_bytes())})
+        files = {"file": ("a.mkv", film.read_bytes()), "sound": ("b.wav", voice.read_bytes())}
+        answer = client.post(PLACE, files=files)
         assert answer.json()["rows"] == rows
 
 
@@ -81,11 +83,11 @@ def test_a_long_one_is_asked_for_later(serve, sound):
 def test_a_page_where_one_is_asked_for(serve, sound):
     with serve() as client:
         answer = post(client, sound(), page="1").json()
-        page = client.get(answer["links"]["page"])
+        page = client.get(answer["links"]["html"])
         assert page.status_code == 200 and "<h1>clip</h1>" in page.text and "clip.wav" in page.text
         assert page.headers["content-security-policy"] == "sandbox allow-scripts; frame-ancestors 'self'"
         without = post(client, sound()).json()
-        assert "page" not in without["links"]
+        assert "html" not in without["links"]
         assert client.get(without["href"] + "/page.html").status_code == 404
 
 
