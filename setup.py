@@ -53,19 +53,23 @@ CUDA_11 = [
     "nvidia-cusolver-cu11>=11.4.1.48,<12",
     "nvidia-cusparse-cu11>=11.7.5.86,<12",
 ]
+SERVE = ["starlette>=0.40,<2", "uvicorn>=0.30,<1", "python-multipart>=0.0.12,<1", "websockets>=13,<18",
+         "prometheus_client>=0.20,<1"]
 EXTRAS = {
     "train": TRAIN,
     "gpu": CUDA_11,
     "onnx": ["onnx>=1.14,<2", "onnxruntime>=1.16,<2", "protobuf>=3.20"],  # predicting needs the last two alone
-    "serve": ["starlette>=0.40,<2", "uvicorn>=0.30,<1", "python-multipart>=0.0.12", "websockets>=13,<18",
-              "prometheus_client>=0.20,<1", "protobuf>=3.20", "onnxruntime>=1.16,<2"],
+    "serve": SERVE,
     "baseline": ["scikit-learn>=1.2,<2"],
     "xlsx": ["openpyxl>=3.1,<4"],
     "convert": ["torch>=2.6,<3", "safetensors>=0.4,<1"],
     "bench": ["torch>=2.0,<3", "librosa>=0.10.1,<0.12"],
     "test": ["pytest>=7.4,<10", "pytest-xdist>=3.3,<4", "hypothesis>=6.80,<7",
              "onnx>=1.14,<2", "onnxruntime>=1.16,<2",
-             "librosa>=0.10.1,<0.12", "openpyxl>=3.1,<4", "safetensors>=0.4,<1", "threadpoolctl>=3,<4"],
+             "librosa>=0.10.1,<0.12", "openpyxl>=3.1,<4", "safetensors>=0.4,<1", "threadpoolctl>=3,<4",
+             *SERVE, "httpx>=0.27,<1"],
+    "browser": ["playwright>=1.40,<2"],  # drives Debian's chromium in the slow tests of the page
+    "load": ["locust>=2.20,<3"],
     "mutants": ["mutmut>=3.8,<4"],  # needs Python 3.10
     "site": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26,<2"],
     "lint": ["ruff>=0.6,<1", "pylint>=3.2,<5", "mypy>=1.11,<3"],

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Optional, Union
 
@@ -72,9 +73,9 @@ class Settings:
             raise ConfigError(f"--host {self.host} lets other machines in: name what they have to know with "
                               "--token-file FILE, or listen on 127.0.0.1")
 
-    @property
+    @cached_property
     def secret(self) -> Optional[str]:
-        """The token, wherever it was given; None where none is needed."""
+        """The token, wherever it was given; None where none is needed. Its file is read once: it may be a pipe."""
         if self.token_file is None:
             return self.token
         try:

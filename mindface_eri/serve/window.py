@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import struct
 import tempfile
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import Deque, NamedTuple, Optional, Tuple
+from typing import Deque, Iterator, NamedTuple, Optional, Tuple
 
 from mindface_eri.config import PreprocessConfig
 from mindface_eri.datasets.build.workers import Reply
@@ -123,8 +125,7 @@ def run_window(settings: Settings, recording: Optional[Recording]) -> Reply:
     if recording is None:
         make_ready()
         return "done", "", None
-    with tempfile.TemporaryDirectory(prefix="mindface-eri-") as folder:
-        path = Path(folder) / "window.mkv"
+    with _in_memory() as path:
         try:
             write_recording(path, recording)
         except Exception as error:
@@ -133,6 +134,20 @@ def run_window(settings: Settings, recording: Optional[Recording]) -> Reply:
         if taken.error:
             return "failed", "unusable", taken.error.replace(f"{path}: ", "")
         return "done", "", taken
+
+
+@contextlib.contextmanager
+def _in_memory() -> Iterator[Path]:
+    """A file that is gone with this process, however that ends; on systems without such files, one on the disk."""
+    if hasattr(os, "memfd_create"):
+        number = os.memfd_create("window")
+        try:
+            yield Path(f"/proc/self/fd/{number}")
+        finally:
+            os.close(number)
+        return
+    with tempfile.TemporaryDirectory(prefix="mindface-eri-") as folder:
+        yield Path(folder) / "window.mkv"
 
 
 def quick(config: PreprocessConfig) -> PreprocessConfig:

@@ -93,6 +93,13 @@ def test_settings_that_cannot_be(given, words):
         Settings(**given)
 
 
+def test_a_token_file_is_read_once(tmp_path):
+    (tmp_path / "token").write_text(f" {TOKEN} \n", encoding="utf-8")
+    settings = Settings(token_file=tmp_path / "token")
+    (tmp_path / "token").write_text("", encoding="utf-8")  # as a pipe that was read
+    assert settings.secret == TOKEN
+
+
 def test_this_machine_and_others():
     assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.3.2.1", "::1")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.evil.example", "")))
