@@ -101,7 +101,7 @@ NETWORK_INPUTS: Dict[str, Tuple[str, ...]] = {
 # Of networks that take what `model.takes` says, what they take where it says nothing.
 USUAL_INPUTS = {"eri_statistics": ("mfcc", "landmarks"), "eri_multi_branch": ("frames", "mfcc")}
 # The modality that an input belongs to: without a face there are neither crops nor landmarks. A feature set is its own.
-MODALITY_OF = {"frames": "visual", "landmarks": "visual", "mfcc": "acoustic"}
+MODALITY_OF = {"frames": "visual", "landmarks": "visual", "mfcc": "acoustic", "person": "acoustic"}
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,9 @@ class ModelConfig:
     # eri_statistics and eri_multi_branch: which of frames, mfcc and landmarks they take, (): USUAL_INPUTS; beside them
     # all of `features`.
     takes: Tuple[str, ...] = listed()  # not in the paper
+    # eri_statistics: those of sound count by how they differ from the other clips of their person. It needs many clips
+    # of each person, at prediction too, that hold a like mixture of reactions.
+    normalise_by_person: bool = False  # not in the paper
     p_both: float = number(0.9, 0.0, 1.0)  # p_m of eq. 7; of more than two branches, that all are kept
     p_visual: float = number(0.5, 0.0, 1.0)  # p_v of eq. 7
     features: Tuple[str, ...] = listed()  # feature sets of the records, each a branch; not in the paper
@@ -160,14 +163,22 @@ class ModelConfig:
         Raises:
             ConfigError: no network has this name, even among the plugins.
         """
+        streams = self.streams
+        if self.name not in USUAL_INPUTS:
+            return streams
+        person = ["person"] if self.normalise_by_person else []
+        return (*streams, *person, *(["present"] if len(streams) > 1 else []))
+
+    @property
+    def streams(self) -> Tuple[str, ...]:
+        """Those of the inputs that go over time; of networks that do not know `model.takes`, all."""
         found: List[str] = []
         for name in inputs_of(self.name):
             found += self.features if name == "features" else (name,)
         if self.name not in USUAL_INPUTS:
             return tuple(found)
         taken = (*(self.takes or USUAL_INPUTS[self.name]), *self.features)
-        streams = [name for name in found if name in taken]
-        return (*streams, *(["present"] if len(streams) > 1 else []))
+        return tuple(name for name in found if name in taken)
 
     def column_of(self, name: str) -> int:
         """Which column of `present` speaks of an input."""

@@ -22,6 +22,8 @@ def add_arguments(parser):
     parser.add_argument("--pool", nargs="+", default=["train", "val"], choices=("train", "val", "test"),
                         help="splits that folds are cut from")
     parser.add_argument("--seed", type=int, default=0, help="of the cut")
+    parser.add_argument("--copies", action="store_true",
+                        help="fit the copies of sound that the records hold (preprocess.augment), too")
     parser.add_argument("--format", choices=FORMATS, default="table", help="form of the answer")
     parser.add_argument("--out", type=Path, help="file to write; its ending (.csv, .json) chooses the form")
 
@@ -38,9 +40,9 @@ def run(arguments):
     records = open_records(arguments.data)
     if arguments.folds:
         found = score_folds(records, arguments.folds, arguments.by, arguments.modalities, arguments.pool,
-                            arguments.seed)
+                            arguments.seed, arguments.copies)
     else:
-        found = score_splits(records, arguments.splits, arguments.by, arguments.modalities)
+        found = score_splits(records, arguments.splits, arguments.by, arguments.modalities, arguments.copies)
     form = form_of(arguments.out, arguments.format)
     text = format_rows([one.row() for one in found], shown(found), form)
     if form == "table":

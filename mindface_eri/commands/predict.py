@@ -28,6 +28,9 @@ def add_arguments(parser):
     parser.add_argument("--features", action="append", default=[], metavar="NAME=FOLDER",
                         help="for networks with branches of other features: folder of a set's CSV files")
     add_person(parser)
+    parser.add_argument("--people", metavar="CSV|folder",
+                        help="for networks that normalise by person: a table of File_ID and Subject, or the word "
+                             "folder where each holds the clips of one; ten or more of each person are needed")
     parser.add_argument("--window", type=float, default=0.0, metavar="SECONDS",
                         help="timeline: length of the sliding windows; without it, 12 for videos longer than 30 s")
     parser.add_argument("--hop", type=float, default=0.0, metavar="SECONDS",
@@ -44,6 +47,7 @@ def add_arguments(parser):
 def run(arguments):
     """Predicts; status 1 when a clip failed."""
     from mindface_eri.prediction.jobs import find_jobs
+    from mindface_eri.prediction.people import people_of
     from mindface_eri.prediction.predictor import load_predictor
 
     _check(arguments)
@@ -58,7 +62,8 @@ def run(arguments):
         jobs, window=arguments.window, hop=arguments.hop, whole=arguments.whole, batch_size=arguments.batch_size,
         workers=min(arguments.workers, 4 * cores()), clip_limit=arguments.clip_limit,
         attention=writer is not None and writer.attention, moving=writer is not None and writer.moving,
-        features=folders, person=arguments.person)
+        features=folders, person=arguments.person,
+        people=None if arguments.people is None else people_of(arguments.people, jobs))
     try:
         for prediction in predictions:
             rows += prediction.rows()

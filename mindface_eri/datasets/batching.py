@@ -93,7 +93,7 @@ class BatchSource:
         shapes = _shapes(records)
         self._stored = {name: shapes[name] for name in columns if name in shapes}
         self._read = [*(self._stored or ["present"]), *([COPIES] if picks.sounds.any() else [])]
-        self._sets = [open_feature_set(records, name) for name in columns if name not in shapes and name != "index"]
+        self._sets = [open_feature_set(records, name) for name in columns if name not in (*shapes, "index", "person")]
 
     def __len__(self) -> int:
         return -(-len(self._order(0)) // self._size)
@@ -137,6 +137,8 @@ class BatchSource:
         rows, count = self._picks.rows[positions], len(positions)
         batch = {name: np.empty((count, *shape), ARRAYS.get(name, np.float32)) for name, shape in self._stored.items()}
         batch["index"] = self._picks.index[positions].astype(np.int32)
+        if "person" in self._columns:
+            batch["person"] = self._records.by_person.of(rows, self._picks.sounds[positions])
         for features in self._sets:
             batch[features.name] = features.values[rows]
         if self._sets and "present" in batch:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
-# What `create_dataset` can give; `index` is computed, the others are stored.
-COLUMNS = ("frames", "mfcc", "landmarks", "present", "labels", "index", "timestamps", "boxes", "detected")
+# What `create_dataset` can give; `index` and `person` are computed, the others are stored.
+COLUMNS = ("frames", "mfcc", "landmarks", "person", "present", "labels", "index", "timestamps", "boxes", "detected")
 
 
 def epoch_order(count: int, *, shuffle: bool, seed: int, epoch: int, num_shards: int = 1, shard_id: int = 0,
@@ -63,7 +63,8 @@ def create_dataset(records: Union[Records, str, os.PathLike], split: Optional[st
         split: "train", "val" or "test"; or give `ids`, any clips of any splits in any order. Clips without any label,
             or, unless `present` is a column, without what a column holds, are left out of training with a warning.
         columns: among `COLUMNS`: frames (B, T, S, S, 3) uint8, mfcc (B, T, M) float32, landmarks (B, T, 68, 2) float32,
-            pixels of the upright frame and zeros without a face, present (B, 2) float32, labels (B, E) float32
+            pixels of the upright frame and zeros without a face, person (B, 2, 6, F) float32, of records that
+            `by_person.with_person_statistics` gave, present (B, 2) float32, labels (B, E) float32
             (NaN: unknown), index (B,) int32, the clip's place in `records.ids(split)` or in `ids`, by which predictions
             are gathered and repeated clips dropped; and the names of feature sets, (B, T, F) float32 each, which
             lengthen `present` to (B, 2 + sets) in their order.
@@ -153,6 +154,8 @@ def _check(records: Records, columns: Sequence[str], split: Optional[str], ids: 
     if unknown or not columns or len(set(columns)) < len(columns):
         raise DataError(f"columns {list(columns)}: expected different ones among {', '.join((*COLUMNS, *sets))}")
     records.check_fields(columns)
+    if "person" in columns and records.by_person is None:
+        raise DataError("the column person is of records that datasets.by_person.with_person_statistics gave")
     if (split is None) == (ids is None):
         raise DataError("give either a split or ids, not both or neither")
     if not 0 <= shard_id < num_shards:

@@ -18,7 +18,7 @@ import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Generator, Iterator, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Generator, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -54,6 +54,7 @@ class Records:
     extra: Tuple[str, ...] = ()
     fields: Tuple[str, ...] = tuple(ARRAYS)  # what each record holds beside its labels
     note: str = ""
+    by_person: Any = None  # a `by_person.ByPerson` of a view of which the column `person` can be had
 
     def __len__(self) -> int:
         return len(self.table)

@@ -69,3 +69,19 @@ def merged_statistics(clips: Iterable[np.ndarray], features: int) -> Tuple[np.nd
         count += ours
     std = np.sqrt(squares / max(count, 1))
     return mean.astype(np.float32), np.where(std < 1e-5, 1.0, std).astype(np.float32)
+
+
+def thirds(features: np.ndarray, *, movement: bool = False) -> np.ndarray:
+    """(T, F) -> (6F,): mean, deviation, deviation of the differences in time, and the means of the three thirds.
+
+    Args:
+        movement: the mean is left out, and taken off the thirds, (5F,): what moves, not what stays.
+    """
+    features = np.asarray(features, np.float64)
+    mean, count = features.mean(0), len(features)
+    change = np.diff(features, axis=0) if count > 1 else np.zeros_like(features)
+    first = [third * count // 3 for third in range(4)]  # fewer than three instants share them
+    parts = [features[low:max(high, low + 1)].mean(0) for low, high in zip(first, first[1:])]
+    if movement:
+        return np.concatenate([features.std(0), change.std(0), *(part - mean for part in parts)])
+    return np.concatenate([mean, features.std(0), change.std(0), *parts])

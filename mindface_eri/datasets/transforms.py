@@ -17,7 +17,7 @@ from mindface_eri.config import AudioConfig, DataConfig
 _FRAMES, _MFCC, _TIME = 0, 1, 2
 
 
-_OF_CLIP = ("present", "labels", "index")  # columns that hold nothing for each instant
+_OF_CLIP = ("person", "present", "labels", "index")  # columns that hold nothing for each instant
 
 
 class ClipAugmenter:
@@ -31,7 +31,7 @@ class ClipAugmenter:
         self._mfcc = MfccAugmenter(config, audio, mean, seed) if masked else None
 
     def __call__(self, clip: Mapping[str, np.ndarray], epoch: int, index: int) -> None:
-        """Changes the arrays of a clip, (T, ...) each but those of `present`, `labels` and `index`, in place."""
+        """Changes the arrays of a clip, (T, ...) but for those of `_OF_CLIP`, in place."""
         if self._jitter:
             for name in clip.keys() - _OF_CLIP:
                 clip[name][...] = self._jitter(clip[name], epoch, index)

@@ -23,6 +23,7 @@ def input_shapes(model: ModelConfig, batch: Optional[int]) -> List[Tuple[tuple, 
     shapes = {"frames": ((batch, model.frames, model.crop_size, model.crop_size, 3), np.uint8),
               "mfcc": ((batch, model.frames, model.mfcc_features), np.float32),
               "landmarks": ((batch, model.frames, *LANDMARKS), np.float32),
+              "person": ((batch, 2, 6, model.mfcc_features // model.mfcc_stack), np.float32),
               "present": ((batch, len(model.modalities)), np.float32)}
     for name, width in zip(model.features, model.feature_widths):
         shapes[name] = ((batch, model.frames, width), np.float32)

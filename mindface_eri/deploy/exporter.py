@@ -124,6 +124,8 @@ def _of_streams(trained: TrainedModel) -> Dict[str, List[np.ndarray]]:
             usual = trained.weights[f"streams.{number}.statistics_mean"]  # (6, F): of the mean, of the deviation, ...
             repeated = trained.model.mfcc_stack if name == "mfcc" else 1
             found[name] = [np.tile(usual[0], repeated), np.tile(usual[1], repeated)]
+            if name == "mfcc" and trained.model.normalise_by_person:
+                found["person"] = [usual, trained.weights[f"streams.{number}.statistics_std"]]
     return found
 
 

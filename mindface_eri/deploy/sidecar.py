@@ -29,6 +29,9 @@ _MEANING = {
     "frames": "face crops, RGB, 0 to 255, channels last; zeros where no face was found",
     "mfcc": "stacked MFCCs as librosa gives them, not normalised; zeros without sound",
     "landmarks": "dlib's 68 points of the face, x and y in pixels of the picture; zeros where no face was found",
+    "person": "mean and deviation, over many clips of the person that hold a like mixture of reactions, of the mean, "
+              "deviation, deviation of differences and means of the three thirds over time of each MFCC "
+              "(mindface_eri.datasets.by_person.person_statistics); zeros without sound",
     "present": "1 where the clip has the modality, 0 where zeros stand for it; order: ",
 }
 _FEATURES = "per-frame features at the instants of the frames, not normalised; zeros where the clip has none"

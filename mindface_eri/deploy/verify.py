@@ -61,7 +61,8 @@ def check_inputs(config: ModelConfig, statistics: Mapping[str, Statistics] = Map
 
     Args:
         statistics: mean and deviation over the training set of the MFCC stacks ("mfcc") and of each feature set, (F,)
-            each, 0 and 1 where they are not given; of "landmarks" the mean shape (68, 2) and the deviation around it.
+            each, 0 and 1 where they are not given; of "landmarks" the mean shape (68, 2) and the deviation around it;
+            of "person" mean and deviation of the statistics of sound, (6, F) each.
     """
     rng = np.random.default_rng(seed)
     side, times, sets = config.crop_size, config.frames, len(config.features)
@@ -78,6 +79,10 @@ def check_inputs(config: ModelConfig, statistics: Mapping[str, Statistics] = Map
         values[5], values[6] = mean + 6 * std, mean - 6 * std
         values[present[:, column] == 0] = 0
         inputs[name] = values.astype(np.float32)
+    usual = statistics.get("person", [np.full((6, config.mfcc_features // config.mfcc_stack), x) for x in (0.0, 1.0)])
+    person = np.repeat(np.stack(usual)[None], len(present), axis=0)  # (N, 2, 6, F), one clip of somebody else
+    person[1] *= 1.1
+    inputs["person"] = (person * present[:, 1, None, None, None]).astype(np.float32)
     return inputs
 
 

@@ -18,6 +18,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from mindface_eri.datasets.feature_sets import list_feature_sets, open_feature_set
+from mindface_eri.datasets.parts import COPIES
 from mindface_eri.datasets.presence import lacking
 from mindface_eri.datasets.records import Records
 from mindface_eri.errors import DataError, MissingDependencyError
@@ -55,10 +56,14 @@ def holds_landmarks(records: Records) -> bool:
 
 
 class Baseline:
-    """The baseline of some modalities, fitted and asked as often as there are folds; each clip is read once."""
+    """The baseline of some modalities, fitted and asked as often as there are folds; each clip is read once.
 
-    def __init__(self, modalities: Sequence[str]) -> None:
-        self.modalities = tuple(modalities)
+    Args:
+        copies: whether it is fitted on the copies of sound that the records hold, too.
+    """
+
+    def __init__(self, modalities: Sequence[str], copies: bool = False) -> None:
+        self.modalities, self.copies = tuple(modalities), copies and "mfcc" in modalities
         self._read: Dict[Tuple[str, str], Dict[str, Optional[np.ndarray]]] = {}
 
     def predict(self, training: Records, fitted_on: Sequence[str], records: Records,
@@ -80,6 +85,9 @@ class Baseline:
         found = _cached(cache, (len(ids), labels.shape[1]))
         if found is None:
             streams = self._streams(training, fitted_on)
+            if self.copies:
+                streams, sources = with_copies(training, fitted_on, streams)
+                labels = labels[sources]
             asked = self._streams(records, ids)
             found = regress({name: [*streams[name], *asked[name]] for name in self.modalities}, labels)
             _keep(cache, found)
@@ -88,7 +96,9 @@ class Baseline:
     def _key(self, training: Records, fitted_on: Sequence[str], records: Records, ids: Sequence[str]) -> str:
         sets = [[open_feature_set(which, name).hash for which in (training, records)]
                 for name in self.modalities if name in list_feature_sets(training)]
-        told = repr((DEFINITION, self.modalities, sets, training.hash, tuple(fitted_on), records.hash, tuple(ids)))
+        told = repr((DEFINITION, self.modalities, sets, training.hash, tuple(fitted_on), records.hash, tuple(ids),
+                     *(["copies"] if self.copies else []),
+                     *(which.by_person.person.tolist() for which in (training, records) if which.by_person)))
         return hashlib.sha256(told.encode()).hexdigest()[:32]
 
     def _streams(self, records: Records, ids: Sequence[str]) -> Streams:
@@ -109,7 +119,7 @@ def read_streams(records: Records, ids: Sequence[str], modalities: Sequence[str]
     for row, record in zip(rows, records.read(ids, stored) if stored and len(ids) else ()):
         if "mfcc" in record:
             frames = record["mfcc"].reshape(-1, records.preprocess.audio.coefficients)  # of the stacks, one by one
-            streams["mfcc"].append(None if deaf[row] else thirds(frames))
+            streams["mfcc"].append(None if deaf[row] else _of_sound(records, row, frames))
         if "landmarks" in record:
             marks = record["landmarks"].reshape(-1, 68, 2)
             streams["landmarks"].append(marks if marks.any() else None)
@@ -117,6 +127,32 @@ def read_streams(records: Records, ids: Sequence[str], modalities: Sequence[str]
         features = open_feature_set(records, name)
         streams[name] = [thirds(features.values[row]) if features.present[row] else None for row in rows]
     return streams
+
+
+def with_copies(records: Records, ids: Sequence[str], streams: Streams) -> Tuple[Streams, np.ndarray]:
+    """The clips' statistics, behind them those with each copy of their sound in its place; and of each its clip.
+
+    Raises:
+        DataError: the records hold no copies.
+    """
+    records.check_fields([COPIES])
+    more, sources = {name: list(values) for name, values in streams.items()}, list(range(len(ids)))
+    for source, (row, record) in enumerate(zip(records.rows(ids), records.read(ids, [COPIES]))):
+        for number, sound in enumerate(record[COPIES], 1):
+            sources.append(source)
+            frames = sound.reshape(-1, records.preprocess.audio.coefficients)
+            for name, values in more.items():
+                values.append(_of_sound(records, row, frames, number) if name == "mfcc" else values[source])
+    return more, np.array(sources)
+
+
+def _of_sound(records: Records, row: int, frames: np.ndarray, copy: int = 0) -> np.ndarray:
+    """Statistics (6F,) of a clip's sound; by its person, where the records have those."""
+    found = thirds(frames)
+    if records.by_person is None:
+        return found
+    mean, deviation = records.by_person.of(np.array([row]), np.array([copy]))[0].reshape(2, -1).astype(np.float64)
+    return (found - mean) / deviation
 
 
 def regress(streams: Mapping[str, Sequence[Optional[np.ndarray]]], labels: np.ndarray) -> Dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from mindface_eri.config import Config
+from mindface_eri.datasets.by_person import with_person_statistics
 from mindface_eri.datasets.folds import fold_splits
 from mindface_eri.datasets.presence import usable
 from mindface_eri.datasets.records import Records, open_records
@@ -34,6 +35,7 @@ class Beside:
     fitted_on: int = 0  # training clips
     modalities: Tuple[str, ...] = ()
     notes: Tuple[str, ...] = ()  # sentences; where there are no baselines, why
+    own: Tuple[Scored, ...] = ()  # the network's answers with the softmax, where a study's folds allow one
 
     @property
     def said(self) -> List[str]:
@@ -97,9 +99,10 @@ def baseline_beside(run: os.PathLike, scored: Scored, records: Optional[os.PathL
 def _beside(run: Path, scored: Scored, place: Optional[os.PathLike]) -> Beside:
     """The baseline fitted on the clips that the run learned from, scored on those of `scored`."""
     config = _config_of(run)
-    training = _opened(config.data.records)
+    training = with_person_statistics(_opened(config.data.records), config.model, config.data.group)
     fitted_on = training_clips(training, config)
-    records = training if place is None else open_records(place)
+    records = training if place is None else \
+        with_person_statistics(open_records(place), config.model, config.data.group)
     same = os.path.realpath(records.path) == os.path.realpath(training.path)
     if same and set(fitted_on) & set(scored.ids):
         raise DataError("it would be scored on the clips that it is fitted on, as the network here is")

@@ -14,6 +14,7 @@ from typing import Dict, Optional, Tuple, Union
 import numpy as np
 
 from mindface_eri.config import Config
+from mindface_eri.datasets.by_person import WARNING, with_person_statistics
 from mindface_eri.datasets.predictions import write_predictions
 from mindface_eri.datasets.presence import usable
 from mindface_eri.datasets.records import Records
@@ -39,7 +40,7 @@ class EvaluationResult:
     path: Optional[Path]  # the table of predictions; None where none was written
     records: Records  # whose split it is, cut as the run's folds were
     group: Optional[str] = None  # data.group of the run's recipe
-    left_out: Tuple[str, ...] = ()  # which clips of the split lack what the network needs, as sentences
+    left_out: Tuple[str, ...] = ()  # sentences: which clips of the split lack what the network needs, and a warning
 
     @property
     def labelled(self) -> bool:
@@ -93,6 +94,7 @@ def evaluate(run: Union[str, os.PathLike], records: Optional[RecordsLike] = None
     context = setup(dataclasses.replace(config.runtime, **({"device": device} if device else {})))
     own, records = records is None, resolve_records(records, config)
     check_records(records, trained.model.emotions, trained)
+    records = with_person_statistics(records, trained.model, config.data.group)
     view, left_out = usable(records, trained.model.inputs, (split,))
     batches = RecordBatches(view, trained.model.inputs, config, context)
     if batches.count(split) == 0:
@@ -110,7 +112,11 @@ def evaluate(run: Union[str, os.PathLike], records: Optional[RecordsLike] = None
             path = None
     return EvaluationResult(split=split, emotions=trained.model.emotions, ids=tuple(batches.ids[split]),
                             predictions=predictions, labels=batches.labels(split), path=path, records=records,
-                            group=config.data.group, left_out=tuple(left_out))
+                            group=config.data.group, left_out=(*left_out, *_warnings(records)))
+
+
+def _warnings(records: Records) -> Tuple[str, ...]:
+    return () if records.by_person is None else (WARNING.format(records.by_person.column),)
 
 
 def _table(trained: TrainedModel, records: Records, split: str, own: bool) -> Optional[Path]:

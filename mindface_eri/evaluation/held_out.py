@@ -45,17 +45,18 @@ class HeldOut:
 
 
 def score_splits(records: Records, splits: Sequence[str] = ("val", "test"), by: str = BY_PERSON,
-                 modalities: Optional[Sequence[str]] = None) -> List[HeldOut]:
+                 modalities: Optional[Sequence[str]] = None, copies: bool = False) -> List[HeldOut]:
     """Fits the training split and scores the others where they are labelled: each modality alone, then all together.
 
     Args:
         by: column whose values intervals leave out one at a time; "person": the one of people, if there is one.
         modalities: some of "landmarks", "mfcc" and the records' feature sets; None: the first two, where they are.
+        copies: whether the records' copies of sound are fitted, too.
 
     Raises:
         DataError: there is nothing to fit or to score, no such column, or no such modality.
     """
-    choices = _choices(records, modalities)
+    choices = _choices(records, modalities, copies)
     fitted_on = _labelled(records, ("train",))
     asked = {split: _labelled(records, (split,)) for split in splits}
     if not fitted_on or not any(asked.values()):
@@ -71,16 +72,16 @@ def score_splits(records: Records, splits: Sequence[str] = ("val", "test"), by: 
 
 
 def score_folds(records: Records, folds: int = 5, by: str = BY_PERSON, modalities: Optional[Sequence[str]] = None,
-                pool: Sequence[str] = ("train", "val"), seed: int = 0) -> List[HeldOut]:
+                pool: Sequence[str] = ("train", "val"), seed: int = 0, copies: bool = False) -> List[HeldOut]:
     """Every labelled clip of the pooled splits predicted once, by what was fitted on the other folds.
 
     Args:
-        by: as of `score_splits`; none of its values straddles two folds (`datasets.folds.cut_folds`).
+        by, copies: as of `score_splits`; no value of `by` straddles two folds (`datasets.folds.cut_folds`).
 
     Raises:
         DataError: there are too few clips or people, no such column, or no such modality.
     """
-    choices = _choices(records, modalities)
+    choices = _choices(records, modalities, copies)
     ids = _labelled(records, pool)
     if len(ids) < 2:
         raise DataError(f"{records.path}: {len(ids)} labelled clips in {' and '.join(pool)}; folds need more")
@@ -113,7 +114,8 @@ def heading(found: Sequence[HeldOut]) -> str:
     return readable("\n".join(said))
 
 
-def _choices(records: Records, modalities: Optional[Sequence[str]]) -> List[Tuple[Tuple[str, ...], Baseline]]:
+def _choices(records: Records, modalities: Optional[Sequence[str]], copies: bool
+             ) -> List[Tuple[Tuple[str, ...], Baseline]]:
     """Each modality alone, then all together, and the baseline of each."""
     there = modalities_of(records, modalities or ("frames", "mfcc"))
     lacking = [name for name in modalities or () if name not in there]
@@ -122,7 +124,7 @@ def _choices(records: Records, modalities: Optional[Sequence[str]]) -> List[Tupl
         raise DataError(f"{records.path}: holds no {' and no '.join(lacking) or 'sound and no landmarks'}; there are "
                         f"{', '.join(every) or 'none'}")
     alone = [(name,) for name in there]
-    return [(names, Baseline(names)) for names in (*alone, *([there] if len(alone) > 1 else []))]
+    return [(names, Baseline(names, copies)) for names in (*alone, *([there] if len(alone) > 1 else []))]
 
 
 def _labelled(records: Records, splits: Sequence[str]) -> List[str]:

@@ -10,21 +10,9 @@ from typing import Iterable
 
 import numpy as np
 
+from mindface_eri.datasets.statistics import thirds
 
-def thirds(features: np.ndarray, *, movement: bool = False) -> np.ndarray:
-    """(T, F) -> (6F,): mean, deviation, deviation of the differences in time, and the means of the three thirds.
-
-    Args:
-        movement: the mean is left out, and taken off the thirds, (5F,): what moves, not what stays.
-    """
-    features = np.asarray(features, np.float64)
-    mean, count = features.mean(0), len(features)
-    change = np.diff(features, axis=0) if count > 1 else np.zeros_like(features)
-    first = [third * count // 3 for third in range(4)]  # fewer than three instants share them
-    parts = [features[low:max(high, low + 1)].mean(0) for low, high in zip(first, first[1:])]
-    if movement:
-        return np.concatenate([features.std(0), change.std(0), *(part - mean for part in parts)])
-    return np.concatenate([mean, features.std(0), change.std(0), *parts])
+__all__ = ["exclusive", "is_exclusive", "laid_on", "mean_shape", "thirds"]
 
 
 def mean_shape(clips: Iterable[np.ndarray]) -> np.ndarray:

@@ -115,6 +115,9 @@ def check(config: ModelConfig) -> None:
                 raise ConfigError(f"model.{field} is set, but {config.name} has no visual stem; leave it out, or "
                                   "choose eri_visual or eri_dual_branch")
     _check_takes(config)
+    if config.normalise_by_person and (config.name != "eri_statistics" or "mfcc" not in config.streams):
+        raise ConfigError("model.normalise_by_person is for the sound of eri_statistics; leave it out, or let that "
+                          "take mfcc")
     _check_features(config)
 
 
@@ -141,9 +144,9 @@ def _check_features(config: ModelConfig) -> None:
     if not {"exactly one": sets == 1, "at least one": sets > 0, "none": sets == 0, "any": True}[taken]:
         raise ConfigError(f"model.features is {list(config.features)}, but {config.name} takes {taken} of the records' "
                           "feature sets (eri_features one, eri_multi_branch and eri_statistics any number)")
-    if len(set(config.modalities) | {"present", "landmarks"}) <= len(config.modalities) + 1:
+    if len(set(config.modalities) | {"present", "landmarks", "person"}) <= len(config.modalities) + 2:
         raise ConfigError(f"model.features is {list(config.features)}: the names must differ, and differ from visual, "
-                          "acoustic, landmarks and present")
+                          "acoustic, landmarks, person and present")
     if config.p_alone and (len(config.p_alone) != len(config.modalities) or abs(sum(config.p_alone) - 1) > 1e-6):
         raise ConfigError(f"model.p_alone is {list(config.p_alone)}, need one chance for each of "
                           f"{', '.join(config.modalities)}, with a sum of 1")

@@ -15,6 +15,7 @@ from mindface_eri.models.landmarks import AXES, POINTS, LandmarkAlignment
 from mindface_eri.models.layers import Linear
 
 KINDS = 6  # of statistics: mean, deviation, deviation of differences, means of the three thirds
+_TINY = 1e-6  # a deviation below it is none
 
 
 class TimeStatistics(nn.Cell):
@@ -86,6 +87,22 @@ class Stream(nn.Cell):
         self.statistics_std.set_data(Tensor(np.where(deviation > 1e-6, deviation, 1).astype(np.float32)))
 
 
+class PersonStream(Stream):
+    """As `Stream`, by mean and deviation over the clips of the person, (B, 2, 6, F), in place of the training set's.
+
+    These are kept all the same, for who makes up inputs in the range of real ones.
+    """
+
+    def construct(self, x: Tensor, person: Tensor) -> Tensor:
+        standard = (self.measure(x) - person[:, 0]) / ops.maximum(person[:, 1], _TINY)  # (B, 6, F); zeros: no sound
+        return standard.reshape((-1, self.features))
+
+    def standardised(self, measured: np.ndarray, person: np.ndarray) -> np.ndarray:
+        """What the graph makes of statistics as they are, (N, 6, F), and those of their people, (N, 2, 6, F)."""
+        standard = (measured - person[:, 0]) / np.maximum(person[:, 1], _TINY)
+        return standard.reshape(-1, self.features).astype(np.float32)
+
+
 class LandmarkStream(Stream):
     """Landmarks (B, T, 68, 2) in pixels -> the statistics of their movement, standardised (B, 816)."""
 
@@ -109,7 +126,7 @@ class StatisticsHead(nn.Cell):
 
     def __init__(self, config: ModelConfig, widths: Sequence[int]) -> None:
         super().__init__()
-        self.columns = tuple(config.column_of(name) for name in config.inputs if name != "present")
+        self.columns = tuple(map(config.column_of, config.streams))
         self.joined = "present" in config.inputs
         if self.joined:
             self.modality_dropout = ModalityDropout(config.p_both, chances_alone(config), used=set(self.columns))
@@ -139,16 +156,19 @@ class StatisticsNetwork(nn.Cell):
     """Inputs over time, as `config.inputs` names them -> intensities (B, E) in (0, 1).
 
     They are some of MFCC stacks (B, T, M), whose frames count one by one, landmarks (B, T, 68, 2) and feature sets
-    (B, T, F), and `present` (B, N) behind them where there are several. Their standardised statistics side by side go
-    through one hidden layer.
+    (B, T, F), behind them `person` (B, 2, 6, F), mean and deviation of each statistic of sound over the clips of the
+    person, where `config.normalise_by_person`, and `present` (B, N) where there are several. Their standardised
+    statistics side by side go through one hidden layer.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.streams = nn.CellList([_stream(name, config) for name in config.inputs if name != "present"])
+        self.streams = nn.CellList([_stream(name, config) for name in config.streams])
         self.head = StatisticsHead(config, [stream.features for stream in self.streams])
         self.count = len(self.streams)
+        self.by_person = config.streams.index("mfcc") if config.normalise_by_person else -1  # the stream, of all
+        self.told = self.count + int(config.normalise_by_person)  # where `present` comes
 
     def set_landmark_statistics(self, mean: np.ndarray, scale: np.ndarray) -> None:
         """As `LandmarkAlignment.set_landmark_statistics`."""
@@ -164,8 +184,11 @@ class StatisticsNetwork(nn.Cell):
     def construct(self, *inputs: Tensor) -> Tensor:
         found = ()
         for i in range(self.count):
-            found = found + (self.streams[i](inputs[i]),)  # (B, 6 * F)
-        return self.head(*(found + inputs[self.count:]))  # (B, E)
+            if i == self.by_person:
+                found = found + (self.streams[i](inputs[i], inputs[self.count]),)  # (B, 6 * F)
+            else:
+                found = found + (self.streams[i](inputs[i]),)
+        return self.head(*(found + inputs[self.told:]))  # (B, E)
 
 
 def _stream(name: str, config: ModelConfig) -> Stream:
@@ -175,5 +198,6 @@ def _stream(name: str, config: ModelConfig) -> Stream:
         if config.mfcc_features % config.mfcc_stack:
             raise ConfigError(f"model.mfcc_features is {config.mfcc_features}, no multiple of model.mfcc_stack, "
                               f"{config.mfcc_stack}: a stack is that many frames, one after another")
-        return Stream(config.frames * config.mfcc_stack, config.mfcc_features // config.mfcc_stack)
+        kind = PersonStream if config.normalise_by_person else Stream
+        return kind(config.frames * config.mfcc_stack, config.mfcc_features // config.mfcc_stack)
     return Stream(config.frames, config.feature_widths[config.features.index(name)])

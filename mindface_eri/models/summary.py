@@ -92,9 +92,7 @@ def _statistics(config: ModelConfig) -> Dict[str, Cost]:
     widths = dict(zip(("mfcc", "landmarks", *config.features),
                       (config.mfcc_features, _LANDMARKS, *config.feature_widths)))
     products, statistics = 0, 0
-    for name in config.inputs:
-        if name == "present":
-            continue
+    for name in config.streams:
         products += 2 * config.frames * widths[name]  # two squares: of the values and of their differences
         if name == "landmarks":  # three sums of products, the turn, and the filling of gaps
             products += (5 + config.frames) * config.frames * _LANDMARKS

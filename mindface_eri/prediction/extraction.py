@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
+
 from mindface_eri.config import PreprocessConfig
 from mindface_eri.datasets.build.workers import STOPPED, Reply, WorkerPool
 from mindface_eri.errors import ERIError, readable
@@ -21,6 +23,7 @@ class Taken(NamedTuple):
     clip: Optional[Clip]
     grid: Optional[Grid] = None
     error: str = ""
+    person: Optional[np.ndarray] = None  # (2, 6, F), where the network asks for the statistics of its person
 
 
 def take_apart(config: PreprocessConfig, windows: Windows, job: Job) -> Taken:

@@ -29,6 +29,7 @@ class Prepared:
     clip: Clip
     features: Dict[str, np.ndarray]  # of each feature set (N, F), zeros where the clip has none
     there: Tuple[bool, ...]  # which of them it has
+    person: Optional[np.ndarray] = None  # (2, 6, F) statistics of its person's sound, where the network takes them
 
     @property
     def present(self) -> np.ndarray:
@@ -45,7 +46,8 @@ def stacked(clips: Sequence[Prepared]) -> Inputs:
     features = {name: np.stack([one.features[name] for one in clips]) for name in clips[0].features}
     frames, mfcc, landmarks = (np.stack([getattr(one.clip, name) for one in clips])
                                for name in ("frames", "mfcc", "landmarks"))
-    return Inputs(frames, mfcc, landmarks, np.stack([one.present for one in clips]), features)
+    person = None if clips[0].person is None else np.stack([one.person for one in clips])
+    return Inputs(frames, mfcc, landmarks, np.stack([one.present for one in clips]), features, person)
 
 
 def check_folders(model: ModelConfig, folders: Mapping[str, os.PathLike]) -> None:
@@ -60,11 +62,13 @@ def check_folders(model: ModelConfig, folders: Mapping[str, os.PathLike]) -> Non
 
 
 def prepare(model: ModelConfig, layouts: Mapping[str, Any], job: Job, clip: Clip,
-            folders: Mapping[str, os.PathLike]) -> Prepared:
+            folders: Mapping[str, os.PathLike], person: Optional[np.ndarray] = None) -> Prepared:
     """The clip with its features at its instants.
 
     Args:
         layouts: by name of its feature set, its columns and how they are aligned.
+        person: (2, 6, F) statistics of the sound of the clip's person; None where the network takes none, or the clip
+            has no sound.
 
     Raises:
         DataError: a file cannot be used, or is missing and the network cannot do without.
@@ -79,7 +83,9 @@ def prepare(model: ModelConfig, layouts: Mapping[str, Any], job: Job, clip: Clip
         there.append(path is not None)
         features[name] = (np.zeros((len(clip.timestamps), width), np.float32) if path is None
                           else Layout.of(layouts[name]).read(path, clip.timestamps))
-    return Prepared(clip, features, tuple(there))
+    if person is None and "person" in model.inputs:
+        person = np.zeros((2, 6, model.mfcc_features // model.mfcc_stack), np.float32)
+    return Prepared(clip, features, tuple(there), person)
 
 
 def features_file(folder: os.PathLike, clip_id: str) -> Optional[Path]:

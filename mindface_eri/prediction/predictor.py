@@ -23,6 +23,7 @@ from mindface_eri.prediction.default_model import NOTE, default_model
 from mindface_eri.prediction.extraction import Taken, reason_of, take_all_apart
 from mindface_eri.prediction.inputs import Prepared, check_folders, check_need, modalities_needed, prepare, stacked
 from mindface_eri.prediction.jobs import ClipLike, Job, as_jobs
+from mindface_eri.prediction.people import check_people, with_people
 from mindface_eri.prediction.prediction import Prediction
 from mindface_eri.prediction.timeline import Answers, Inputs, check_finite, through_windows
 from mindface_eri.prediction.windows import Grid, Windows, default_windows
@@ -75,7 +76,8 @@ class Predictor:
             mfcc: (B, T, M) MFCC stacks.
             present: (B, 2) visual, acoustic, and a column for each feature set; ones if left out.
             landmarks: (B, T, 68, 2) pixels, zeros in an instant without a face.
-            features: by name of its feature set, (B, T, F).
+            features: by name of its feature set, (B, T, F); of a network that normalises by person, `person`
+                (B, 2, 6, F), which `datasets.by_person.person_statistics` gives.
 
         Raises:
             DataError: an array that the network needs is missing or has another shape or type.
@@ -111,7 +113,8 @@ class Predictor:
     def predict(self, clips: Iterable[ClipLike], *, window: float = 0.0, hop: float = 0.0, whole: bool = False,
                 batch_size: int = 1, workers: int = 0, clip_limit: float = LIMIT, attention: bool = False,
                 moving: bool = False, features: Mapping[str, Union[str, os.PathLike]] = MappingProxyType({}),
-                person: Optional[str] = None, taken: Optional[Iterable[Taken]] = None,
+                person: Optional[str] = None, people: Optional[Mapping[str, str]] = None,
+                taken: Optional[Iterable[Taken]] = None,
                 notify: Callable[[str], None] = lambda text: None) -> Iterator[Prediction]:
         """A `Prediction` for each clip, in their order, each as soon as it is there.
 
@@ -132,14 +135,19 @@ class Predictor:
             moving: values over time also of a file that is answered whole, for a drawing.
             features: by name of its feature set, a folder with a CSV for each clip, named after it.
             person: whom to follow in a file, as `preprocess.face.follow`, instead of what the model's recipe says.
+            people: of a network that normalises by person, who is heard in each clip, by its name. Such a network
+                answers clips whole, needs ten or more of each person, with a mixture of reactions like that in
+                training, and takes all apart, and keeps them, before it answers the first.
             taken: the files taken apart already, in the same order and for the same windows, by `extraction.take_apart`
                 in processes that stay.
             notify: receives what is going on, in words.
 
         Raises:
-            ConfigError: person is neither a choice nor a photograph; window or hop cannot be used, or not for a `Clip`;
-                batch_size is below 1, workers below 0; clip_limit is not positive, or set without workers.
-            DataError: one clip instead of several; no folder, or one that is not there, for a feature set.
+            ConfigError: people are missing or not asked for; person is neither a choice nor a photograph; window or hop
+                cannot be used, or not for a `Clip`; batch_size is below 1, workers below 0; clip_limit is not positive,
+                or set without workers.
+            DataError: one clip instead of several; too few clips of a person, or a clip of nobody; no folder, or one
+                that is not there, for a feature set.
         """
         if batch_size < 1 or workers < 0:
             raise ConfigError(f"batch_size {batch_size} and workers {workers}: must be at least 1 and 0")
@@ -147,8 +155,13 @@ class Predictor:
             raise ConfigError(f"a limit of {clip_limit:g} s leaves no clip any time: give more than 0")
         if clip_limit != LIMIT and not workers:
             raise ConfigError(f"clip_limit {clip_limit:g} holds in worker processes only; ask for workers=1")
-        windows = Windows(window, hop, whole, moving)
+        by_person = self.model.normalise_by_person
+        if by_person and (window or hop or moving):
+            raise ConfigError("this network compares a clip with the others of its person, and answers clips whole; "
+                              "leave window, hop and overlay out")
+        windows = Windows(window, hop, whole or by_person, moving)
         jobs = as_jobs(clips)
+        check_people(self.model, jobs, people)
         if (window or hop) and any(job.clip is not None for job in jobs):
             raise ConfigError("window and hop: a Clip holds the instants of one answer only; give the file's path")
         check_folders(self.model, features)
@@ -157,7 +170,12 @@ class Predictor:
             settings = replace(settings, face=replace(settings.face, follow=person))
         check_person(settings.face.follow)
         parts = take_all_apart(jobs, settings, windows, workers, clip_limit) if taken is None else (t for t in taken)
+        if people is not None:
+            parts = self._of_people(jobs, parts, people)
         return self._answers(jobs, parts, _Asked(windows, batch_size, attention, features, notify))
+
+    def _of_people(self, jobs: List[Job], taken: Iterator[Taken], people: Mapping[str, str]) -> Iterator[Taken]:
+        yield from with_people(jobs, list(taken), people, self.preprocess.audio.coefficients)
 
     def _answers(self, jobs: List[Job], taken: Iterator[Taken], asked: _Asked) -> Iterator[Prediction]:
         """Clips that are taken whole wait for each other until `batch_size` of them are there; the order stays."""
@@ -179,7 +197,7 @@ class Predictor:
         """The network's inputs but for their batch; of a clip with windows, its answer."""
         if taken.error:
             return self._prediction(job, error=taken.error)
-        prepared = prepare(self.model, self.features, job, taken.clip, asked.folders)
+        prepared = prepare(self.model, self.features, job, taken.clip, asked.folders, taken.person)
         if taken.grid is None:
             return prepared
         asked.notify(f"{job.name}: {taken.clip.duration:.1f} s")
@@ -236,6 +254,8 @@ class Predictor:
         """The network; an exported file has no weights to give, only its intensities come back then."""
         arrays = {**inputs._asdict(), **inputs.features}
         del arrays["features"]
+        if inputs.person is None:
+            del arrays["person"]
         found = self.attention(**arrays) if attention else None
         if found is None:
             return Answers(np.asarray(self.predict_arrays(**arrays), np.float64), None, None)

@@ -20,6 +20,7 @@ class Inputs(NamedTuple):
     landmarks: np.ndarray  # (B, T, 68, 2)
     present: np.ndarray  # (B, modalities)
     features: Dict[str, np.ndarray]  # of each feature set, (B, T, F)
+    person: Optional[np.ndarray] = None  # (B, 2, 6, F), where the network takes it
 
 
 class Answers(NamedTuple):

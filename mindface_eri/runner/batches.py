@@ -131,11 +131,15 @@ class FeatureBatches:
     """Batches out of cached features (N, T, D) of the frozen branches; no picture or sound is touched."""
 
     def __init__(self, records: Records, features: Mapping[str, Sequence[np.ndarray]], config: Config,
-                 context: Context) -> None:
-        """`features` holds, for each split, each branch's features and `present`, in the order of ids."""
+                 context: Context, sources: Optional[np.ndarray] = None) -> None:
+        """`features` holds, for each split, each branch's features and `present`, in the order of ids.
+
+        Of the training split copies may lie behind the clips: `sources` is the position of each row's clip.
+        """
         self.records, self.features, self.config, self.context = records, features, config, context
         self.ids = {split: list(records.ids(split)) for split in features}
         self._labels = {split: np.asarray(records.labels(split), np.float32) for split in features}
+        self._taught = self._labels["train"] if sources is None else self._labels["train"][sources]
 
     def count(self, split: str) -> int:
         """Clips in a split."""
@@ -147,17 +151,17 @@ class FeatureBatches:
 
     def plan(self) -> EpochPlan:
         """How an epoch of training is cut."""
-        return plan_epoch(len(labelled(self._labels["train"])), self.config.train.batch_size, self.context)
+        return plan_epoch(len(labelled(self._taught)), self.config.train.batch_size, self.context)
 
     def train(self, epoch: int) -> Iterator[Tuple[np.ndarray, ...]]:
         """This process's batches of an epoch: each branch's features, present, labels."""
         seed, plan = self.config.runtime.seed, self.plan()
-        known = labelled(self._labels["train"])
+        known = labelled(self._taught)
         order = epoch_order(len(known), shuffle=True, seed=seed, epoch=epoch, num_shards=self.context.world_size,
                             shard_id=self.context.rank, batch_size=plan.size, drop_remainder=True)
         noise = label_noise(self.config.train.label_noise, seed, epoch, self.context)
         for rows in known[order].reshape(plan.steps, plan.size):
-            yield (*(x[rows] for x in self.features["train"]), noise(self._labels["train"][rows]))
+            yield (*(x[rows] for x in self.features["train"]), noise(self._taught[rows]))
 
     def inputs(self, split: str, batch_size: int) -> Iterator[Inference]:
         """This process's share of a split, for inference, in batches of exactly `batch_size` rows."""

@@ -11,6 +11,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindface_eri.config import Config
+from mindface_eri.datasets.by_person import WARNING, with_person_statistics
 from mindface_eri.datasets.feature_sets import open_feature_set
 from mindface_eri.datasets.presence import trainable, usable
 from mindface_eri.datasets.records import Records
@@ -74,9 +75,11 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
         CheckpointError: a branch's run does not fit.
         DataError: the records do not fit the model, or have no training or validation clips.
     """
+    records = with_person_statistics(records, config.model, config.data.group)
     view, left_out = usable(records, config.model.inputs, splits)
     view, unlabelled = trainable(view)
-    for sentence in (*left_out, *unlabelled):
+    warnings = [WARNING.format(records.by_person.column)] if records.by_person is not None else []
+    for sentence in (*warnings, *left_out, *unlabelled):
         notify(sentence)
     _check(config, view, splits)
     network = build_network(config.model)

@@ -8,10 +8,12 @@ from typing import Dict, List, Sequence
 
 import numpy as np
 
+from mindface_eri.datasets.by_person import with_person_statistics
 from mindface_eri.errors import DataError, ERIError
-from mindface_eri.evaluation.baseline import Baseline, modalities_of
+from mindface_eri.evaluation.baseline import SOFTMAX, Baseline, modalities_of
 from mindface_eri.evaluation.beside import Beside
 from mindface_eri.evaluation.runs import Scored
+from mindface_eri.evaluation.statistics import exclusive, is_exclusive
 from mindface_eri.study.plan import Study
 
 
@@ -29,18 +31,24 @@ def _beside(study: Study, scored: Scored) -> Beside:
     if not modalities:
         raise DataError(f"of what {study.config.model.name} takes, {', '.join(study.config.model.inputs)}, "
                         f"{study.records.path} holds no statistics")
+    records = with_person_statistics(study.records, study.config.model, study.column)
     baseline, counts, place = Baseline(modalities), [], {clip: row for row, clip in enumerate(scored.ids)}
     whole: Dict[str, np.ndarray] = {}
     for fold in range(study.folds):
         splits = study.splits(fold)
         training, held = _ids(study, splits, ("train", "val")), _ids(study, splits, ("test",))
         counts.append(len(training))
-        for name, values in baseline.predict(study.records, training, study.records, held).items():
-            table = whole.setdefault(name, np.full(scored.predictions.shape, np.nan))
-            table[[place[clip] for clip in held]] = values
+        rows, labels = [place[clip] for clip in held], np.asarray(records.labels(ids=training), np.float64)
+        found = baseline.predict(records, training, records, held)
+        if is_exclusive(labels):  # the network may be told, too, that one emotion at most was acted
+            found[scored.name + SOFTMAX] = exclusive(scored.predictions[rows], labels)
+        for name, values in found.items():
+            whole.setdefault(name, np.full(scored.predictions.shape, np.nan))[rows] = values
     runs = tuple(dataclasses.replace(scored, name=name, predictions=values) for name, values in whole.items()
                  if np.isfinite(values).all())  # a softmax, where each fold allows one
-    return Beside(scored, runs, int(np.mean(counts)), modalities)
+    softened = scored.name + SOFTMAX
+    return Beside(scored, tuple(run for run in runs if run.name != softened), int(np.mean(counts)), modalities,
+                  own=tuple(run for run in runs if run.name == softened))
 
 
 def _ids(study: Study, splits: Sequence[str], wanted: Sequence[str]) -> List[str]:

@@ -50,8 +50,10 @@ def score_table(result: StudyResult, beside: Beside) -> List[Tuple[str, Optional
     each = None if None in folds else float(np.mean(folds))
     baselines = [(f"baseline: {run.name} on statistics of {told(beside.modalities)}",
                   _known(mean_pearson(run.predictions, run.labels))) for run in beside.baselines]
+    told_more = [(f"{run.name}, which makes use of that one emotion at most was acted",
+                  _known(mean_pearson(run.predictions, run.labels))) for run in beside.own]
     return [*(rows if len(seeds) > 1 else [(name, seeds[0][1])]), ("each fold by itself, their mean", each),
-            *baselines]
+            *told_more, *baselines]
 
 
 def _draw(result: StudyResult, beside: Beside) -> Dict[str, Path]:

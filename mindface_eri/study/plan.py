@@ -11,6 +11,7 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from mindface_eri.config import Config, load_config
+from mindface_eri.datasets.by_person import with_person_statistics
 from mindface_eri.datasets.folds import LEFT_OUT, fold_splits, people_column, split_view
 from mindface_eri.datasets.groups import INDEPENDENT, independent
 from mindface_eri.datasets.presence import usable
@@ -70,7 +71,8 @@ class Study:
 
     def view(self, fold: int) -> Records:
         """The records with a fold's splits."""
-        return split_view(self.records, self.splits(fold), ["study", self.config.data, fold])
+        view = split_view(self.records, self.splits(fold), ["study", self.config.data, fold])
+        return with_person_statistics(view, self.config.model, self.column)
 
     def seeded(self, seed: int) -> Config:
         """The recipe of one training."""
