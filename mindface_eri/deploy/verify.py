@@ -79,11 +79,18 @@ def check_inputs(config: ModelConfig, statistics: Mapping[str, Statistics] = Map
         values[5], values[6] = mean + 6 * std, mean - 6 * std
         values[present[:, column] == 0] = 0
         inputs[name] = values.astype(np.float32)
-    usual = statistics.get("person", [np.full((6, config.mfcc_features // config.mfcc_stack), x) for x in (0.0, 1.0)])
-    person = np.repeat(np.stack(usual)[None], len(present), axis=0)  # (N, 2, 6, F), one clip of somebody else
-    person[1] *= 1.1
-    inputs["person"] = (person * present[:, 1, None, None, None]).astype(np.float32)
+    if config.normalise_by_person:
+        inputs["person"] = _person(config, present[:, 1], statistics)
     return inputs
+
+
+def _person(config: ModelConfig, heard: np.ndarray, statistics: Mapping[str, Statistics]) -> np.ndarray:
+    """Mean and deviation of the statistics of sound (N, 2, 6, F), in one clip those of somebody else."""
+    shape = 6, config.mfcc_features // config.mfcc_stack
+    usual = np.stack(statistics.get("person", (np.zeros(shape), np.ones(shape))))
+    person = np.repeat(usual[None], len(heard), axis=0)
+    person[1] *= 1.1
+    return (person * heard[:, None, None, None]).astype(np.float32)
 
 
 def _landmarks(seen: np.ndarray, times: int, statistics: Mapping[str, Statistics], rng: np.random.Generator

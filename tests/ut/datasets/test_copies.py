@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindface_eri.config import AugmentConfig, Config, DataConfig, TrainConfig, load_config
+from mindface_eri.config import AugmentConfig, Config, DataConfig, TrainConfig, load_config, to_dict
+from mindface_eri.datasets import by_person
 from mindface_eri.datasets.build.preprocessing import preprocess_dataset
+from mindface_eri.datasets.by_person import with_person_statistics
 from mindface_eri.datasets.folds import fold_view
 from mindface_eri.datasets.held import hold
 from mindface_eri.datasets.pipeline import create_dataset
 from mindface_eri.datasets.presence import usable
 from mindface_eri.datasets.records import open_records
+from mindface_eri.datasets.statistics import thirds
 from mindface_eri.device.context import Context
 from mindface_eri.errors import DataError
 from mindface_eri.runner.batches import RecordBatches
-from mindface_eri.runner.statistics import _changes
+from mindface_eri.runner.tasks import prepare_task
 
 HERE = Path(__file__).parents[2] / "extractors"
 SPEEDS = (0.8, 1.25)
@@ -167,15 +170,27 @@ def test_a_clip_that_changed_takes_its_copies_with_it(build, corpus_writer, tiny
         build(tmp_path / "out", tiny, root, resume=True, speeds=(0.9,))
 
 
-def test_cached_statistics_are_of_clips_as_they_are(records):
-    """So a network on statistics trains on the records themselves where these hold copies."""
-    config = load_config(values={"model.name": "eri_statistics", "model.takes": ["mfcc"]})
-    assert _changes(config, records)
-    assert not _changes(replace(config, data=DataConfig(copies=False)), records)
-    assert not _changes(replace(config, model=replace(config.model, takes=("landmarks",))), records)
-    flipped = replace(config, data=DataConfig(copies=False, flip=0.5))
-    assert not _changes(flipped, records)
-    assert _changes(replace(flipped, model=replace(config.model, takes=("landmarks",))), records)
+@pytest.mark.parametrize("person", [False, True])
+def test_the_head_of_a_network_on_statistics_trains_on_the_copies_too(records, person, eager, monkeypatch):
+    monkeypatch.setattr(by_person, "LEAST", 1)
+    model = {"name": "eri_statistics", "takes": ["mfcc"], "emotions": records.emotions, "normalise_by_person": person}
+    config = load_config(values={"preprocess": to_dict(records.preprocess), "model": model, "train.batch_size": 15})
+    task = prepare_task(config, records, Context("CPU", "pynative"), lambda text: None)
+    assert task.trained_part is task.network.head and task.batches.plan() == (15, 1)
+    view = with_person_statistics(records, config.model)
+    stream, wanted = task.network.streams[0], []
+    for row, label in zip(records.rows(records.ids("train")), records.labels("train")):
+        clip = next(records.read([records.table[row]["id"]], ("mfcc", "copies")))
+        for number, sound in enumerate([clip["mfcc"], *clip["copies"]] if records.copies[row] else []):
+            given = (view.by_person.of(np.array([row]), np.array([number])),) if person else ()
+            measured = thirds(sound.reshape(-1, 4)).reshape(1, 6, 4)
+            wanted.append((*label, *stream.standardised(measured, *given)[0]))
+    (found,) = task.batches.train(0)
+    order = [np.argsort(rows[:, 0] * 100 + rows[:, 2]) for rows in (np.array(wanted), np.hstack(found[::-1]))]
+    np.testing.assert_allclose(np.hstack(found[::-1])[order[1]], np.array(wanted)[order[0]], rtol=1e-3, atol=2e-3)
+    assert [len(batch.positions) for batch in task.batches.inputs("train", 5)] == [5], "predictions are of clips"
+    alone = prepare_task(replace(config, data=DataConfig(copies=False)), records, Context("CPU", "pynative"), print)
+    assert alone.batches.plan() == (5, 1)
 
 
 def test_records_held_in_memory_give_copies_again_and_again(records):

@@ -204,7 +204,7 @@ def test_the_lists_hold_nothing_that_brings_code():
     ("eri_visual", {}), ("eri_acoustic", {"frames": 1, "tcn_kernel": 1, "temporal_heads": 1}),
     ("eri_features", {"features": ("fau",), "feature_widths": (3,)}),
     ("eri_multi_branch", {"features": ("fau", "gaze"), "feature_widths": (3, 5)}),
-    ("eri_statistics", {"features": ("fau",), "feature_widths": (3,), "mfcc_stack": 2})])
+    ("eri_statistics", {"features": ("fau",), "feature_widths": (3,), "mfcc_stack": 2, "normalise_by_person": True})])
 def test_every_network_is_made_of_the_lists(name, more, tiny, tmp_path, monkeypatch, pynative):
     """Those of the dual branch are compared with the whole lists where it is exported (test_export)."""
     own = OWN_PRIMITIVES | OWN_OPERATORS

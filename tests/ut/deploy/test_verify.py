@@ -45,6 +45,15 @@ def test_feature_sets_add_a_clip_of_their_own(tiny):
     assert not inputs["frames"][7].any() and not inputs["mfcc"][7].any() and (inputs["mfcc"][6] == 97).all()
 
 
+def test_people_are_of_clips_with_sound_and_one_is_another(tiny):
+    usual = np.full((6, 3), 4.0), np.full((6, 3), 0.5)
+    model = tiny("eri_statistics", mfcc_stack=4, normalise_by_person=True)
+    person = check_inputs(model, {"person": usual})["person"]
+    assert person.shape == (7, 2, 6, 3) and person.dtype == np.float32
+    assert (person[0, 0] == 4).all() and (person[0, 1] == 0.5).all() and not person[[2, 4]].any()
+    np.testing.assert_allclose(person[1], person[0] * 1.1, rtol=1e-6)
+
+
 def test_the_seed_is_that_of_all_values(tiny):
     first, again, other = (check_inputs(tiny(), seed=seed) for seed in (0, 0, 1))
     assert all((first[name] == again[name]).all() for name in first)

@@ -61,6 +61,25 @@ def test_it_takes_what_it_is_told_to(takes, sets, inputs, pynative):
     assert answer.shape == (4, 2) and ((answer > 0) & (answer < 1)).all() and np.ptp(answer, axis=0).min() > 1e-4
 
 
+def test_by_person_a_clip_counts_by_what_it_differs_from_its_persons_by(pynative):
+    network = create_model("eri_statistics", normalise_by_person=True, **SIZES).set_train(False)
+    assert network.config.inputs == ("mfcc", "landmarks", "person", "present")
+    person = RNG.uniform(1, 2, (4, 2, 6, 2))
+    person[2] = 0  # silent
+    present = np.array([[1, 1], [1, 1], [1, 0], [0, 1]])
+    given = tensors(network, person=person, present=present)
+    measured = network.measure(*given)[0].asnumpy()
+    standard = network.streams[0].standardised(measured, person)
+    np.testing.assert_allclose(standard[1].reshape(6, 2), (measured[1] - person[1, 0]) / person[1, 1], rtol=1e-5)
+    face = network.streams[1](given[1])
+    head = network.head(Tensor(standard), face, given[-1]).asnumpy()
+    answer = network(*given).asnumpy()
+    np.testing.assert_allclose(answer, head, atol=1e-6)
+    others = network(*tensors(network, person=person * 1.5, present=present)).asnumpy()
+    moved = np.abs(others - answer).max(axis=1)
+    assert (moved[[0, 1, 3]] > 1e-5).all() and moved[2] == 0 and np.isfinite(answer).all()
+
+
 def _standardised(network):
     """Each stream's statistics set to those of the four clips."""
     for stream, measured in zip(network.streams, network.measure(*tensors(network))):
@@ -107,6 +126,9 @@ def test_modality_dropout_draws_only_what_the_network_takes(pynative):
     ("eri_statistics", {"takes": ["frames"]}, r"takes is \['frames'\], need some of mfcc, landmarks, features, each"),
     ("eri_statistics", {"takes": ["mfcc", "mfcc"]}, "each once"),
     ("eri_statistics", {"takes": ["features"]}, "model.features names no feature set"),
+    ("eri_statistics", {"takes": ["landmarks"], "normalise_by_person": True}, "is for the sound of eri_statistics"),
+    ("eri_multi_branch", {"takes": ["mfcc", "landmarks"], "normalise_by_person": True}, "sound of eri_statistics"),
+    ("eri_statistics", {"features": ["person"], "feature_widths": [3]}, "differ from visual, acoustic, landmarks, person"),
     ("eri_statistics", {"mfcc_stack": 4}, "mfcc_features is 6, no multiple of model.mfcc_stack, 4"),
     ("eri_statistics", {"features": ["landmarks"], "feature_widths": [3]}, "differ from visual, acoustic, landmarks")])
 def test_refusals(name, fields, message):

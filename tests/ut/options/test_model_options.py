@@ -8,7 +8,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from fixtures.options import Case, check, leaves
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 
 from mindface_eri.config import to_dict
 from mindface_eri.models import create_model
@@ -57,6 +57,7 @@ def _inputs(model, clips=2):
     made = {"frames": (_numbers("frames", clips, model.frames, size, size, 3) * 60 + 128).astype("uint8"),
             "mfcc": _numbers("mfcc", clips, model.frames, model.mfcc_features),
             "landmarks": _numbers("landmarks", clips, model.frames, 68, 2) * 30,
+            "person": ops.abs(_numbers("person", clips, 2, 6, model.mfcc_features // model.mfcc_stack)),
             "present": Tensor(np.ones((clips, len(model.modalities)), np.float32))}
     return [made[name] for name in model.inputs]
 
@@ -132,6 +133,7 @@ CASES = {
     "model.ffn_ratio": [Case(parameters, [0.5], SEEN)],
     "model.dropout": [Case(answers_in_training, [0.0, 0.4]), Case(rates, [0.4], SEEN)],
     "model.hidden_dropout": [Case(answers_in_training, [0.0, 0.2], SMALL)],
+    "model.normalise_by_person": [Case(answers, [True], SMALL)],
     "model.takes": [Case(answers, [("landmarks",), ("mfcc", "landmarks")], SMALL)],
     "model.p_both": [Case(fusions_in_training, [0.0, 1.0], BOTH)],
     "model.p_visual": [Case(fusions_in_training, [0.0, 0.9], {**BOTH, "model.p_both": 0.0})],

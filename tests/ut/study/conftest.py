@@ -73,7 +73,7 @@ def finished(people, toy_network, tmp_path_factory):
     save_config(config, folder / "recipe.yaml")
     ms.set_context(mode=ms.GRAPH_MODE)
     study = plan_study(people, folder / "recipe.yaml", folder / "study", folds=2, seeds=2, device="CPU")
-    run_study(study, notify=said.append)
+    run_study(study, notify=lambda line: said.append(line) if line[0] != " " else None)  # slow machines hear of epochs
     return SimpleNamespace(study=study, said=said, recipe=folder / "recipe.yaml")
 
 
