@@ -94,7 +94,9 @@ class PersonStream(Stream):
     """
 
     def construct(self, x: Tensor, person: Tensor) -> Tensor:
-        standard = (self.measure(x) - person[:, 0]) / ops.maximum(person[:, 1], _TINY)  # (B, 6, F); zeros: no sound
+        shape = (-1, KINDS, self.features // KINDS)
+        mean, deviation = person[:, :1].reshape(shape), person[:, 1:].reshape(shape)
+        standard = (self.measure(x) - mean) / ops.maximum(deviation, _TINY)  # (B, 6, F); zeros: no sound
         return standard.reshape((-1, self.features))
 
     def standardised(self, measured: np.ndarray, person: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import collections
+import os
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
@@ -29,7 +30,7 @@ def people_of(source: str, jobs: Sequence[Job]) -> Dict[str, str]:
         DataError: the table cannot be read, or has no such columns.
     """
     if source == FOLDER:
-        return {job.name: str(job.source.resolve().parent) for job in jobs if job.source is not None}
+        return {job.name: os.path.abspath(job.source.parent) for job in jobs if job.source is not None}
     table = read_table(Path(source))
     columns = {name: [row[place] for _, row in table.rows] for place, name in enumerate(table.header)}
     column = find_group(columns)
