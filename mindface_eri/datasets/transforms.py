@@ -71,6 +71,18 @@ class TimeJitter:
 # The 68 landmarks of a mirrored face, in their order: jaw, brows, nose, eyes, mouth.
 _MIRRORED = [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46,
              39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65]
+
+
+def mirrored(points: np.ndarray) -> np.ndarray:
+    """Landmarks (..., 68, 2) of the face in a mirror, wherever that puts it; zeros stay."""
+    return points[..., _MIRRORED, :] * np.array([-1, 1], points.dtype)
+
+
+def is_mirrored(config: DataConfig, seed: int, epoch: int, index: int) -> bool:
+    """Whether a clip is mirrored in an epoch."""
+    return bool(np.random.default_rng((seed, epoch, index, _FRAMES)).random() < config.flip)
+
+
 _ERASED, _FORM = (0.02, 0.4), 0.3  # of Zhong et al.: share of the picture, and least height over width or inverse
 
 
@@ -84,13 +96,11 @@ class FrameAugmenter:
         self._config, self._seed = config, seed
 
     def landmarks(self, points: np.ndarray, epoch: int, index: int) -> np.ndarray:
-        """(T, 68, 2) in and out: mirrored where the frames are, wherever that puts them; zeros stay.
+        """(T, 68, 2) in and out: mirrored where the frames are.
 
         A network lays landmarks on the mean shape, so that neither place nor turn nor scale matters.
         """
-        if np.random.default_rng((self._seed, epoch, index, _FRAMES)).random() >= self._config.flip:
-            return points
-        return points[:, _MIRRORED] * np.array([-1, 1], points.dtype)
+        return mirrored(points) if is_mirrored(self._config, self._seed, epoch, index) else points
 
     def __call__(self, frames: np.ndarray, epoch: int, index: int) -> np.ndarray:
         """(T, S, S, 3) uint8 in and out."""

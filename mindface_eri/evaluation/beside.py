@@ -24,6 +24,7 @@ from mindface_eri.evaluation.scores import score
 from mindface_eri.evaluation.tables import format_table
 
 WORDS = {"mfcc": "sound", "landmarks": "landmarks"}
+EXCLUSIVE = "In no training clip is more than one emotion acted: rows with softmax make use of that."
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _notes(training: Records, records: Records, config: Config, runs: Sequence[S
     if not any(run.name == KERNEL for run in runs):
         said.append("Kernel ridge is left out: its kernel over so many clips does not fit into memory.")
     if any(run.name.endswith(SOFTMAX) for run in runs):
-        said.append("In no training clip is more than one emotion acted: rows with softmax make use of that.")
+        said.append(EXCLUSIVE)
     return tuple(said)
 
 

@@ -15,6 +15,7 @@ from mindface_eri.config import Config
 from mindface_eri.datasets.held import hold
 from mindface_eri.datasets.pipeline import create_dataset, epoch_order, with_copies
 from mindface_eri.datasets.records import Records
+from mindface_eri.datasets.transforms import is_mirrored
 from mindface_eri.device.context import Context
 from mindface_eri.errors import ConfigError, DataError
 
@@ -131,14 +132,17 @@ class FeatureBatches:
     """Batches out of cached features (N, T, D) of the frozen branches; no picture or sound is touched."""
 
     def __init__(self, records: Records, features: Mapping[str, Sequence[np.ndarray]], config: Config,
-                 context: Context, sources: Optional[np.ndarray] = None) -> None:
+                 context: Context, sources: Optional[np.ndarray] = None,
+                 mirrored: Sequence[np.ndarray] = ()) -> None:
         """`features` holds, for each split, each branch's features and `present`, in the order of ids.
 
-        Of the training split copies may lie behind the clips: `sources` is the position of each row's clip.
+        Of the training split copies may lie behind the clips: `sources` is the position of each row's clip. `mirrored`
+        are the training split's again, of the clips in a mirror, for who asks for that (`data.flip`).
         """
         self.records, self.features, self.config, self.context = records, features, config, context
         self.ids = {split: list(records.ids(split)) for split in features}
         self._labels = {split: np.asarray(records.labels(split), np.float32) for split in features}
+        self._mirrored, self._sources = mirrored, np.arange(self.count("train")) if sources is None else sources
         self._taught = self._labels["train"] if sources is None else self._labels["train"][sources]
 
     def count(self, split: str) -> int:
@@ -160,8 +164,19 @@ class FeatureBatches:
         order = epoch_order(len(known), shuffle=True, seed=seed, epoch=epoch, num_shards=self.context.world_size,
                             shard_id=self.context.rank, batch_size=plan.size, drop_remainder=True)
         noise = label_noise(self.config.train.label_noise, seed, epoch, self.context)
+        seen = self._seen(epoch)
         for rows in known[order].reshape(plan.steps, plan.size):
-            yield (*(x[rows] for x in self.features["train"]), noise(self._taught[rows]))
+            yield (*(x[rows] for x in seen), noise(self._taught[rows]))
+
+    def _seen(self, epoch: int) -> Sequence[np.ndarray]:
+        """The training split's features in an epoch: those of a clip or of it in a mirror, as `ClipAugmenter` draws."""
+        if not self._mirrored:
+            return self.features["train"]
+        copy = np.cumsum(np.diff(self._sources, prepend=-1) <= 0) * len(self.records)  # its number, as rows follow
+        turned = np.array([is_mirrored(self.config.data, self.config.runtime.seed, epoch, int(index))
+                           for index in self._sources + copy])
+        return [np.where(turned.reshape(-1, *[1] * (x.ndim - 1)), y, x)
+                for x, y in zip(self.features["train"], self._mirrored)]
 
     def inputs(self, split: str, batch_size: int) -> Iterator[Inference]:
         """This process's share of a split, for inference, in batches of exactly `batch_size` rows."""

@@ -18,6 +18,7 @@ from mindface_eri.datasets.parts import COPIES
 from mindface_eri.datasets.pipeline import with_copies
 from mindface_eri.datasets.records import Records
 from mindface_eri.datasets.statistics import landmark_statistics, merged_statistics
+from mindface_eri.datasets.transforms import mirrored
 from mindface_eri.device.context import Context
 from mindface_eri.models.dual_branch import MultiBranchNetwork
 from mindface_eri.models.statistics import StatisticsNetwork, Stream
@@ -70,8 +71,8 @@ def statistics_part(network: StatisticsNetwork, config: Config, records: Records
                     ) -> Tuple[nn.Cell, Union[RecordBatches, FeatureBatches]]:
     """What of the network on statistics is trained, and on what, once its means and deviations are set.
 
-    That is its head on cached statistics, of clips and of their copies, or, where augmentation changes the clips each
-    epoch, all of it.
+    That is its head on cached statistics, of clips, their copies and their mirror images, or, where augmentation
+    changes the clips each epoch in another way, all of it.
     """
     measure, found, streams = _Measure(network).set_train(False), {}, config.model.streams
     for split in [name for name in ("train", "val") if name in records.splits]:  # who keeps the last weights has no val
@@ -83,9 +84,15 @@ def statistics_part(network: StatisticsNetwork, config: Config, records: Records
         stream.set_statistics(mean.reshape(values.shape[1:]), std.reshape(values.shape[1:]))
     if _changes(config):
         return network, RecordBatches(records, config.model.inputs, config, context)
-    found["train"], sources = _with_copies(network, config, records, found["train"])
+    clips, turned = found["train"], []
+    found["train"], sources = _with_copies(network, config, records, clips)
     cached = {split: _standardised(network, config, values) for split, values in found.items()}
-    return network.head, FeatureBatches(records, cached, config, context, sources)
+    if config.data.flip and "landmarks" in streams:
+        faces = _measured(measure, config, records, "train", context, mirror=True)[streams.index("landmarks")]
+        rows = [faces[sources] if name == "landmarks" else values
+                for name, values in zip((*streams, *[""] * len(clips)), found["train"])]
+        turned = _standardised(network, config, rows)
+    return network.head, FeatureBatches(records, cached, config, context, sources, turned)
 
 
 def _standardised(network: StatisticsNetwork, config: Config, found: Sequence[np.ndarray]) -> List[np.ndarray]:
@@ -98,19 +105,20 @@ def _standardised(network: StatisticsNetwork, config: Config, found: Sequence[np
 
 def _changes(config: Config) -> bool:
     """Whether training sees something else each epoch."""
-    data, inputs = config.data, config.model.inputs
-    return bool(data.time_jitter or data.mfcc_time_masks or data.mfcc_feature_masks
-                or data.flip and "landmarks" in inputs)
+    data = config.data
+    return bool(data.time_jitter or data.mfcc_time_masks or data.mfcc_feature_masks)
 
 
-def _measured(measure: nn.Cell, config: Config, records: Records, split: str, context: Context) -> List[np.ndarray]:
-    """Statistics (N, 6, F) of each input over a split's clips, those of its people where the network takes them, and
-    `present` (N, M). Every process measures all."""
+def _measured(measure: nn.Cell, config: Config, records: Records, split: str, context: Context,
+              mirror: bool = False) -> List[np.ndarray]:
+    """Statistics (N, 6, F) of each input over a split's clips, of faces in a `mirror` where asked for, those of its
+    people where the network takes them, and `present` (N, M). Every process measures all."""
     names = [name for name in config.model.inputs if name != "present"]
     batches = RecordBatches(records, (*names, "present"), config, Context(context.device, context.mode))
     count, parts = len(config.model.streams), [[] for _ in (*names, "present")]
     for batch in batches.inputs(split, min(_CLIPS, batches.count(split))):
-        rows = (*(x.asnumpy() for x in measure(*(Tensor(x) for x in batch.inputs[:count]))), *batch.inputs[count:])
+        inputs = [mirrored(x) if mirror and name == "landmarks" else x for name, x in zip(names[:count], batch.inputs)]
+        rows = (*(x.asnumpy() for x in measure(*map(Tensor, inputs))), *batch.inputs[count:])
         for part, values in zip(parts, rows):
             part.append(values[:len(batch.positions)])
     return [np.concatenate(part) for part in parts]

@@ -11,7 +11,7 @@ import numpy as np
 from mindface_eri.datasets.by_person import with_person_statistics
 from mindface_eri.errors import DataError, ERIError
 from mindface_eri.evaluation.baseline import SOFTMAX, Baseline, modalities_of
-from mindface_eri.evaluation.beside import Beside
+from mindface_eri.evaluation.beside import EXCLUSIVE, Beside
 from mindface_eri.evaluation.runs import Scored
 from mindface_eri.evaluation.statistics import exclusive, is_exclusive
 from mindface_eri.study.plan import Study
@@ -47,8 +47,9 @@ def _beside(study: Study, scored: Scored) -> Beside:
     runs = tuple(dataclasses.replace(scored, name=name, predictions=values) for name, values in whole.items()
                  if np.isfinite(values).all())  # a softmax, where each fold allows one
     softened = scored.name + SOFTMAX
+    own = tuple(run for run in runs if run.name == softened)
     return Beside(scored, tuple(run for run in runs if run.name != softened), int(np.mean(counts)), modalities,
-                  own=tuple(run for run in runs if run.name == softened))
+                  (EXCLUSIVE,) if own else (), own)
 
 
 def _ids(study: Study, splits: Sequence[str], wanted: Sequence[str]) -> List[str]:

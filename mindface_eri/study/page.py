@@ -48,12 +48,11 @@ def score_table(result: StudyResult, beside: Beside) -> List[Tuple[str, Optional
     name, folds = result.study.config.model.name, [fold["pearson"] for fold in result.folds]
     rows = [(f"{name}, mean of {len(seeds)} seeds' predictions", result.rows[-1]["Pearson"]), *seeds]
     each = None if None in folds else float(np.mean(folds))
-    baselines = [(f"baseline: {run.name} on statistics of {told(beside.modalities)}",
+    baselines = [(f"baseline on statistics of {told(beside.modalities)}: {run.name}",
                   _known(mean_pearson(run.predictions, run.labels))) for run in beside.baselines]
-    told_more = [(f"{run.name}, which makes use of that one emotion at most was acted",
-                  _known(mean_pearson(run.predictions, run.labels))) for run in beside.own]
+    softened = [(run.name, _known(mean_pearson(run.predictions, run.labels))) for run in beside.own]
     return [*(rows if len(seeds) > 1 else [(name, seeds[0][1])]), ("each fold by itself, their mean", each),
-            *told_more, *baselines]
+            *softened, *baselines]
 
 
 def _draw(result: StudyResult, beside: Beside) -> Dict[str, Path]:
@@ -101,8 +100,8 @@ def _reading(result: StudyResult) -> str:
     if mean["low"] <= 0:
         return ("The interval holds 0: on other people this recipe may well know nothing. More people help, more clips "
                 "of the same people hardly do.")
-    return (f"On other people recorded like these expect {mean['low']:.2f} to {mean['high']:.2f}. `mindface-eri "
-            "compare` puts another recipe's study beside this one, with the interval of their difference.")
+    return (f"On other people recorded like these expect {mean['low']:.2f} to {mean['high']:.2f}. The command compare "
+            "puts another recipe's study beside this one, with the interval of their difference.")
 
 
 def _how(study: Study) -> List[str]:

@@ -69,3 +69,20 @@ def test_augmentation_changes_the_clips_each_epoch(prepare):
     task = prepare({"time_jitter": 0.2})
     assert task.trained_part is task.network and isinstance(task.batches, RecordBatches)
     assert np.ptp(task.network.streams[0].statistics_mean.asnumpy()) > 0
+
+
+def test_mirror_images_are_cached_and_drawn_as_those_of_the_clips(prepare):
+    plain = prepare().batches
+    task = prepare({"flip": 0.5})
+    assert task.trained_part is task.network.head and isinstance(task.batches, FeatureBatches)
+    config, turned = task.batches.config, 0
+    clips = RecordBatches(task.batches.records, config.model.inputs, config, LONE)
+    for epoch in (0, 1):
+        for ours, theirs, straight in zip(task.batches.train(epoch), clips.train(epoch), plain.train(epoch)):
+            for values, stream, given in zip(ours, task.network.streams, theirs):
+                np.testing.assert_allclose(values, stream(Tensor(given)).asnumpy(), atol=2e-3)
+            np.testing.assert_array_equal(ours[2], theirs[2])
+            np.testing.assert_array_equal(ours[3], theirs[3])
+            np.testing.assert_array_equal(ours[0], straight[0])
+            turned += int((ours[1] != straight[1]).any(axis=1).sum())
+    assert 0 < turned < 16

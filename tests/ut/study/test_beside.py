@@ -73,10 +73,10 @@ def test_its_row_stands_in_table_scores_and_page(make, fill):
     beside = Beside(result.scored, (half,), 20, ("mfcc",))
     rows = dict(score_table(result, beside))
     value = mean_pearson(half.predictions, half.labels)
-    assert rows["baseline: kernel ridge on statistics of sound"] == pytest.approx(value)
+    assert rows["baseline on statistics of sound: kernel ridge"] == pytest.approx(value)
     told = json.loads(write_results(result, beside)[1].read_text())
     assert told["baselines"][-1]["group"] == "baseline: kernel ridge" and told["beside"] == beside.said
     assert told["baselines"][-1]["Pearson"] == pytest.approx(value)
     text = write_study_page(result, beside).read_text(encoding="utf-8")
-    assert f'<td>baseline: kernel ridge on statistics of sound</td><td class="number">{value:.3f}</td>' in text
+    assert f'<td>baseline on statistics of sound: kernel ridge</td><td class="number">{value:.3f}</td>' in text
     assert "better than kernel ridge" in text
