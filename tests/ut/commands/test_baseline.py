@@ -28,12 +28,14 @@ def test_splits_or_folds_are_asked_for(stand_in, status):
     stand_in(OPEN, "records")
     splits, folds = stand_in(SPLITS, FOUND), stand_in(FOLDS, FOUND)
     assert status("baseline", "d")[0] == 0
-    assert splits == [{"records": "records", "splits": ["val", "test"], "by": "person", "modalities": None}]
+    assert splits == [{"records": "records", "splits": ["val", "test"], "by": "person", "modalities": None,
+                       "copies": False}]
     status("baseline", "d", "--split", "val", "--by", "Who", "--of", "mfcc", "fau")
-    assert splits[1] == {"records": "records", "splits": ["val"], "by": "Who", "modalities": ["mfcc", "fau"]}
-    status("baseline", "d", "--folds", "5", "--pool", "train", "test", "--seed", "3", "--by", "none")
+    assert splits[1] == {"records": "records", "splits": ["val"], "by": "Who", "modalities": ["mfcc", "fau"],
+                         "copies": False}
+    status("baseline", "d", "--folds", "5", "--pool", "train", "test", "--seed", "3", "--by", "none", "--copies")
     assert folds == [{"records": "records", "folds": 5, "by": "none", "modalities": None, "pool": ["train", "test"],
-                      "seed": 3}]
+                      "seed": 3, "copies": True}]
     code, _, said = status("baseline", "d", "--folds", "1")
     assert code == 2 and "--folds 1: folds are at least 2" in said and len(folds) == 1
 

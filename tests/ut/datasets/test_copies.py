@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindface_eri.config import AugmentConfig, Config, DataConfig, TrainConfig, load_config, to_dict
+from mindface_eri.config import AugmentConfig, Config, DataConfig, ModelConfig, TrainConfig, load_config, to_dict
 from mindface_eri.datasets import by_person
 from mindface_eri.datasets.build.preprocessing import preprocess_dataset
 from mindface_eri.datasets.by_person import with_person_statistics
@@ -20,6 +20,7 @@ from mindface_eri.datasets.records import open_records
 from mindface_eri.datasets.statistics import thirds
 from mindface_eri.device.context import Context
 from mindface_eri.errors import DataError
+from mindface_eri.evaluation.baseline import Baseline, read_streams, regress, with_copies
 from mindface_eri.runner.batches import RecordBatches
 from mindface_eri.runner.tasks import prepare_task
 
@@ -191,6 +192,31 @@ def test_the_head_of_a_network_on_statistics_trains_on_the_copies_too(records, p
     assert [len(batch.positions) for batch in task.batches.inputs("train", 5)] == [5], "predictions are of clips"
     alone = prepare_task(replace(config, data=DataConfig(copies=False)), records, Context("CPU", "pynative"), print)
     assert alone.batches.plan() == (5, 1)
+
+
+def test_the_baseline_may_be_fitted_on_the_copies_too(records):
+    pytest.importorskip("sklearn")
+    view, ids, asked = with_person_statistics_of_all(records), records.ids("train"), records.ids("val")
+    for one in (records, view):
+        streams, sources = with_copies(one, ids, read_streams(one, ids, ("mfcc",)))
+        assert sources.tolist() == [0, 1, 2, 3, 4, 5, 0, 0, 2, 2, 3, 3, 4, 4, 5, 5] and streams["mfcc"][1] is None
+        copy = thirds(list(one.read(ids, ("copies",)))[2]["copies"][1].reshape(-1, 4))
+        if one is view:
+            mean, deviation = view.by_person.of(view.rows(ids[2:3]), np.array([2]))[0].reshape(2, -1)
+            copy = (copy - mean) / deviation
+        np.testing.assert_allclose(streams["mfcc"][9], copy, rtol=1e-4, atol=1e-5)
+        wanted = regress({"mfcc": [*streams["mfcc"], *read_streams(one, asked, ("mfcc",))["mfcc"]]},
+                         one.labels(ids=ids)[sources].astype(float))
+        found = Baseline(("mfcc",), copies=True).predict(one, ids, one, asked)
+        np.testing.assert_allclose(found["ridge"], wanted["ridge"])
+        alone = Baseline(("mfcc",)).predict(one, ids, one, asked)
+        assert np.abs(alone["ridge"] - found["ridge"]).max() > 1e-4, "not what was kept of the other"
+
+
+def with_person_statistics_of_all(records):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(by_person, "LEAST", 1)
+        return with_person_statistics(records, ModelConfig("eri_statistics", takes=("mfcc",), normalise_by_person=True))
 
 
 def test_records_held_in_memory_give_copies_again_and_again(records):
