@@ -36,7 +36,6 @@ class Beside:
     fitted_on: int = 0  # training clips
     modalities: Tuple[str, ...] = ()
     notes: Tuple[str, ...] = ()  # sentences; where there are no baselines, why
-    own: Tuple[Scored, ...] = ()  # the network's answers with the softmax, where a study's folds allow one
 
     @property
     def said(self) -> List[str]:

@@ -13,7 +13,6 @@ from mindface_eri.errors import DataError, ERIError
 from mindface_eri.evaluation.baseline import SOFTMAX, Baseline, modalities_of
 from mindface_eri.evaluation.beside import EXCLUSIVE, Beside
 from mindface_eri.evaluation.runs import Scored
-from mindface_eri.evaluation.statistics import exclusive, is_exclusive
 from mindface_eri.study.plan import Study
 
 
@@ -38,18 +37,13 @@ def _beside(study: Study, scored: Scored) -> Beside:
         splits = study.splits(fold)
         training, held = _ids(study, splits, ("train", "val")), _ids(study, splits, ("test",))
         counts.append(len(training))
-        rows, labels = [place[clip] for clip in held], np.asarray(records.labels(ids=training), np.float64)
-        found = baseline.predict(records, training, records, held)
-        if is_exclusive(labels):  # the network may be told, too, that one emotion at most was acted
-            found[scored.name + SOFTMAX] = exclusive(scored.predictions[rows], labels)
-        for name, values in found.items():
-            whole.setdefault(name, np.full(scored.predictions.shape, np.nan))[rows] = values
+        for name, values in baseline.predict(records, training, records, held).items():
+            table = whole.setdefault(name, np.full(scored.predictions.shape, np.nan))
+            table[[place[clip] for clip in held]] = values
     runs = tuple(dataclasses.replace(scored, name=name, predictions=values) for name, values in whole.items()
                  if np.isfinite(values).all())  # a softmax, where each fold allows one
-    softened = scored.name + SOFTMAX
-    own = tuple(run for run in runs if run.name == softened)
-    return Beside(scored, tuple(run for run in runs if run.name != softened), int(np.mean(counts)), modalities,
-                  (EXCLUSIVE,) if own else (), own)
+    notes = (EXCLUSIVE,) if any(run.name.endswith(SOFTMAX) for run in runs) else ()
+    return Beside(scored, runs, int(np.mean(counts)), modalities, notes)
 
 
 def _ids(study: Study, splits: Sequence[str], wanted: Sequence[str]) -> List[str]:

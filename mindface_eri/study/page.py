@@ -50,9 +50,8 @@ def score_table(result: StudyResult, beside: Beside) -> List[Tuple[str, Optional
     each = None if None in folds else float(np.mean(folds))
     baselines = [(f"baseline on statistics of {told(beside.modalities)}: {run.name}",
                   _known(mean_pearson(run.predictions, run.labels))) for run in beside.baselines]
-    softened = [(run.name, _known(mean_pearson(run.predictions, run.labels))) for run in beside.own]
     return [*(rows if len(seeds) > 1 else [(name, seeds[0][1])]), ("each fold by itself, their mean", each),
-            *softened, *baselines]
+            *baselines]
 
 
 def _draw(result: StudyResult, beside: Beside) -> Dict[str, Path]:

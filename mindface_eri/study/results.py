@@ -102,8 +102,7 @@ def write_results(result: StudyResult, beside: Beside) -> Tuple[Path, Path]:
     """Writes held_out.csv, a table that `evaluate` and `compare` read, and scores.json; their paths."""
     baselines = [{key: value for key, value in row.items() if key != "note"} for row in beside.rows()]
     return _write_held_out(result), write_json(result.study.out / SCORES, {
-        **_scores(result), "baselines": baselines, "beside": beside.said,
-        "softmax": [_finite(mean_pearson(run.predictions, run.labels)) for run in beside.own]})
+        **_scores(result), "baselines": baselines, "beside": beside.said})
 
 
 def _write_held_out(result: StudyResult) -> Path:

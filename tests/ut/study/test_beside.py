@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The baseline of a study's folds is fitted on what the networks of each learnt from, and on nothing else."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 from mindface_eri.errors import MissingDependencyError
 from mindface_eri.evaluation.beside import Beside
 from mindface_eri.evaluation.runs import Scored
-from mindface_eri.evaluation.statistics import exclusive
 from mindface_eri.metrics import mean_pearson
 from mindface_eri.study import beside as module
 from mindface_eri.study.beside import baselines_beside
@@ -82,16 +80,3 @@ def test_its_row_stands_in_table_scores_and_page(make, fill):
     text = write_study_page(result, beside).read_text(encoding="utf-8")
     assert f'<td>baseline on statistics of sound: kernel ridge</td><td class="number">{value:.3f}</td>' in text
     assert "better than kernel ridge" in text
-
-
-def test_a_network_may_be_told_too_that_one_emotion_at_most_was_acted(make, asked):
-    study = make()
-    records = dataclasses.replace(study.records, all_labels=np.where([[True, False]], study.records.all_labels, 0))
-    study = dataclasses.replace(study, records=records)
-    scored = dataclasses.replace(scored_of(study), predictions=np.random.default_rng(1).random((31, 2)))
-    (own,) = baselines_beside(study, scored).own
-    ids = [row["id"] for row in records.table]
-    held = np.flatnonzero(study.part[:31] == 1)
-    training = [row for row, split in enumerate(study.splits(1)) if split in ("train", "val")]
-    assert own.name == "toy, softmax" and ids[:31] == list(own.ids)
-    np.testing.assert_allclose(own.predictions[held], exclusive(scored.predictions[held], records.all_labels[training]))
