@@ -45,7 +45,7 @@ def patch_of(checkout: Path, root: Path) -> str:
     edits: Dict[str, Callable[[str], str]] = {
         ".github/workflows/main.yml": _workflow, "README.md": _readme, "README_CN.md": _readme_cn,
         "requirements.txt": lambda text: "\n".join(_merged(text.split(), declared)) + "\n",
-        "setup.py": lambda text: _setup(text, declared),
+        "setup.py": lambda text: _setup(text, declared, root),
         "test/requirements.txt": lambda text: "\n".join(_merged(text.split(), declared, "test")) + "\n"}
     return "".join(_difference(checkout, name, edit) for name, edit in edits.items())
 
@@ -89,13 +89,21 @@ def _merged(theirs: List[str], declared: Mapping[str, Any], extra: str = "") -> 
     return [*kept.values(), *ours.values()]
 
 
-def _setup(text: str, declared: Mapping[str, Any]) -> str:
+def _each_folder(package: Path, declared: Mapping[str, Any]) -> List[str]:
+    """The patterns of package data, those of any depth spelt out: the setuptools that MindFace is installed with may
+    take `**` for one folder."""
+    found = [(pattern, path.relative_to(package).parent.as_posix() + "/")
+             for pattern in declared["package_data"]["mindface_eri"] for path in sorted(package.glob(pattern))]
+    return list(dict.fromkeys(pattern.replace("**/", folder.replace("./", "", 1)) for pattern, folder in found))
+
+
+def _setup(text: str, declared: Mapping[str, Any], root: Path) -> str:
     block = re.search(r"    install_requires=\[(.*?)\n    \]\n", text, re.S)
     if block is None:
         raise LookupError("install_requires")
     theirs = re.findall(r"[\"']([^\"']+)[\"']", block.group(1))
     settings = {"python_requires": declared["python_requires"],
-                "package_data": {"mindface.eri": [*declared["package_data"]["mindface_eri"], "configs/*.yaml"]},
+                "package_data": {"mindface.eri": [*_each_folder(root / "mindface_eri", declared), "configs/*.yaml"]},
                 "entry_points": {"console_scripts": ["mindface-eri=mindface.eri.cli:main"]},
                 "install_requires": _merged(theirs, declared),
                 "extras_require": {name: lines for name, lines in declared["extras_require"].items()

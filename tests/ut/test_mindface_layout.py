@@ -145,6 +145,24 @@ def test_tests_find_what_they_read(layout, before, after):
     assert layout.rewrite("tests/ut/test_x.py", before + "\n") == after + "\n"
 
 
+def test_package_data_is_named_folder_by_folder(layout, tmp_path):
+    """Setuptools before 62.3, which Python 3.9 brings along, finds `**/*.css` one folder down and no further."""
+    for name in ("a.css", "one/b.css", "one/two/c.css", "one/two/d.js", "one/two/e.css", "other/f.txt", "py.typed"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    declared = {"package_data": {"mindface_eri": ["py.typed", "**/*.css", "**/*.html", "other/*"]}}
+    found = sys.modules["mindface_patch"]._each_folder(tmp_path, declared)
+    assert found == ["py.typed", "*.css", "one/*.css", "one/two/*.css", "other/*"]
+
+
+def test_the_package_data_of_the_patch_are_all_that_there_are(layout, checkout):
+    block = re.search(r'"mindface.eri": \[(.*?)\]', run(checkout).stdout, re.S).group(1)
+    package = layout.ROOT / "mindface_eri"
+    found = {path for pattern in re.findall('"([^"]+)"', block) for path in package.glob(pattern)}
+    assert "**" not in block and found == {
+        path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+
+
 def test_what_is_there_stays(layout, checkout):
     (checkout / "mindface/eri").mkdir()
     (checkout / "mindface/eri/config.py").touch()
