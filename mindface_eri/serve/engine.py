@@ -52,6 +52,9 @@ class Engine:
         if predictor.model.features:
             raise ERIError(f"{predictor.model.name} takes {', '.join(predictor.model.features)}, which other programs "
                            "compute: such a network cannot be served; predict with --features")
+        if predictor.model.normalise_by_person:
+            raise ERIError(f"{predictor.model.name} compares each clip with others of its person, and cannot be "
+                           "served, where clips come one by one; predict with --people")
         self.predictor, self.settings = predictor, settings
         self.facts = provenance_of(model, predictor)
         self.metrics = Metrics()

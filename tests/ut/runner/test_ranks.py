@@ -20,8 +20,8 @@ TRAININGS = {
     "sound": ("eri_acoustic", {"train": {"loss": "ccc", "clip_norm": 0.1}, "runtime": {"loss_scale": "dynamic"}}),
     "half": ("eri_acoustic", {"train": {}, "runtime": {"amp_level": "O2"}}),
     "eager": ("eri_acoustic", {"train": {"accumulate": 2}, "runtime": {"all_reduce": "eager"}})}
-# Weights that shift all scores of a softmax: their gradients are zero but for rounding, which Adam makes steps of. Those
-# of the keys, a third of a bias, need half precision for it.
+# Weights that shift all scores of a softmax: their gradients are zero but for rounding, which Adam makes steps of.
+# Those of the keys, a third of a bias, need half precision for it.
 SCORES, KEYS = "pooling.score.bias", "qkv.bias"
 WORK = """
 import json, sys

@@ -6,12 +6,14 @@ import asyncio
 import errno
 import logging
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fixtures.waiting import until
 
 from mindface_eri.datasets.build.workers import STOPPED
+from mindface_eri.errors import ERIError
 
 PLACE = "/v1/predictions"
 FORM = "multipart/form-data; boundary=x"
@@ -193,3 +195,16 @@ def test_who_leaves_is_not_answered(serve, sound):
         go.set()
         until(lambda: client.engine._taken == 0)
         assert entries[0].state == "done" and len(client.pool.tasks) == 2 and not entries[2].folder.exists()
+
+
+@pytest.mark.parametrize("needs, said", [
+    ({"normalise_by_person": True}, "compares each clip with others of its person, and cannot be served"),
+    ({"features": {"look": 3}}, "takes look, which other programs compute: such a network cannot be served")])
+def test_networks_that_need_more_than_a_clip_are_refused(needs, said, tmp_path):
+    pytest.importorskip("starlette", reason="the extra `serve` is not installed")
+    from mindface_eri.serve.engine import Engine
+    from mindface_eri.serve.settings import Settings
+
+    model = SimpleNamespace(**{"name": "net", "features": {}, "normalise_by_person": False, **needs})
+    with pytest.raises(ERIError, match=f"net {said}"):
+        Engine(SimpleNamespace(model=model), tmp_path / "model.onnx", Settings())
