@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 from mindface_eri.config import Config
+from mindface_eri.datasets.by_person import LEAST
 from mindface_eri.deploy.sidecar import sidecar_path
 from mindface_eri.errors import ERIError
 from mindface_eri.evaluation.runs import read_scored
@@ -110,6 +111,9 @@ def _model(trained: TrainedModel, said: Dict[str, dict]) -> List[str]:
              *(("inputs", one["inputs"]) for one in list(said.values())[:1]),
              ("output", "intensities in (0, 1): " + ", ".join(map(plain, model.emotions))),
              ("weights", f"hash {checkpoint_hash(trained.weights)}")]
+    if model.normalise_by_person:
+        facts.append(("people", f"needs {LEAST} clips or more of each person together, with a mixture of reactions "
+                                "like that in training: a clip's sound counts by how it differs from the others"))
     if "epoch" in note:
         facts.append(("trained", f"epoch {plain(note['epoch'])}"))
     return [f"- {name}: {value}" for name, value in facts]

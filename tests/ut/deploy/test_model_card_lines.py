@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model card line by line: each fact in its place, with and without a run, files, records and scores."""
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,6 +118,12 @@ def test_a_lone_checkpoint(tmp_path):
                      "No predictions of this checkpoint on validation clips are at hand. FILL IN",
                      "That of the paper, with the sizes above; the sidecar has every value."):
         assert f"\n{sentence}\n" in card
+
+
+def test_a_network_that_normalises_by_person_says_so(tmp_path):
+    model = dataclasses.replace(MODEL, normalise_by_person=True)
+    card = write_model_card(tmp_path, TrainedModel(tmp_path / "a.ckpt", model, WEIGHTS, {}, None)).read_text()
+    assert "- people: needs 10 clips or more of each person together, with a mixture of reactions like that" in card
 
 
 def test_a_run_without_scores(run, records, tmp_path, monkeypatch):
