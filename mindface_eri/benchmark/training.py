@@ -2,11 +2,13 @@
 """Time and memory of training steps, beside the eager PyTorch twin and the multiply-adds' own limit.
 
 Run as `python -m mindface_eri.benchmark.training PART BATCH RECIPE` this file takes two steps and ends: what its
-process holds is the memory that the part needs.
+process holds is the memory that the part needs. With `ours THREADS` or `twin THREADS` behind, it takes a step of either
+whenever it is asked to.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import tempfile
@@ -17,13 +19,14 @@ import numpy as np
 
 from mindface_eri.benchmark.harness import Row, find_torch
 from mindface_eri.benchmark.networks import clip_inputs, forward_multiply_adds, network_row, with_yardsticks
-from mindface_eri.benchmark.processes import run_module
+from mindface_eri.benchmark.processes import Contestant, run_module, take_turns
 from mindface_eri.config import Config, ModelConfig, RuntimeConfig, TrainConfig, load_config, save_config, to_dict
 from mindface_eri.deploy.sidecar import infer_preprocess
 from mindface_eri.threads import cores
 
 # The paper's stages and the option to train all at once, with batches that a small machine can hold.
 PARTS = (("acoustic", 64), ("fusion", 64), ("visual", 2), ("end to end", 2))
+_WITHOUT_CONVOLUTIONS = ("acoustic", "fusion")
 
 
 def benchmark_train(parts: Sequence[Tuple[str, int]] = PARTS, *, model: ModelConfig = ModelConfig(),  # noqa: B008
@@ -35,16 +38,15 @@ def benchmark_train(parts: Sequence[Tuple[str, int]] = PARTS, *, model: ModelCon
     Args:
         parts: "acoustic", "visual", "fusion" or "end to end", each with its batch size.
     """
-    from mindface_eri.device.context import setup
-
-    setup(RuntimeConfig(threads=threads))
     rows = []
     for part, batch in parts:
-        inputs, labels = _training_inputs(part, model, batch)
         # The gradients of a product by both its factors cost twice the product itself.
         work = 3 * batch * forward_multiply_adds(model, part)
-        times = with_yardsticks({"ours": _our_step(part, model, inputs, labels)},
-                                _twin_step(part, model, inputs, labels, threads), work, repeats)
+        with contextlib.ExitStack() as running:
+            recipe = _recipe(Path(running.enter_context(tempfile.TemporaryDirectory())), model)
+            ours, twin = (running.enter_context(Contestant(__name__, part, batch, recipe, side, threads))
+                          if side == "ours" or find_torch() else None for side in ("ours", "twin"))
+            times = with_yardsticks({"ours": ours}, twin, work, repeats)
         peak = f"peak memory {peak_memory(part, batch, model) / 2**20:,.0f} MiB"
         rows.append(network_row(f"training step, {part}, batch {batch}", "ours", times, peak))
     return rows
@@ -53,9 +55,12 @@ def benchmark_train(parts: Sequence[Tuple[str, int]] = PARTS, *, model: ModelCon
 def peak_memory(part: str, batch: int, model: ModelConfig) -> int:
     """Bytes that a process holds at most while it compiles a training step and takes it twice."""
     with tempfile.TemporaryDirectory() as folder:
-        recipe = Path(folder) / "recipe.yaml"
-        save_config(Config(model=model, preprocess=infer_preprocess(model)), recipe)
-        return run_module(__name__, part, batch, recipe).peak
+        return run_module(__name__, part, batch, _recipe(Path(folder), model)).peak
+
+
+def _recipe(folder: Path, model: ModelConfig) -> Path:
+    save_config(Config(model=model, preprocess=infer_preprocess(model)), folder / "recipe.yaml")
+    return folder / "recipe.yaml"
 
 
 def _training_inputs(part: str, model: ModelConfig, batch: int) -> Tuple[List[np.ndarray], np.ndarray]:
@@ -88,11 +93,9 @@ def _our_step(part: str, model: ModelConfig, inputs: Sequence[np.ndarray], label
 
 
 def _twin_step(part: str, model: ModelConfig, inputs: Sequence[np.ndarray], labels: np.ndarray, threads: int
-               ) -> Optional[Callable]:
-    """A call that does one training step of the twin, if PyTorch is there."""
+               ) -> Callable:
+    """A call that does one training step of the twin."""
     torch = find_torch(threads)
-    if torch is None:
-        return None
     from mindface_eri.benchmark import torch_twin
 
     module = (torch_twin.FusionHead(model) if part == "fusion"
@@ -109,15 +112,24 @@ def _twin_step(part: str, model: ModelConfig, inputs: Sequence[np.ndarray], labe
     return run
 
 
-def _take_steps(part: str, batch: int, recipe: Path) -> None:
-    from mindface_eri.device.context import setup
-
-    setup(RuntimeConfig())
+def _main(part: str, batch: int, recipe: Path, side: str = "ours", threads: Optional[int] = None) -> None:
     model = load_config(recipe).model
-    step = _our_step(part, model, *_training_inputs(part, model, batch))
+    inputs, labels = _training_inputs(part, model, batch)
+    if side == "twin":
+        take_turns(_twin_step(part, model, inputs, labels, threads or cores()))
+        return
+    from mindface_eri.device.context import compute_without_convolutions, setup
+
+    if part in _WITHOUT_CONVOLUTIONS:
+        compute_without_convolutions()
+    setup(RuntimeConfig(threads=threads or 0))
+    step = _our_step(part, model, inputs, labels)
+    if threads is not None:
+        take_turns(step)
+        return
     for _ in range(2):
         step()
 
 
 if __name__ == "__main__":
-    _take_steps(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    _main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:5], *map(int, sys.argv[5:6]))

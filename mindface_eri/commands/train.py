@@ -29,6 +29,7 @@ def run(arguments):
 
     config = read_config(arguments, data__records=arguments.data, train__visual_run=arguments.visual_run,
                          train__acoustic_run=arguments.acoustic_run, train__features_runs=arguments.features_runs)
+    _speed_up(config.model)
     words = _words_before(config)
     for sentence in words:
         print(sentence, flush=True)
@@ -43,6 +44,15 @@ def run(arguments):
     if words:
         print("\n".join(_words_after(arguments.out)))
     return 0
+
+
+def _speed_up(model):
+    """This process trains nothing else: without frames its networks hold no convolution, those of others aside."""
+    from mindface_eri.device.context import compute_without_convolutions
+    from mindface_eri.models.registry import OWN
+
+    if model.name in OWN and "frames" not in model.inputs:
+        compute_without_convolutions()
 
 
 def _words_before(config):

@@ -15,9 +15,11 @@ from mindface_eri.device import ascend, gpu
 from mindface_eri.device.hardware import Requirement, obstacle, require_mindspore
 from mindface_eri.errors import ConfigError
 
+_ISA = "ONEDNN_MAX_CPU_ISA"
 _SCHEDULER = "MS_SCHED"  # of MS_ROLE
 _DEVICES = ("Ascend", "GPU", "CPU")  # in the order in which `device: auto` prefers them
 _device: Optional[str] = None  # what this process computes on, once that is settled
+_isa_is_ours = False  # whether ONEDNN_MAX_CPU_ISA was set here
 _joined = False  # whether this process has joined the others already
 
 
@@ -41,14 +43,28 @@ def prepare_environment() -> None:
 
     Values that the user has set stand: with GLOG_v=1 MindSpore says all that it has to say. The CPU wheel's
     oneDNN falls back to a reference kernel on AVX-512 processors, two orders of magnitude slower; held to AVX2 it takes
-    the fast one. It reads the variable at the first primitive.
+    the fast one. It reads the variable at the first primitive. `compute_without_convolutions` takes it back.
     """
-    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+    global _isa_is_ours
+    if _ISA not in os.environ and not _isa_is_ours:
+        os.environ[_ISA], _isa_is_ours = "AVX2", True
     os.environ.setdefault("GLOG_v", "3")  # errors only
     if os.environ["GLOG_v"] == "3":  # noqa: SIM112 - its name
         warnings.filterwarnings("ignore", module=r"mindspore(\..*)?$")
         # MindSpore may be imported already, and have read the variable
         logging.getLogger(f"ME.mindspore.log.{os.getpid()}").setLevel(logging.ERROR)
+
+
+def compute_without_convolutions() -> None:
+    """Lets oneDNN use all that the processor has, since matrix products are slower held to AVX2; call it before the
+    first computation of a process none of whose networks holds a convolution. A value that the user has set stands."""
+    if _isa_is_ours:
+        os.environ.pop(_ISA, None)
+
+
+def users_environment() -> Dict[str, str]:
+    """This process's environment but for what `prepare_environment` set for oneDNN: for programs that are not ours."""
+    return {name: value for name, value in os.environ.items() if name != _ISA or not _isa_is_ours}
 
 
 def prepare_device(device: str = "auto") -> None:

@@ -96,6 +96,8 @@ class FusionHead(nn.Cell):
     (B, E) in (0, 1). `explain` gives the temporal weights (B, T) too.
     """
 
+    folds_norms = True  # for `row_norm.use_row_norms`, which may set `normed`
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -107,6 +109,7 @@ class FusionHead(nn.Cell):
         self.concat = ops.Concat(axis=-1)
         self.norm = layer_norm(self.branches * config.width)
         self.project = Linear(self.branches * config.width, config.width)
+        self.normed = None
         self.head = RegressionHead(config.width, len(config.emotions))
 
     def explain(self, *inputs: Tensor) -> Tuple[Tensor, Tensor]:
@@ -118,8 +121,15 @@ class FusionHead(nn.Cell):
             mask = present[:, column:column + 1].astype(inputs[i].dtype).reshape((-1, 1, 1))
             kept = kept + (inputs[i] * mask,)  # (B, T, D)
         # Sound comes before video, as the paper writes it; then the others.
-        fused = self.project(self.norm(self.concat((kept[1], kept[0]) + kept[2:])))  # (B, T, D), eq. 8
-        return self.head(fused)  # (B, E), (B, T)
+        joined = self.concat((kept[1], kept[0]) + kept[2:])  # (B, T, N * D)
+        return self.head(self._projected(joined))  # (B, E), (B, T)
+
+    def _projected(self, joined: Tensor) -> Tensor:
+        """Normalised and projected to (B, T, D), eq. 8."""
+        if self.normed is None:
+            return self.project(self.norm(joined))
+        fused, _, _ = self.normed(joined, self.norm.gamma, self.norm.beta, self.project.weight, self.project.bias)
+        return fused
 
     def construct(self, *inputs: Tensor) -> Tensor:
         intensities, _ = self.explain(*inputs)

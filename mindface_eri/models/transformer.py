@@ -31,8 +31,12 @@ class SelfAttention(nn.Cell):
         self.weigh = ops.BatchMatMul()
 
     def construct(self, x: Tensor) -> Tensor:
-        tokens = x.shape[1]
-        query, key, value = self.split(self.qkv(x))  # each (B, N, D)
+        return self.attend(self.qkv(x))  # (B, N, D)
+
+    def attend(self, qkv: Tensor) -> Tensor:
+        """Query, key and value side by side (B, N, 3 * D) -> (B, N, D)."""
+        tokens = qkv.shape[1]
+        query, key, value = self.split(qkv)  # each (B, N, D)
         query, key, value = self._heads(query * self.scale), self._heads(key), self._heads(value)  # each (B, h, N, D/h)
         weights = self.dropout(softmax(self.similarity(query, key)))  # (B, h, N, N)
         x = self.transpose(self.weigh(weights, value), (0, 2, 1, 3))  # (B, N, h, D/h)
@@ -68,11 +72,29 @@ class EncoderBlock(nn.Cell):
 class PreNormBlock(EncoderBlock):
     """The same parts, each with normalisation before it: x + dropout(part(norm(x)))."""
 
+    folds_norms = True  # for `row_norm.use_row_norms`, which may set `normed`
+
+    def __init__(self, width: int, heads: int, ffn_width: int, dropout: float = 0.0) -> None:
+        super().__init__(width, heads, ffn_width, dropout)
+        self.normed = None
+
     def construct(self, x: Tensor) -> Tensor:
-        precision = x.dtype
-        x = x + self.dropout1(self.attention(self.norm1(x).astype(precision)))  # (B, N, D)
-        hidden = self.dropout(self.relu(self.linear1(self.norm2(x).astype(precision))))  # (B, N, ffn)
+        x = x + self.dropout1(self._attention(x))  # (B, N, D)
+        hidden = self.dropout(self.relu(self._linear1(x)))  # (B, N, ffn)
         return x + self.dropout2(self.linear2(hidden))  # (B, N, D)
+
+    def _attention(self, x: Tensor) -> Tensor:
+        if self.normed is None:
+            return self.attention(self.norm1(x).astype(x.dtype))  # (B, N, D)
+        qkv, _, _ = self.normed(x, self.norm1.gamma, self.norm1.beta, self.attention.qkv.weight,
+                                self.attention.qkv.bias)  # (B, N, 3 * D)
+        return self.attention.attend(qkv)
+
+    def _linear1(self, x: Tensor) -> Tensor:
+        if self.normed is None:
+            return self.linear1(self.norm2(x).astype(x.dtype))  # (B, N, ffn)
+        y, _, _ = self.normed(x, self.norm2.gamma, self.norm2.beta, self.linear1.weight, self.linear1.bias)
+        return y
 
 
 class TransformerEncoder(nn.Cell):

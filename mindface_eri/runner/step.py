@@ -14,6 +14,7 @@ from mindface_eri.loss import create_loss, is_mean_over_clips
 from mindface_eri.models.batch_norm import share_batch_statistics
 from mindface_eri.models.dropout import seed_dropout
 from mindface_eri.models.precision import set_precision
+from mindface_eri.models.row_norm import use_row_norms
 from mindface_eri.runner.optim import create_optimizer
 from mindface_eri.runner.reduction import EagerMean, GatherRows, GraphMean
 
@@ -151,6 +152,8 @@ class TrainStep(nn.Cell):
         self.eager = runtime.all_reduce == "eager" or runtime.mode == "pynative"
         if runtime.deterministic and context.device == "CPU":
             seed_dropout(network, (ms.get_seed() or 0) % 2**31)
+        if context.device == "CPU" and runtime.amp_level == "O0":
+            use_row_norms(network)
         self.reduce, loss = None, create_loss(train.loss)
         gather = None
         if context.world_size > 1:

@@ -2,6 +2,7 @@
 """Rows of the subjects that compute, from contestants and clips whose answers and times are known."""
 
 import dataclasses
+import io
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -24,7 +25,7 @@ from mindface_eri.benchmark.networks import (
 )
 from mindface_eri.benchmark.predict import benchmark_predict
 from mindface_eri.benchmark.preprocess import benchmark_preprocess, box_iou, mean_iou
-from mindface_eri.benchmark.processes import Finished
+from mindface_eri.benchmark.processes import Contestant, Finished
 from mindface_eri.benchmark.training import PARTS, benchmark_train, peak_memory
 from mindface_eri.config import AudioConfig, Config, FaceConfig, ModelConfig, PreprocessConfig, load_config
 from mindface_eri.constants import FRAME_STATES
@@ -32,6 +33,7 @@ from mindface_eri.deploy import exporter
 from mindface_eri.deploy.sidecar import infer_preprocess
 from mindface_eri.deploy.verify import check_inputs
 from mindface_eri.device import context
+from mindface_eri.errors import ERIError
 from mindface_eri.threads import cores
 
 TOY = ModelConfig(frames=4, crop_size=32, mfcc_features=128, stem_width=8, spatial_depth=1, spatial_heads=2, width=16,
@@ -198,25 +200,79 @@ def test_modes_side_by_side(asked, monkeypatch):
     assert asked[-4][1] == 3 and asked[-1] == ("b.mp4", PreprocessConfig())
 
 
-def test_training_steps_by_hand(asked, monkeypatch):
-    monkeypatch.setattr(training, "_our_step", lambda part, model, inputs, labels: asked.append(
-        (part, [array.shape for array in inputs], labels.shape)) or int)
-    monkeypatch.setattr(training, "_twin_step", lambda part, model, inputs, labels, threads: asked.append(threads))
+class Fake:
+    """A contestant that starts nothing."""
+
+    started = None
+
+    def __init__(self, module, part, batch, recipe, side, threads):
+        Fake.started.append((module.rpartition(".")[2], part, batch, load_config(recipe).model, side, threads))
+
+    def __call__(self):
+        return None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        Fake.started.append("ended")
+
+
+@pytest.mark.parametrize("torch_there", [False, True])
+def test_training_steps_by_hand(torch_there, asked, monkeypatch):
+    monkeypatch.setattr(Fake, "started", [])
+    monkeypatch.setattr(training, "Contestant", Fake)
+    monkeypatch.setattr(training, "find_torch", lambda: torch_there)
     monkeypatch.setattr(training, "peak_memory", lambda part, batch, model: 3 << 30)
     works = []
     monkeypatch.setattr(networks, "matmul_seconds", lambda work: works.append(work) or 0.25)
-    rows = benchmark_train((("acoustic", 3), ("fusion", 5), ("end to end", 2)), model=TOY, repeats=4, threads=1)
+    parts = (("acoustic", 3), ("fusion", 5), ("end to end", 2))
+    rows = benchmark_train(parts, model=TOY, repeats=4, threads=1)
     assert [row.what for row in rows] == ["training step, acoustic, batch 3", "training step, fusion, batch 5",
                                           "training step, end to end, batch 2"]
     assert {row.note for row in rows} == {"peak memory 3,072 MiB"} and rows[0].ours.median == 2.0
-    frames, mfcc, present = (2, 4, 32, 32, 3), (2, 4, 128), (2, 2)
-    turns = (["ours", "limit"], 4, {"warmups": 2})
-    assert asked == [("threads", 1), ("acoustic", [(3, 4, 128)], (3, 7)), 1, turns,
-                     ("fusion", [(5, 4, 16), (5, 4, 16), (5, 2)], (5, 7)), 1, turns,
-                     ("end to end", [frames, mfcc, present], (2, 7)), 1, turns]
-    assert works == [3 * batch * forward_multiply_adds(TOY, part) for part, batch in (("acoustic", 3), ("fusion", 5),
-                                                                                     ("end to end", 2))]
+    assert {row.speedup for row in rows} == {3.0 if torch_there else None}
+    sides = ["ours", *["twin"] * torch_there]
+    assert asked == [(["ours", *["theirs"] * torch_there, "limit"], 4, {"warmups": 2})] * 3
+    assert Fake.started == [event for part, batch in parts for event in (
+        *(("training", part, batch, TOY, side, 1) for side in sides), *["ended"] * len(sides))]
+    assert works == [3 * batch * forward_multiply_adds(TOY, part) for part, batch in parts]
     assert PARTS == (("acoustic", 64), ("fusion", 64), ("visual", 2), ("end to end", 2))
+
+
+def test_a_process_takes_turns(monkeypatch, capsys):
+    """Without convolutions, on so many threads; once for each line that it is sent."""
+    done, calls = [], []
+    monkeypatch.setattr(context, "setup", lambda config: calls.append(config.threads))
+    monkeypatch.setattr(context, "compute_without_convolutions", lambda: calls.append("products"))
+    monkeypatch.setattr(training, "_our_step", lambda part, *_: lambda: done.append(part))
+    monkeypatch.setattr(training, "_twin_step", lambda part, *rest: lambda: done.append((part, rest[-1])))
+    monkeypatch.setattr(training, "load_config", lambda path: SimpleNamespace(model=TOY))
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n\n"))
+    training._main("fusion", 3, "recipe", "ours", 2)
+    assert done == ["fusion"] * 2 and calls == ["products", 2] and capsys.readouterr().out == "done\n" * 2
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    training._main("visual", 3, "recipe", "twin", 2)
+    training._main("visual", 3, "recipe")  # for its memory
+    assert done[2:] == [("visual", 2), "visual", "visual"] and calls[2:] == [0]
+
+
+def test_a_contestant_has_a_process_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "worker_of_turns.py").write_text(
+        "import os, sys\nfrom mindface_eri.benchmark.processes import take_turns\n"
+        "def call():\n    print('MindSpore says something')\n"
+        "    print(os.environ.get('ONEDNN_MAX_CPU_ISA'), *sys.argv[1:], file=open(sys.argv[1], 'a'))\n"
+        "    if sys.argv[2] == 'fail': sys.exit('no more')\ntake_turns(call)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    monkeypatch.setattr(context, "_isa_is_ours", True)
+    told = tmp_path / "told"
+    with Contestant("worker_of_turns", told, "go") as turn:
+        turn()
+        turn()
+    assert turn.process.poll() is not None and told.read_text().split() == ["None", str(told), "go"] * 2
+    with Contestant("worker_of_turns", told, "fail") as turn, pytest.raises(ERIError, match="status 1: no more"):
+        turn()
 
 
 def test_memory_of_a_part_is_that_of_its_own_process(monkeypatch):
@@ -233,18 +289,9 @@ def test_memory_of_a_part_is_that_of_its_own_process(monkeypatch):
 
 
 @pytest.mark.parametrize("part, batch", [("fusion", 3), ("acoustic", 2)])
-def test_a_step_teaches_its_part(part, batch, monkeypatch):
-    steps = []
-    monkeypatch.setattr(context, "setup", lambda config: None)
-    monkeypatch.setattr(training, "find_torch", lambda threads: None)
-    monkeypatch.setattr(training, "with_yardsticks", lambda calls, twin, work, repeats: steps.append(
-        (calls["ours"], twin)) or {"ours": Timing((1.0,)), "limit": Timing((1.0,))})
-    monkeypatch.setattr(training, "peak_memory", lambda *_: 0)
+def test_a_step_teaches_its_part(part, batch, pynative):
     ms.set_seed(5)
-    benchmark_train(((part, batch),), model=dataclasses.replace(
-        TOY, dropout=0.0, temporal_dropout=0.0, p_both=1.0, stem_checkpoint=None))
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    (step, twin), = steps
+    model = dataclasses.replace(TOY, dropout=0.0, temporal_dropout=0.0, p_both=1.0, stem_checkpoint=None)
+    step = training._our_step(part, model, *training._training_inputs(part, model, batch))
     losses = [float(step()) for _ in range(4)]  # nothing is dropped by chance: each step is a little better
-    ms.set_context(mode=ms.GRAPH_MODE)
-    assert twin is None and 0.01 < losses[0] < 0.3 and losses[-1] < losses[0]
+    assert 0.01 < losses[0] < 0.3 and losses[-1] < losses[0]

@@ -31,6 +31,7 @@ def clean(monkeypatch, graph_mode):
     for name in VARIABLES:
         monkeypatch.setenv(name, "")  # so that it is put back
         monkeypatch.delenv(name)
+    monkeypatch.setattr(context, "_isa_is_ours", False)
     logger = logging.getLogger(f"ME.mindspore.log.{os.getpid()}")
     level, seed = logger.level, ms.get_seed()
     logger.setLevel(logging.INFO)
@@ -58,6 +59,21 @@ def test_mindspore_is_quiet_and_fast_on_cpu_unless_one_wants_it_otherwise(clean,
     context.prepare_environment()
     assert os.environ[LOG] == "3" and clean.level == logging.ERROR
     assert [heard(name) for name in ("mindspore", "mindspore.nn", "mindspores", "mine")] == [False, False, True, True]
+
+
+def test_products_take_all_instructions_where_nothing_is_a_convolution():
+    context.prepare_environment()
+    assert "ONEDNN_MAX_CPU_ISA" not in context.users_environment() and "GLOG_v" in context.users_environment()
+    context.compute_without_convolutions()
+    context.prepare_environment()  # others call it too
+    assert "ONEDNN_MAX_CPU_ISA" not in os.environ
+
+
+def test_instructions_that_the_user_chose_stand(monkeypatch):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    context.prepare_environment()
+    context.compute_without_convolutions()
+    assert os.environ["ONEDNN_MAX_CPU_ISA"] == context.users_environment()["ONEDNN_MAX_CPU_ISA"] == "AVX2"
 
 
 def test_values_of_the_user_stand(clean, monkeypatch):

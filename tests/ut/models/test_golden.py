@@ -8,6 +8,7 @@ from golden import GOLDEN_CONFIGS, digest, golden_inputs, numbers
 from mindspore import Tensor
 
 from mindface_eri.models import FeatureExtractor
+from mindface_eri.models.row_norm import use_row_norms
 
 NAMES = list(GOLDEN_CONFIGS)
 
@@ -39,11 +40,14 @@ def test_inference(name, golden, golden_network, pynative):
         near(FeatureExtractor(network)(*inputs), golden[f"{name} features"], 1e-4, "features")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_training(name, golden, golden_network, dropout_by_rule):
+@pytest.mark.parametrize("name, on_cpu", [*((name, False) for name in NAMES), ("eri_dual_branch", True),
+                                          ("eri_acoustic temma", True)])
+def test_training(name, on_cpu, golden, golden_network, dropout_by_rule):
     """Intensities, gradients of all parameters and of the inputs, and the statistics that batches leave behind."""
     config = GOLDEN_CONFIGS[name]
     network = golden_network(config).set_train()
+    if on_cpu:
+        use_row_norms(network)
     inputs = [Tensor(array) for array in golden_inputs(config)]
     weights = Tensor(numbers("projection", (4, 3)))
 

@@ -24,6 +24,7 @@ from mindface_eri.models import (
     TransformerEncoder,
     build_network,
 )
+from mindface_eri.models.row_norm import use_row_norms
 
 torch = pytest.importorskip("torch")
 from mindface_eri.benchmark import torch_twin as twin  # noqa: E402
@@ -154,6 +155,13 @@ CELLS = {
     "temma": (lambda: TemmaEncoder(24, TEMMA), lambda: twin.TemmaEncoder(24, TEMMA), [features(3, 6, 24)], "temporal."),
     "temma of one width": (lambda: TemmaEncoder(16, TEMMA), lambda: twin.TemmaEncoder(16, TEMMA),
                            [features(3, 6, 16)], "temporal."),
+    "pre-norm on the CPU": (lambda: use_row_norms(PreNormEncoder(16, 2, 4, ffn_ratio=1.5)),
+                            lambda: twin.encoder(16, 2, 4, 1.5, 0.0, True), [features(3, 7, 16) + 5], "x.encoder."),
+    "encoder on the CPU": (lambda: use_row_norms(TransformerEncoder(16, 2, 4)),
+                           lambda: twin.encoder(16, 2, 4, 4.0, 0.0), [features(3, 7, 16)], "x.encoder."),
+    "fusion on the CPU": (lambda: use_row_norms(FusionHead(TINY)), lambda: twin.FusionHead(TINY),
+                          [features(3, 6, 16), features(3, 6, 16) + 1, np.array([[1, 1], [1, 0], [0, 1]], np.float32)],
+                          "fusion."),
     "fusion": (lambda: FusionHead(TINY), lambda: twin.FusionHead(TINY),
                [features(3, 6, 16), features(3, 6, 16) + 1, np.array([[1, 1], [1, 0], [0, 1]], np.float32)], "fusion."),
 }
