@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -125,6 +126,7 @@ def test_a_subject_that_is_stopped_stops_the_whole_and_has_said_so(status, monke
     monkeypatch.setattr(command, "_wait", lambda words, variables: 130)
     assert status("benchmark", "--threads", "1") == (130, "", "")
     monkeypatch.undo()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     with pytest.raises(KeyboardInterrupt):
         command._wait([sys.executable, "-c",
                        "import os, signal, time; os.kill(os.getppid(), signal.SIGINT); time.sleep(60)"])
