@@ -53,7 +53,7 @@ CUDA_11 = [
     "nvidia-cusolver-cu11>=11.4.1.48,<12",
     "nvidia-cusparse-cu11>=11.7.5.86,<12",
 ]
-SERVE = ["starlette>=0.40,<2", "uvicorn>=0.30,<1", "python-multipart>=0.0.12,<1", "websockets>=13,<18",
+SERVE = ["starlette>=0.46,<2", "uvicorn>=0.30,<1", "python-multipart>=0.0.18,<1", "websockets>=13,<18",
          "prometheus_client>=0.20,<1"]
 EXTRAS = {
     "train": TRAIN,

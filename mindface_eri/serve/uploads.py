@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict, Optional
 
+from python_multipart.exceptions import FormParserError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -50,8 +51,8 @@ async def receive(request: Request, body: Body, settings: Settings, folder: Path
     except asyncio.TimeoutError:
         raise Problem("slow-upload", f"the upload took longer than "
                       f"{settings.upload_limit:g} s; send a smaller file") from None
-    except HTTPException as error:
-        raise Problem("bad-request", error.detail) from None
+    except (HTTPException, FormParserError) as error:
+        raise Problem("bad-request", getattr(error, "detail", error)) from None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

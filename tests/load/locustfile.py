@@ -2,7 +2,7 @@
 """Load on a running `mindface-eri serve`, for locust: every answer is held against `mindface-eri predict`'s.
 
     mindface-eri serve --model MODEL --port 8765
-    locust --locustfile tools/load_serve.py --headless --users 32 --spawn-rate 32 --run-time 5m --only-summary \
+    locust --locustfile tests/load/locustfile.py --headless --users 32 --spawn-rate 32 --run-time 5m --only-summary \
         --host http://127.0.0.1:8765 --clips CLIPS --answers MODEL --hostile 200 --pid SERVER
 
 One in five uploads is a file of the media fuzzer; those have to be answered too, whatever the answer, and change nothing
@@ -35,7 +35,7 @@ def add_arguments(parser):
 @events.init.add_listener
 def make_ready(environment, **_):
     """Reads the clips, asks `predict` for their rows, and makes the hostile files."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fuzz"))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
     from media_cases import MediaCases
 
     options = environment.parsed_options
