@@ -2,11 +2,12 @@
 """Load on a running `mindface-eri serve`, for locust: every answer is held against `mindface-eri predict`'s.
 
     mindface-eri serve --model MODEL --port 8765
-    locust --locustfile tests/load/locustfile.py --headless --users 32 --spawn-rate 32 --run-time 5m --only-summary \
-        --host http://127.0.0.1:8765 --clips CLIPS --answers MODEL --hostile 200 --pid SERVER
+    locust --locustfile tests/load/locustfile.py --headless --users 32 --spawn-rate 32 --run-time 5m \
+        --only-summary --stop-timeout 100 --host http://127.0.0.1:8765 \
+        --clips CLIPS --answers MODEL --hostile 200 --pid SERVER
 
-One in five uploads is a file of the media fuzzer; those have to be answered too, whatever the answer, and change nothing
-for the others. The only failures that locust may count are none; those told to come again (429) are a row of their own.
+One in five uploads is a file of the media fuzzer; those have to be answered too, whatever the answer, and change
+nothing for the others. The only failures that locust may count are none; those told to come again (429) are a row of their own.
 """
 
 import json
