@@ -62,16 +62,24 @@ class AcousticBranch(nn.Cell):
     checkpoints and exported models carry them; they start as zeros and ones.
     """
 
+    scales_columns = True  # for `row_norm.use_row_norms`, which may set `affine`
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.affine = None
         self.mfcc_mean, self.mfcc_std = _statistics("mfcc", config.mfcc_features)
         self.temporal = temporal_encoder(config.mfcc_features, config)
 
     def features(self, mfcc: Tensor) -> Tensor:
         """Features (B, T, D), the input of the fusion head."""
-        x = (mfcc - self.mfcc_mean) / self.mfcc_std  # (B, T, M)
-        return self.temporal(x)  # (B, T, D)
+        return self.temporal(self._standardized(mfcc))  # (B, T, D)
+
+    def _standardized(self, mfcc: Tensor) -> Tensor:
+        if self.affine is None:
+            return (mfcc - self.mfcc_mean) / self.mfcc_std  # (B, T, M)
+        ones, zeros = self.mfcc_std / self.mfcc_std, self.mfcc_mean * 0.0
+        return self.affine(self.affine(mfcc, ones, -self.mfcc_mean), 1 / self.mfcc_std, zeros)  # (B, T, M)
 
     def construct(self, mfcc: Tensor) -> Tensor:
         return self.features(mfcc)

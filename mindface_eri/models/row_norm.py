@@ -48,6 +48,23 @@ class RowNorm(_Rows):
         return of_x.reshape(shape), self.sum(gradient * normal, 0), self.sum(gradient, 0)
 
 
+class RowAffine(_Rows):
+    """x * scale + shift, each column with its own: (x (..., D), scale (D,), shift (D,)) -> (..., D)."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+    def construct(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        rows = x.reshape((-1, x.shape[-1]))  # (R, D)
+        return self.bias_add(rows * self.bias_add(self.zeros(rows), scale), shift).reshape(x.shape)
+
+    def bprop(self, x: Tensor, scale: Tensor, shift: Tensor, out: Tensor, gradient: Tensor) -> Tuple[Tensor, ...]:
+        """What each value of `x`, `scale` and `shift` adds to the loss."""
+        rows, gradient = x.reshape((-1, x.shape[-1])), gradient.reshape((-1, x.shape[-1]))  # (R, D)
+        of_x = gradient * self.bias_add(self.zeros(rows), scale)
+        return of_x.reshape(x.shape), self.sum(gradient * rows, 0), self.sum(gradient, 0)
+
+
 class NormedProjection(_Rows):
     """A linear map of normalised rows, the normalisation folded into it.
 
@@ -110,4 +127,6 @@ def use_row_norms(network: nn.Cell) -> nn.Cell:
             cell.layer_norm = RowNorm(cell.epsilon)  # what its `construct` calls
         elif getattr(cell, "folds_norms", False):
             cell.normed = NormedProjection(NORM_EPSILON)
+        elif getattr(cell, "scales_columns", False):
+            cell.affine = RowAffine()
     return network

@@ -44,10 +44,13 @@ class WeightNormConv1d(CausalConv1d):
     Being one factor a channel, it multiplies the sum of the taps instead of the weights, which is less work.
     """
 
+    scales_columns = True  # for `row_norm.use_row_norms`, which may set `affine`
+
     def __init__(self, in_channels: int, out_channels: int, kernel: int, dilation: int) -> None:
         super().__init__(in_channels, out_channels, kernel, dilation)
         self.magnitude = Parameter(initializer("ones", (out_channels,), ms.float32), name="magnitude")
         self.inverse_norms = InverseNorms(out_channels, kernel)
+        self.affine = None
 
     def construct(self, x: Tensor) -> Tensor:
         taps = self.split(self.product(x))  # one (B, T, out) a tap, the oldest first, the last without delay
@@ -55,6 +58,8 @@ class WeightNormConv1d(CausalConv1d):
         for tap, delay in zip(taps[:-1], self.delays):
             y = y + delay(tap)  # (B, T, out)
         scale = self.magnitude * self.inverse_norms(self.product.weight)  # (out,)
+        if self.affine is not None:
+            return self.affine(y, scale, self.bias)
         return y * scale.astype(x.dtype) + self.bias.astype(x.dtype)
 
 

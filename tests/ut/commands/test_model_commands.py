@@ -67,6 +67,23 @@ def test_a_rank_that_does_not_write_says_nothing(stand_in, status, recipe):
     assert status("train", "--config", recipe, "--out", "o")[:2] == (0, "") and not curves
 
 
+@pytest.mark.parametrize("model, without", [
+    ("{name: eri_acoustic}", True), ("{name: eri_multi_branch, takes: [mfcc, landmarks, present]}", True),
+    ("{name: eri_visual}", False), ("{name: eri_dual_branch}", False), ("{name: one_of_a_plugin}", False)])
+def test_training_without_convolutions(stand_in, status, recipe, monkeypatch, model, without):
+    """Networks of others may hold some whatever they take."""
+    from mindface_eri.device import context
+    from mindface_eri.models.registry import NETWORK_INPUTS
+
+    said = []
+    monkeypatch.setattr(context, "compute_without_convolutions", lambda: said.append("products"))
+    monkeypatch.setitem(NETWORK_INPUTS, "one_of_a_plugin", ("mfcc",))
+    stand_in(TRAIN, trained(is_main=False))
+    recipe.write_text(f"model: {model}\ndata: {{records: old}}\n")
+    assert status("train", "--config", recipe, "--out", "o")[0] == 0
+    assert said == ["products"] * without
+
+
 def test_training_needs_no_matplotlib(stand_in, status, recipe, monkeypatch):
     stand_in(TRAIN, trained())
     monkeypatch.setitem(sys.modules, "mindface_eri.report.run_figures", None)
