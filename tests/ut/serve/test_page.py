@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page needs nothing from elsewhere, says what it must say, and its interface is described."""
 
+import json
 import re
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def test_the_description_is_of_what_is_there(serve):
     assert found["info"]["version"] == __version__
     assert {(route.path, method.lower()) for route in routes() for method in route.methods - {"HEAD"}} == {
         (path, method) for path, methods in found["paths"].items() for method in methods if method != "parameters"}
+    assert ":null" not in json.dumps(found, separators=(",", ":"))  # a comma that YAML took for one of its own
     codes = found["components"]["schemas"]["Problem"]["properties"]["type"]["description"]
     assert set(codes.partition("code: ")[2].split(", ")) == set(STATUSES)
 
