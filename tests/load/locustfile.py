@@ -7,7 +7,7 @@
         --clips CLIPS --answers MODEL --hostile 200 --pid SERVER
 
 One in five uploads is a file of the media fuzzer; those have to be answered too, whatever the answer, and change
-nothing for the others. The only failures that locust may count are none; those told to come again (429) are a row of their own.
+nothing for the others. locust has to count no failure; those told to come again (429) are a row of their own.
 """
 
 import json
