@@ -44,7 +44,8 @@ HANDED = {
                   "workers": [PREPROCESS]},
     "baseline": {"folds": [], "splits": [f"{HELD_OUT}.score_splits"], "pool": [f"{HELD_OUT}.score_folds"],
                  "seed": [f"{HELD_OUT}.score_folds"],
-                 **{name: [f"{HELD_OUT}.score_splits", f"{HELD_OUT}.score_folds"] for name in ("by", "modalities")}},
+                 **{name: [f"{HELD_OUT}.score_splits", f"{HELD_OUT}.score_folds"]
+                    for name in ("by", "modalities", "copies")}},
     "compare": {"split": ["evaluation.runs.read_scored"], "labels": ["evaluation.runs.read_scored"],
                 "group": ["evaluation.runs.read_scored"]},
     "figures": {name: ["report.run_figures.write_run_figures"] for name in ("split", "labels", "formats", "out")},
@@ -52,7 +53,7 @@ HANDED = {
                        "workers": [PREPROCESS]},
     "submission": {"missing": ["evaluation.submission.write_submission"]},
     "predict": {**{name: [PREDICT] for name in ("window", "hop", "whole", "batch_size", "clip_limit", "features",
-                                                "person")},
+                                                "person", "people")},
                 "device": ["prediction.predictor.load_predictor"],
                 "model": ["prediction.predictor.load_predictor path"]},
     "serve": {**{name: ["serve.settings.Settings"] for name in (
