@@ -80,4 +80,5 @@ def import_plugins() -> None:
 
 
 def _place(maker: Callable[..., Any]) -> str:
-    return f"{maker.__module__}.{getattr(maker, '__qualname__', type(maker).__name__)}"
+    named = maker if hasattr(maker, "__qualname__") else type(maker)  # on Python 3.9 a partial has no module either
+    return f"{named.__module__}.{named.__qualname__}"

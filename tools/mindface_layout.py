@@ -58,8 +58,8 @@ FULL_HEADER = """\
 """
 
 _DOTTED = re.compile(r"\bmindface_eri(?=\.[A-Za-z_{*])")
-_EXTRA = re.compile(r"\bmindface_eri\[(?=[a-z])")
-_IMPORTED = re.compile(r"(\b(?:import [\w., ]*?|from |-m ))mindface_eri\b")
+_EXTRA = re.compile(r"\bmindface_eri(\\*\[)(?=[a-z{])")  # a pattern's bracket too
+_IMPORTED = re.compile(r"((?:\b|(?<=\\n))(?:import [\w., ]*?|from |-m ))mindface_eri\b")
 _PACKAGE_ROOT = re.compile(r"(Path\([a-z]\w*\.__file__\))\.parents\[1\]")
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)#:\s]+)((?:#[^)\s]*)?)\)")
 # What MindFace's pylint (2.13.9) takes for faults and is none, besides imports where they are needed, so that a command
@@ -209,7 +209,7 @@ def _moved_link(source: str, shown: str, target: str, anchor: str) -> str:
 
 def rename_imports(text: str, *, python: bool = True) -> str:
     """`mindface_eri` becomes `mindface.eri` as a module, also in strings, and `mindface` as what pip installs."""
-    text = _EXTRA.sub("mindface[", _IMPORTED.sub(r"\1mindface.eri", _DOTTED.sub("mindface.eri", text)))
+    text = _EXTRA.sub(r"mindface\1", _IMPORTED.sub(r"\1mindface.eri", _DOTTED.sub("mindface.eri", text)))
     if not python:
         return text
     lines = text.splitlines(keepends=True)

@@ -73,6 +73,9 @@ def run(checkout):
     ('"import sys, mindface_eri; mindface_eri.x"\n', '"import sys, mindface.eri; mindface.eri.x"\n'),
     ('"python -m mindface_eri.cli"\n', '"python -m mindface.eri.cli"\n'),
     ('"pip install mindface_eri[onnx]"\n', '"pip install mindface[onnx]"\n'),  # MindFace is what is installed there
+    ('f"pip install mindface_eri[{extra}]"\n', 'f"pip install mindface[{extra}]"\n'),
+    ('match=r"mindface_eri\\[onnx\\]"\n', 'match=r"mindface\\[onnx\\]"\n'),
+    ('"import sys\\nimport mindface_eri\\n"\n', '"import sys\\nimport mindface.eri\\n"\n'),
     ('{"mindface_eri": 1}\n', '{"mindface_eri": 1}\n'),
     ("_PREFIX = 'mindface_eri_cuda'\n", "_PREFIX = 'mindface_eri_cuda'\n")])
 def test_modules_are_renamed_and_nothing_else(layout, before, after):
