@@ -62,14 +62,16 @@ class AcousticBranch(nn.Cell):
     checkpoints and exported models carry them; they start as zeros and ones.
     """
 
-    scales_columns = True  # for `row_norm.use_row_norms`, which may set `affine`
-
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.affine = None
         self.mfcc_mean, self.mfcc_std = _statistics("mfcc", config.mfcc_features)
         self.temporal = temporal_encoder(config.mfcc_features, config)
+
+    def scale_columns(self, affine: nn.Cell) -> None:
+        """From now on `affine`, a `row_norm.RowAffine`, scales and shifts the columns."""
+        self.affine = affine
 
     def features(self, mfcc: Tensor) -> Tensor:
         """Features (B, T, D), the input of the fusion head."""

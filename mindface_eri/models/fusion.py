@@ -96,8 +96,6 @@ class FusionHead(nn.Cell):
     (B, E) in (0, 1). `explain` gives the temporal weights (B, T) too.
     """
 
-    folds_norms = True  # for `row_norm.use_row_norms`, which may set `normed`
-
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -111,6 +109,10 @@ class FusionHead(nn.Cell):
         self.project = Linear(self.branches * config.width, config.width)
         self.normed = None
         self.head = RegressionHead(config.width, len(config.emotions))
+
+    def fold_norms(self, normed: nn.Cell) -> None:
+        """From now on `normed`, a `row_norm.NormedProjection`, stands for the normalisation and the projection."""
+        self.normed = normed
 
     def explain(self, *inputs: Tensor) -> Tuple[Tensor, Tensor]:
         """Intensities (B, E) and the temporal weights (B, T) they were pooled with."""

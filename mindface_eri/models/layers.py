@@ -33,6 +33,7 @@ class AddBias(nn.Cell):
 
     def bprop(self, x: Tensor, bias: Tensor, out: Tensor, gradient: Tensor) -> Tuple[Tensor, Tensor]:
         """What each value of `x` and `bias` adds to the loss."""
+        # pylint: disable=unused-argument
         return gradient, self.sum(gradient, 0)
 
 

@@ -37,6 +37,7 @@ class RowNorm(_Rows):
 
     def bprop(self, x: Tensor, gamma: Tensor, beta: Tensor, out: tuple, gradient: tuple) -> Tuple[Tensor, ...]:
         """What each value of `x`, `gamma` and `beta` adds to the loss."""
+        # pylint: disable=unused-argument
         shape, width = x.shape, x.shape[-1]
         x, gradient = x.reshape((-1, width)), gradient[0].reshape((-1, width))  # (R, D)
         mean, inverse = out[1].reshape((-1, 1)), 1 / ops.sqrt(out[2].reshape((-1, 1)) + self.epsilon)  # (R, 1)
@@ -60,6 +61,7 @@ class RowAffine(_Rows):
 
     def bprop(self, x: Tensor, scale: Tensor, shift: Tensor, out: Tensor, gradient: Tensor) -> Tuple[Tensor, ...]:
         """What each value of `x`, `scale` and `shift` adds to the loss."""
+        # pylint: disable=unused-argument
         rows, gradient = x.reshape((-1, x.shape[-1])), gradient.reshape((-1, x.shape[-1]))  # (R, D)
         of_x = gradient * self.bias_add(self.zeros(rows), scale)
         return of_x.reshape(x.shape), self.sum(gradient * rows, 0), self.sum(gradient, 0)
@@ -125,8 +127,8 @@ def use_row_norms(network: nn.Cell) -> nn.Cell:
     for _, cell in list(network.cells_and_names()):
         if isinstance(cell, nn.LayerNorm):
             cell.layer_norm = RowNorm(cell.epsilon)  # what its `construct` calls
-        elif getattr(cell, "folds_norms", False):
-            cell.normed = NormedProjection(NORM_EPSILON)
-        elif getattr(cell, "scales_columns", False):
-            cell.affine = RowAffine()
+        elif hasattr(cell, "fold_norms"):
+            cell.fold_norms(NormedProjection(NORM_EPSILON))
+        elif hasattr(cell, "scale_columns"):
+            cell.scale_columns(RowAffine())
     return network

@@ -44,13 +44,15 @@ class WeightNormConv1d(CausalConv1d):
     Being one factor a channel, it multiplies the sum of the taps instead of the weights, which is less work.
     """
 
-    scales_columns = True  # for `row_norm.use_row_norms`, which may set `affine`
-
     def __init__(self, in_channels: int, out_channels: int, kernel: int, dilation: int) -> None:
         super().__init__(in_channels, out_channels, kernel, dilation)
         self.magnitude = Parameter(initializer("ones", (out_channels,), ms.float32), name="magnitude")
         self.inverse_norms = InverseNorms(out_channels, kernel)
         self.affine = None
+
+    def scale_columns(self, affine: nn.Cell) -> None:
+        """From now on `affine`, a `row_norm.RowAffine`, scales and shifts the columns."""
+        self.affine = affine
 
     def construct(self, x: Tensor) -> Tensor:
         taps = self.split(self.product(x))  # one (B, T, out) a tap, the oldest first, the last without delay

@@ -72,11 +72,13 @@ class EncoderBlock(nn.Cell):
 class PreNormBlock(EncoderBlock):
     """The same parts, each with normalisation before it: x + dropout(part(norm(x)))."""
 
-    folds_norms = True  # for `row_norm.use_row_norms`, which may set `normed`
-
     def __init__(self, width: int, heads: int, ffn_width: int, dropout: float = 0.0) -> None:
         super().__init__(width, heads, ffn_width, dropout)
         self.normed = None
+
+    def fold_norms(self, normed: nn.Cell) -> None:
+        """From now on `normed`, a `row_norm.NormedProjection`, stands for each norm and the projection behind it."""
+        self.normed = normed
 
     def construct(self, x: Tensor) -> Tensor:
         x = x + self.dropout1(self._attention(x))  # (B, N, D)
