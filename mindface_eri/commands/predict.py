@@ -63,7 +63,7 @@ def run(arguments):
         workers=min(arguments.workers, 4 * cores()), clip_limit=arguments.clip_limit,
         attention=writer is not None and writer.attention, moving=writer is not None and writer.moving,
         features=folders, person=arguments.person,
-        people=None if arguments.people is None else people_of(arguments.people, jobs))
+        people=None if arguments.people is None else people_of(arguments.people, jobs, _tell))
     try:
         for prediction in predictions:
             rows += prediction.rows()
@@ -150,6 +150,10 @@ def _tell_missing(rows, folders):
         if missing:
             print(f"mindface-eri predict: {folder} has no file for {missing} of {len(answered)} clips; they are "
                   f"answered without {name}", file=sys.stderr)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 class _Progress:

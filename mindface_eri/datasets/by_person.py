@@ -14,6 +14,7 @@ import numpy as np
 
 from mindface_eri.config import ModelConfig
 from mindface_eri.datasets.folds import people_column
+from mindface_eri.datasets.label_columns import alike
 from mindface_eri.datasets.parts import COPIES
 from mindface_eri.datasets.records import Records
 from mindface_eri.datasets.statistics import thirds
@@ -81,7 +82,8 @@ def with_person_statistics(records: Records, model: ModelConfig, group: Optional
     if column is None:
         raise DataError(f"{records.path}: model.normalise_by_person needs a column that names people, such as Subject; "
                         "add it to the label table and preprocess again, or name it (data.group)")
-    names = [cell.strip() if row.get("present_acoustic") != "0" else None
+    spellings: Dict[str, str] = {}  # a person's name in another spelling is the same person's
+    names = [spellings.setdefault(alike(cell), cell.strip()) if row.get("present_acoustic") != "0" else None
              for cell, row in zip(records.column(column), records.table)]
     order = {name: place for place, name in enumerate(dict.fromkeys(name for name in names if name is not None))}
     _check_people(records, column, [name for name in names if name is not None])

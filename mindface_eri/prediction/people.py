@@ -6,14 +6,15 @@ from __future__ import annotations
 import collections
 import os
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 
 from mindface_eri.config import ModelConfig
 from mindface_eri.datasets.by_person import LEAST, check_given, person_statistics
 from mindface_eri.datasets.groups import find_group
-from mindface_eri.datasets.labels import bare_id
+from mindface_eri.datasets.label_columns import alike
+from mindface_eri.datasets.labels import ID_COLUMNS, bare_id
 from mindface_eri.datasets.media import without_suffix
 from mindface_eri.datasets.tables import read_table
 from mindface_eri.errors import DataError
@@ -23,21 +24,33 @@ from mindface_eri.prediction.jobs import Job
 FOLDER = "folder"  # in place of a table: the clips of a folder are of one person, whose name it bears
 
 
-def people_of(source: str, jobs: Sequence[Job]) -> Dict[str, str]:
+def people_of(source: str, jobs: Sequence[Job], notify: Callable[[str], None] = lambda text: None) -> Dict[str, str]:
     """Name of each clip -> person, by a CSV table (File_ID and a column such as Subject) or the clips' folders.
 
+    Args:
+        notify: receives how many people there are, and by what.
+
     Raises:
-        DataError: the table cannot be read, or has no such columns.
+        DataError: the table cannot be read, has no such columns, or two people for one clip.
     """
     if source == FOLDER:
-        return {job.name: os.path.abspath(job.source.parent) for job in jobs if job.source is not None}
+        found = {job.name: os.path.abspath(job.source.parent) for job in jobs if job.source is not None}
+        notify(f"people: {len({*found.values()})}, by the clips' folders")
+        return found
     table = read_table(Path(source))
     columns = {name: [row[place] for _, row in table.rows] for place, name in enumerate(table.header)}
-    column = find_group(columns)
-    if "File_ID" not in columns or column is None:
+    column, clips = find_group(columns), next((name for name in columns if name.lower() in ID_COLUMNS), None)
+    if clips is None or column is None:
         raise DataError(f"{source}: has the columns {', '.join(table.header)}; need File_ID and one that names people, "
                         "such as Subject")
-    return {without_suffix(bare_id(clip)): who.strip() for clip, who in zip(columns["File_ID"], columns[column])}
+    found, spellings = {}, {}
+    for (number, _), clip, cell in zip(table.rows, columns[clips], columns[column]):
+        name, who = without_suffix(bare_id(clip)), spellings.setdefault(alike(cell), cell.strip())
+        if found.setdefault(name, who) != who:
+            raise DataError(f"{table.where(number, column)}: {who!r}, but clip {name} has {found[name]!r} in an "
+                            "earlier row; a clip is one person's")
+    notify(f"people: {len(spellings)}, by the column {column!r} of {source}")
+    return found
 
 
 def check_people(model: ModelConfig, jobs: Sequence[Job], people: Optional[Mapping[str, str]]) -> None:

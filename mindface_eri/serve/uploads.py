@@ -97,6 +97,10 @@ class Body:
 
 
 async def _upload(form: FormData, folder: Path) -> Upload:
+    names = [name for name, _ in form.multi_items()]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise Problem("bad-request", f"the field `{readable(twice[0])[:100]}` comes twice; send one clip a request")
     files = {name: value for name, value in form.multi_items() if isinstance(value, UploadFile)}
     fields: Dict[str, str] = {name: value for name, value in form.multi_items() if isinstance(value, str)}
     unknown = sorted({*files} - {"file", "sound"}) + sorted({*fields} - {*_FIELDS})

@@ -57,7 +57,7 @@ def test_without_options_one_clip_at_a_time_in_one_worker(job, status):
     assert job.loaded == [{"path": Path("m"), "which": "best", "device": "auto", "threads": 0}]
     assert job.calls == [{"clips": job.jobs, "window": 0.0, "hop": 0.0, "whole": False, "batch_size": 1, "workers": 1,
                           "clip_limit": 3600.0, "attention": False, "moving": False, "features": {}, "person": None,
-                          "people": None}]
+                          "people": None, "taken": None}]
 
 
 def test_without_a_model_the_package_s_own_answers_and_is_what_pictures_name(job, stand_in, status, monkeypatch):

@@ -79,8 +79,15 @@ def test_people_by_a_table_or_by_folders(tmp_path):
     table = tmp_path / "who.csv"
     table.write_text("File_ID,Town,Speaker\n[a],X,ann \nb.wav,Y,bob\n")
     jobs = [Job("a", audio=tmp_path / "one" / "a.wav"), Job("b", audio=tmp_path / "two" / "b.wav")]
-    assert people_of(str(table), jobs) == {"a": "ann", "b": "bob"}
-    assert people_of("folder", jobs) == {"a": str(tmp_path / "one"), "b": str(tmp_path / "two")}
+    said = []
+    assert people_of(str(table), jobs, said.append) == {"a": "ann", "b": "bob"}
+    assert people_of("folder", jobs, said.append) == {"a": str(tmp_path / "one"), "b": str(tmp_path / "two")}
+    assert said == [f"people: 2, by the column 'Speaker' of {table}", "people: 2, by the clips' folders"]
+    table.write_text("clip,Speaker\na, Ann\nb,bob\nc,ann\na,ANN\n")  # a name in another spelling is the same one's
+    assert people_of(str(table), jobs) == {"a": "Ann", "b": "bob", "c": "Ann"}
+    table.write_text("clip,Speaker\na,ann\nb,bob\na.wav,bob\n")
+    with pytest.raises(DataError, match="row 4, column 'Speaker': 'bob', but clip a has 'ann' in an earlier row"):
+        people_of(str(table), jobs)
     table.write_text("File_ID,Town\na,X\n")
     with pytest.raises(DataError, match="has the columns File_ID, Town; need File_ID and one that names people"):
         people_of(str(table), jobs)

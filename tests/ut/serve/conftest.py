@@ -32,6 +32,11 @@ class Backend:
         return None
 
 
+def _unheld(settings):
+    """Without a limit of memory: a thread may outlive its test, and would hold this process to it ever after."""
+    return settings._replace(bounds=settings.bounds._replace(gigabytes=-1e-9))  # -1 byte is no limit
+
+
 class Pool:
     """In the place of worker processes: `reply`, once `go` lets it, or what a worker would do."""
 
@@ -48,7 +53,7 @@ class Pool:
             self.go()
         if self.reply is not None and task is not None:
             return self.reply
-        return (window.run_window if self.live else decoding.run_task)(self.settings, task)
+        return (window.run_window if self.live else decoding.run_task)(_unheld(self.settings), task)
 
     def close(self):
         self.closed = True
@@ -69,7 +74,6 @@ def serve(predictor, monkeypatch, tmp_path):
     from mindface_eri.serve import app, decoding, engine, live, settings, window
 
     for module in (decoding, window):
-        monkeypatch.setattr(module, "hold_memory", lambda gigabytes: None)
         monkeypatch.setattr(module, "make_ready", lambda: None)
     for module in (engine, live):
         monkeypatch.setattr(module, "WorkerPool", Pool)

@@ -50,6 +50,9 @@ def test_forms_that_are_none(serve, sound):
         check(client.post(PLACE, content=b"rubbish", headers={"Content-Type": FORM}), 400, "bad-request", "")
         check(client.post(PLACE, data={"window": "1"}, files={"sound": ("a.wav", b"x")}), 400, "bad-request", "missing")
         check(client.post(PLACE, files=[("file", ("a", b"x"))] * 3), 400, "bad-request", "Too many files")
+        check(client.post(PLACE, files=[("file", ("a", b"x"))] * 2), 400, "bad-request", "`file` comes twice")
+        check(client.post(PLACE, data={"window": ["1", "2"]}, files={"file": ("a", b"x")}), 400, "bad-request",
+              "`window` comes twice")
         check(client.get("/v1/nothing"), 404, "not-found", "there is nothing at /v1/nothing")
         check(client.get(PLACE), 405, "not-allowed", "GET is no method of /v1/predictions")
         check(client.get(f"{PLACE}/../../etc"), 404, "not-found", "")
