@@ -113,6 +113,7 @@ def _twin_step(part: str, model: ModelConfig, inputs: Sequence[np.ndarray], labe
 
 
 def _main(part: str, batch: int, recipe: Path, side: str = "ours", threads: Optional[int] = None) -> None:
+    """What a process of its own does: steps when its parent says so, or, without threads, two whose memory counts."""
     model = load_config(recipe).model
     inputs, labels = _training_inputs(part, model, batch)
     if side == "twin":

@@ -103,6 +103,7 @@ def _check_people(records: Records, column: str, names: Sequence[str]) -> None:
 
 
 def _values(records: Records, person: np.ndarray, people: int) -> np.ndarray:
+    """`ByPerson.values`, from one pass over the clips."""
     coefficients, copies = records.preprocess.audio.coefficients, int(records.copies.max(initial=0))
     heard = np.flatnonzero(person >= 0)
     fields = ["mfcc", *([COPIES] if copies else [])]

@@ -105,9 +105,9 @@ class FrameAugmenter:
     def __call__(self, frames: np.ndarray, epoch: int, index: int) -> np.ndarray:
         """(T, S, S, 3) uint8 in and out."""
         rng = np.random.default_rng((self._seed, epoch, index, _FRAMES))
-        mirrored = rng.random() < self._config.flip
+        flip = rng.random() < self._config.flip
         brightness, contrast = rng.uniform(-1.0, 1.0, 2) * self._config.colour
-        if mirrored:
+        if flip:
             frames = frames[:, :, ::-1]
         if self._config.colour > 0:
             frames = jitter_table(brightness, contrast)[frames]

@@ -106,6 +106,7 @@ def _sidecars(folder: Path, name: str) -> Dict[str, dict]:
 
 
 def _model(trained: TrainedModel, said: Dict[str, dict]) -> List[str]:
+    """What the network is, takes and gives."""
     model, note = trained.model, trained.note
     facts = [("network", f"{plain(model.name)}, {sum(value.size for value in trained.weights.values()):,} numbers"),
              *(("inputs", one["inputs"]) for one in list(said.values())[:1]),

@@ -39,11 +39,12 @@ def write_recording(path: os.PathLike, recording: Recording) -> None:
     try:
         with av.open(os.fspath(path), "w", format="matroska") as container:
             _write(container, recording)
-    except (av.error.FFmpegError, ValueError, OverflowError) as error:
+    except (av.FFmpegError, ValueError, OverflowError) as error:
         raise MediaError(f"the recording cannot be put into a file ({error})") from None
 
 
 def _write(container, recording: Recording) -> None:
+    """Muxes pictures and sound, a second of it at a time, in the order of their stamps."""
     import av
 
     video = container.add_stream("mjpeg", rate=1000)  # of the clock; pictures have stamps of their own

@@ -77,6 +77,7 @@ class Engine:
         self._tasks["start"] = asyncio.ensure_future(self._warm())
 
     async def _warm(self) -> None:
+        """Lets each process and the network answer once; what does not, is the trouble."""
         loop = asyncio.get_running_loop()
         try:
             replies = await asyncio.gather(
@@ -136,6 +137,7 @@ class Engine:
             self._tasks[entry.id].cancel()
 
     async def _work(self, entry: Entry) -> None:
+        """Answers a clip when there is room; whatever goes wrong is its problem."""
         try:
             async with self._room:
                 await self._answer(entry)

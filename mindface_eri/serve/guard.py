@@ -57,6 +57,7 @@ class Guard:
             await self._app(scope, receive, sending)
 
     def _refused(self, connection: HTTPConnection) -> Optional[Problem]:
+        """Why this may not be asked, if so."""
         headers, path = connection.headers, connection.scope["path"]
         # A name that somebody else made point to this machine would let their page read the answers.
         host = _hostname(headers.get("host", ""))
@@ -72,8 +73,8 @@ class Guard:
 
     def _knows(self, connection: HTTPConnection, headers: Headers) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        return ((scheme.lower() == "bearer" and _same(given.strip(), self._secret or ""))
-                or _same(connection.cookies.get(COOKIE, ""), self._cookie))
+        return any([scheme.lower() == "bearer" and _same(given.strip(), self._secret or ""),
+                    _same(connection.cookies.get(COOKIE, ""), self._cookie)])
 
     async def _login(self, request: Request) -> Response:
         """The page's: a token for a cookie that scripts cannot read and other sites cannot use."""
@@ -103,6 +104,7 @@ def _hostname(host: str) -> str:
 
 
 def _with_headers(path: str, send: Callable) -> Callable:
+    """`send`, which adds to every answer what a browser may do with it."""
     async def sending(message: Any) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)

@@ -98,6 +98,7 @@ async def live(websocket: WebSocket) -> None:
 
 
 async def _converse(websocket: WebSocket, cameras: Cameras) -> None:
+    """Takes what a camera sends, while another task answers, until one of them ends."""
     opening = Opening.of(json.loads(await asyncio.wait_for(websocket.receive_text(), _PATIENCE)))
     window = Window(opening)
     answering = asyncio.ensure_future(_answer_all(websocket, cameras, window))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,7 +59,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("uploads", "max_megabytes", "max_seconds", "max_megapixels", "clip_limit", "upload_limit",
                      "memory"):
-            if not getattr(self, name) > 0:
+            if getattr(self, name) <= 0 or math.isnan(getattr(self, name)):
                 raise ConfigError(f"{_option(name)} {getattr(self, name)}: must be more than 0")
         for name in ("workers", "live", "port"):
             if getattr(self, name) < 0:

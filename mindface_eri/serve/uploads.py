@@ -97,6 +97,7 @@ class Body:
 
 
 async def _upload(form: FormData, folder: Path) -> Upload:
+    """What a form asks for; its files are written into the folder."""
     names = [name for name, _ in form.multi_items()]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
