@@ -78,7 +78,8 @@ _ON_PURPOSE_IN = {
     "mindface_eri/models/dual_branch.py": ["useless-super-delegation"],  # names a Cell's inputs
     "mindface_eri/preprocess/container.py": ["try-except-raise"],  # our own errors pass by broader handlers
     **dict.fromkeys(["mindface_eri/benchmark/processes.py", "mindface_eri/device/gpu.py",
-                     "mindface_eri/serve/engine.py"], ["consider-using-with"]),  # what outlives the function that makes it
+                     "mindface_eri/serve/engine.py"],
+                    ["consider-using-with"]),  # what outlives the function that makes it
     # What it infers wrongly: of Popen.wait, of a list of words, of NumPy's arrays, of a variable that is None at first.
     "mindface_eri/datasets/build/workers.py": ["consider-using-with", "invalid-unary-operand-type"],
     "mindface_eri/selftest/checks.py": ["no-value-for-parameter"],
