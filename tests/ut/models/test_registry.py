@@ -57,7 +57,7 @@ def test_names_and_what_fits_together(name, fields, kind):
     ("eri_dual_branch", {"feature_widths": (3,)}, r"feature_widths is \[3\], need one width for each of"),
     ("eri_multi_branch", {"features": ("a", "a"), "feature_widths": (3, 4)}, "the names must differ"),
     ("eri_multi_branch", {"features": ("acoustic",), "feature_widths": (3,)}, "differ from visual, acoustic, land"),
-    ("eri_features", {"features": ("present",), "feature_widths": (3,)}, "landmarks and present"),
+    ("eri_features", {"features": ("present",), "feature_widths": (3,)}, "person and present"),
     ("eri_dual_branch", {"p_alone": (0.5, 0.3, 0.2)}, r"model.p_alone is \[0.5, 0.3, 0.2\], need one chance for each"),
     ("eri_dual_branch", {"p_alone": (0.5, 0.49)}, "each of visual, acoustic, with a sum of 1"),
     ("eri_dual_branch", {"p_alone": (0.5, 0.51)}, "with a sum of 1"),
