@@ -53,7 +53,8 @@ OTHERS = {
     "preprocess.augment.speeds": [], "preprocess.augment.splits": ["train"], "data.copies": True,
     "model.name": "eri_dual_branch",
     "model.emotions": list(EMOTIONS), "model.stem_checkpoint": None, "model.freeze_stem": False,
-    "model.recompute_stem": False, "model.tcn_dilations": [1, 2, 4, 8, 16], "model.features": [],
+    "model.recompute_stem": False, "model.normalise_by_person": False,
+    "model.tcn_dilations": [1, 2, 4, 8, 16], "model.features": [],
     "model.feature_widths": [], "model.p_alone": [], "model.takes": [], "data.records": None, "data.group": None,
     "data.fold_of": ["train", "val"], "train.loss": "mse", "train.visual_run": None, "train.acoustic_run": None,
     "train.features_runs": [], "train.end_to_end": False, "runtime.deterministic": False}
