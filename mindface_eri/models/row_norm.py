@@ -15,6 +15,26 @@ from mindspore import Tensor, nn, ops
 from mindface_eri.models.layers import NORM_EPSILON
 
 
+class AddBias(nn.Cell):
+    """(rows, D) + (D,) by BiasAdd, on the CPU three times as fast as a sum that broadcasts.
+
+    Its gradient is written out, since the kernel's takes four times as long there as a plain sum over rows.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(auto_prefix=False)
+        self.add = ops.BiasAdd()
+        self.sum = ops.ReduceSum()
+
+    def construct(self, x: Tensor, bias: Tensor) -> Tensor:
+        return self.add(x, bias)
+
+    def bprop(self, x: Tensor, bias: Tensor, out: Tensor, gradient: Tensor) -> Tuple[Tensor, Tensor]:
+        """What each value of `x` and `bias` adds to the loss."""
+        # pylint: disable=unused-argument
+        return gradient, self.sum(gradient, 0)
+
+
 class _Rows(nn.Cell):
     """Arrays as rows (R, D), their means, and a value of each row or column spread over all."""
 
@@ -24,6 +44,7 @@ class _Rows(nn.Cell):
         self.mean, self.sum = ops.ReduceMean(keep_dims=True), ops.ReduceSum()
         self.bias_add, self.tile = ops.BiasAdd(), ops.Tile()
         self.zeros = ops.ZerosLike()  # in a gradient, MindSpore cannot compile the function of that name
+
 
 class RowNorm(_Rows):
     """What `ops.LayerNorm` gives over the last axis: (x (..., D), gamma (D,), beta (D,)) -> (y, mean, variance)."""
@@ -119,7 +140,7 @@ class NormedProjection(_Rows):
 
 def use_row_norms(network: nn.Cell) -> nn.Cell:
     """Lets every layer normalisation of `network` take a gradient of whole arrays, in place, and folds it into the
-    projection behind it where nothing else reads it; for training in float32 on the CPU.
+    projection behind it where nothing else reads it; biases and scales of columns too. For training in float32 on CPU.
 
     Returns:
         The same network.
@@ -131,4 +152,6 @@ def use_row_norms(network: nn.Cell) -> nn.Cell:
             cell.fold_norms(NormedProjection(NORM_EPSILON))
         elif hasattr(cell, "scale_columns"):
             cell.scale_columns(RowAffine())
+        elif hasattr(cell, "add_bias_by"):
+            cell.add_bias_by(AddBias())
     return network

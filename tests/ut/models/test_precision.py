@@ -20,7 +20,6 @@ from mindface_eri.models import (
     TransformerEncoder,
     set_precision,
 )
-from mindface_eri.models.layers import AddBias
 from mindface_eri.models.resnet import BasicBlock
 from mindface_eri.models.temma import InverseNorms
 
@@ -49,7 +48,7 @@ def test_precision_of_every_cell(level, temporal, golden_network):
             expected = ()
         elif isinstance(cell, (nn.BatchNorm2d, nn.LayerNorm, nn.Sigmoid, InverseNorms)):
             expected = ("fp32",)
-        elif isinstance(cell, (nn.Dense, nn.Conv2d, AddBias)) or (inside and level == "O3"):
+        elif isinstance(cell, (nn.Dense, nn.Conv2d)) or (inside and level == "O3"):
             expected = ("fp16",)
         else:
             expected = ()
