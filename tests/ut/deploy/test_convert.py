@@ -100,7 +100,7 @@ SIZES = ["preprocess.frames=4", "preprocess.face.size=32", "preprocess.audio={co
 @pytest.mark.parametrize("more", [{}, {"features": ("fau",), "feature_widths": (3,)}], ids=["two", "three branches"])
 def test_a_whole_network_of_any_size_by_its_command(more, tmp_path, capsys):
     name = "eri_multi_branch" if more else "eri_dual_branch"
-    config = ModelConfig(name=name, **TINY, **more)
+    config = ModelConfig(name=name, mfcc_stack=2, **TINY, **more)
     module = twin.build_twin(config).eval()
     torch.save(module.state_dict(), tmp_path / "in.pth")
     words = ["convert-weights", str(tmp_path / "in.pth"), str(tmp_path / "out.ckpt")]
