@@ -260,6 +260,7 @@ class TrainConfig:
     visual_run: Optional[str] = None  # fusion: run folder or checkpoint of the trained visual branch
     acoustic_run: Optional[str] = None  # fusion: likewise of the acoustic branch
     features_runs: Tuple[str, ...] = listed()  # fusion: likewise of a branch for each of model.features, in any order
+    cache_stem: bool = False  # eri_visual: keep what a frozen stem makes of each frame; not in the paper
     end_to_end: bool = False  # fusion: train the branches too; the paper freezes them
 
 

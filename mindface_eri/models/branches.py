@@ -38,11 +38,14 @@ class VisualBranch(nn.Cell):
             for norm in norms_of(self.stem):
                 norm.bn_train.recompute(False)  # computed twice, it would remember a batch twice
 
+    def maps(self, frames: Tensor) -> Tensor:
+        """The stem's feature map of each frame, (B*T, C, h, w)."""
+        crops = frames.reshape((-1, self.crop_size, self.crop_size, 3))  # (B*T, S, S, 3)
+        return self.stem(self.normalize(crops))
+
     def encode(self, frames: Tensor) -> Tuple[Tensor, Tensor]:
         """Features (B, T, D) and the spatial weights (B, T, h, w) of each frame."""
-        crops = frames.reshape((-1, self.crop_size, self.crop_size, 3))  # (B*T, S, S, 3)
-        maps = self.stem(self.normalize(crops))  # (B*T, C, h, w)
-        vectors, weights = self.spatial(maps)  # (B*T, C), (B*T, h*w)
+        vectors, weights = self.spatial(self.maps(frames))  # (B*T, C), (B*T, h*w)
         vectors = vectors.reshape((-1, self.frames, self.channels))  # (B, T, C)
         return self.temporal(vectors), weights.reshape((-1, self.frames, self.grid, self.grid))
 

@@ -34,6 +34,34 @@ class FeatureExtractor(nn.Cell):
         return self.network.features(x)  # (B, T, D)
 
 
+class StemExtractor(nn.Cell):
+    """Face crops (B, T, S, S, 3) uint8 -> the feature maps that a visual network's stem makes of them, (B, T, C, h, w).
+    """
+
+    def __init__(self, network: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.shape = (-1, network.frames, network.channels, network.grid, network.grid)
+
+    def construct(self, frames: Tensor) -> Tensor:
+        return self.network.maps(frames).reshape(self.shape)
+
+
+class AfterStem(nn.Cell):
+    """What of a visual network stands behind its stem: feature maps (B, T, C, h, w) -> intensities (B, E)."""
+
+    def __init__(self, network: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.spatial, self.temporal, self.head = network.spatial, network.temporal, network.head
+        self.maps = (-1, network.channels, network.grid, network.grid)
+        self.vectors = (-1, network.frames, network.channels)
+
+    def construct(self, maps: Tensor) -> Tensor:
+        vectors, _ = self.spatial(maps.reshape(self.maps))  # (B*T, C)
+        intensities, _ = self.head(self.temporal(vectors.reshape(self.vectors)))
+        return intensities
+
+
 class Reader(nn.Cell):
     """Runs a network's `explain` as a graph of its own."""
 

@@ -42,7 +42,8 @@ MODELS = {**STAGES, **SET_STAGES}
 _LIKE = {"features": "acoustic", "multi": "fusion"}  # whose recipe serves where there is none of its own
 # What a recipe, or --set, says of the visual stem is not for stages that have none.
 _STEMLESS = ("acoustic", "features")
-_NO_STEM = {"model.stem_checkpoint": None, "model.freeze_stem": False, "model.recompute_stem": False}
+_NO_STEM = {"model.stem_checkpoint": None, "model.freeze_stem": False, "model.recompute_stem": False,
+            "train.cache_stem": False}
 P_BOTH = (1.0, 0.9, 0.8)  # p_m of table 2
 FOLDS = 5  # of table 3, where the recipe's data.folds names no other number
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Callable, List, Optional, Sequence
 
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, nn
 
 from mindface_eri.config import Config, to_dict
 from mindface_eri.datasets.feature_sets import open_feature_set
@@ -74,7 +74,7 @@ def branch_features(trained: TrainedModel, records: Records, split: str, config:
     if not is_valid(path, shape):
         if context.is_main:
             notify(f"features of {count} {split} clips by the {modality} branch -> {path}")
-        _compute(trained, batches, split, path, shape, context)
+        compute(FeatureExtractor(trained.build()), batches, split, path, shape, context)
     return path
 
 
@@ -99,14 +99,13 @@ def records_hash(records: Records, split: str, features: Sequence[str] = ()) -> 
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _compute(trained: TrainedModel, batches: RecordBatches, split: str, path: Path, shape: tuple,
-             context: Context) -> None:
-    """Writes the features of a split, by one process while the others wait."""
+def compute(extractor: nn.Cell, batches: RecordBatches, split: str, path: Path, shape: tuple, context: Context) -> None:
+    """Writes what `extractor` makes of a split, an array of `shape`, by one process while the others wait."""
     alone = folder_lock(path.with_name(f".{path.stem}.lock"), "computing the same features")
     temporary = path.with_name(f".{path.name}.part")
     with alone if context.is_main else contextlib.nullcontext():
         try:
-            _fill(trained, batches, split, temporary, shape, context)
+            _fill(extractor.set_train(False), batches, split, temporary, shape, context)
             if context.is_main:
                 os.replace(temporary, path)
             wait_for_all(context)
@@ -115,10 +114,8 @@ def _compute(trained: TrainedModel, batches: RecordBatches, split: str, path: Pa
                 temporary.unlink(missing_ok=True)
 
 
-def _fill(trained: TrainedModel, batches: RecordBatches, split: str, path: Path, shape: tuple,
-          context: Context) -> None:
+def _fill(extractor: nn.Cell, batches: RecordBatches, split: str, path: Path, shape: tuple, context: Context) -> None:
     """Each process writes its rows into one file."""
-    extractor = FeatureExtractor(trained.build()).set_train(False)
     if context.is_main:
         _reserve(path, shape)
     wait_for_all(context)

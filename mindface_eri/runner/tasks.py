@@ -26,6 +26,7 @@ from mindface_eri.runner.batches import FeatureBatches, RecordBatches
 from mindface_eri.runner.features import branch_features, open_features
 from mindface_eri.runner.run_folder import TrainedModel, load_trained
 from mindface_eri.runner.statistics import set_statistics, statistics_part
+from mindface_eri.runner.stem_maps import check_cache, part_after_stem
 
 _BRANCHES = {"visual": ("eri_visual", "train.visual_run"), "acoustic": ("eri_acoustic", "train.acoustic_run")}
 _FEATURES = ("eri_features", "train.features_runs")
@@ -106,12 +107,16 @@ def prepare_task(config: Config, records: Records, context: Context, notify: Cal
                 notify("fusion trains on features of the clips as they are: the records' copies of sound are left out "
                        "(train.end_to_end trains on them, too)")
             return Task(network.fusion, network, _cached_batches(branches, records, config, context, notify), note)
+    if config.train.cache_stem:
+        trained_part, stem_batches = part_after_stem(network, config, view, context, notify, splits)
+        return Task(trained_part, network, stem_batches, note)
     return Task(network, network, RecordBatches(view, config.model.inputs, config, context), note)
 
 
 def _check(config: Config, records: Records, splits: Sequence[str]) -> None:
     """Refuses a configuration that cannot be trained on these records."""
     check_loss(config.train.loss)
+    check_cache(config)
     for split in splits:
         if split not in records.splits:
             raise DataError(f"the records have no clips in split {split!r} that {config.model.name} can use, and "

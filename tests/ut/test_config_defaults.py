@@ -57,7 +57,7 @@ OTHERS = {
     "model.tcn_dilations": [1, 2, 4, 8, 16], "model.features": [],
     "model.feature_widths": [], "model.p_alone": [], "model.takes": [], "data.records": None, "data.group": None,
     "data.fold_of": ["train", "val"], "train.loss": "mse", "train.visual_run": None, "train.acoustic_run": None,
-    "train.features_runs": [], "train.end_to_end": False, "runtime.deterministic": False}
+    "train.features_runs": [], "train.end_to_end": False, "train.cache_stem": False, "runtime.deterministic": False}
 
 
 def flat(tree, where=""):

@@ -3,6 +3,7 @@
 
 import dataclasses
 import itertools
+import shutil
 from types import SimpleNamespace
 
 import mindspore as ms
@@ -82,6 +83,13 @@ def task(config, made):
             {p.name: p.asnumpy() for p in found.network.get_parameters()}]
 
 
+def seen_by_what_is_trained(config, made):
+    """Shapes of the first batch, of records beside which a stem's maps may be kept."""
+    records = open_records(shutil.copytree(made.records.path, made.folder()))
+    found = prepare_task(complete(config, records), records, HERE, lambda text: None)
+    return [x.shape for x in next(iter(found.batches.train(0)))]
+
+
 TINY = {"train.lr": 0.03, "train.epochs": 3, "runtime.mode": "pynative", "model.emotions": ("Amusement", "Fear")}
 PREPROCESS = {"frames": 4, "face.size": 32, "audio.coefficients": 4, "audio.stack": 2}
 MODEL = {name: getattr(TINY_CONFIG.model, name) for name in (
@@ -94,6 +102,8 @@ JOINED = {"model.name": "eri_dual_branch", "train.end_to_end": True, "train.batc
           "train.visual_run": lambda made: made.visual1, "train.acoustic_run": lambda made: made.acoustic1}
 MANY = {**JOINED, "model.name": "eri_multi_branch", "model.features": ("fau",),
         "train.features_runs": lambda made: [made.features1]}
+FROZEN = {"model.name": "eri_visual", "model.freeze_stem": True,
+          "model.stem_checkpoint": lambda made: f"{made.visual1}/checkpoints/best.ckpt"}
 CASES = {
     "train.epochs": [Case(rates, [2]), Case(rates, [4], COSINE)],
     "train.batch_size": [Case(batches, [5])],
@@ -112,6 +122,7 @@ CASES = {
     "train.visual_run": [Case(task, [None, lambda made: made.visual2], JOINED)],
     "train.acoustic_run": [Case(task, [None, lambda made: made.acoustic2], JOINED)],
     "train.features_runs": [Case(task, [(), lambda made: [made.features2]], MANY)],
+    "train.cache_stem": [Case(seen_by_what_is_trained, [True], FROZEN)],
     "train.end_to_end": [Case(task, [False], JOINED)]}
 
 
