@@ -14,8 +14,8 @@ TINY = {"frames": 2, "crop_size": 32, "mfcc_features": 8, "stem_width": 4, "spat
         "width": 8, "tcn_dilations": (1,), "temporal_depth": 1, "temporal_heads": 2, "dropout": 0.0,
         "temporal_dropout": 0.0, "p_both": 1.0}
 # Each level and each kind of scale in either mode; in graph mode, which takes long to compile, the widest ones only.
-COMBINATIONS = [("pynative", "O0", "none"), ("pynative", "O2", "fixed"), ("pynative", "O3", "none"),
-                ("pynative", "O3", "dynamic"), ("graph", "O2", "dynamic"), ("graph", "O3", "dynamic")]
+COMBINATIONS = [("pynative", "O0", "none"), ("pynative", "O2", "fixed"), ("pynative", "O3", "dynamic"),
+                ("graph", "O2", "dynamic"), ("graph", "O3", "none")]
 
 
 @pytest.fixture
@@ -35,9 +35,9 @@ def test_training_lowers_the_loss(mode, amp_level, loss_scale):
         random.integers(0, 256, (4, 2, 32, 32, 3), dtype=np.uint8), random.normal(size=(4, 2, 8)).astype("f"),
         np.ones((4, 2), np.float32), random.uniform(size=(4, 7)).astype("f"))]
     runtime = RuntimeConfig(mode=mode, amp_level=amp_level, loss_scale=loss_scale)
-    step = TrainStep(create_model("eri_dual_branch", **TINY), TrainConfig(lr=0.01), runtime).set_train()
-    losses = [float(step(*batch).asnumpy()) for _ in range(10)]
+    step = TrainStep(create_model("eri_dual_branch", **TINY), TrainConfig(lr=0.02), runtime).set_train()
+    losses = [float(step(*batch).asnumpy()) for _ in range(4)]
     assert np.isfinite(losses).all()
     assert losses[-1] < 0.7 * losses[0]
-    assert int(step.apply_step.updates.asnumpy()) == 10
+    assert int(step.apply_step.updates.asnumpy()) == 4
     assert all(np.isfinite(p.asnumpy()).all() for p in step.network.get_parameters())
