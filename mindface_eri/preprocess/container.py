@@ -40,8 +40,10 @@ def open_media(path: os.PathLike):
         raise MissingDependencyError("reading clips needs PyAV: pip install av") from None
     _check_kind(path)
     try:
-        # FFmpeg takes what stands before a colon for a protocol, unless the path begins at the root.
-        with av.open(os.path.abspath(os.fspath(path)), options=_OPTIONS, metadata_errors="replace") as container:
+        # FFmpeg takes what stands before a colon for a protocol, unless the path begins at the root. Given as `options`
+        # they would be each stream's too: before PyAV 18 the process dies where streams turn up later, as in FLV.
+        with av.open(os.path.abspath(os.fspath(path)), container_options=_OPTIONS, metadata_errors="replace"
+                     ) as container:
             yield container
     except MediaError:
         raise

@@ -13,6 +13,12 @@ from mindface_eri.errors import MediaError
 from mindface_eri.preprocess.display import UPRIGHT, Turn
 
 _LUMA_FIRST = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray")
+# What FFmpeg's scaler does not read. Asked to, every PyAV dies of yaf32 with its process, those before 17 of all these,
+# and of what it does not write.
+_UNREADABLE = frozenset((
+    "ayuv64be", "bgr4", "nv20be", "nv20le", "rgb4", "rgbaf32be", "rgbaf32le", "rgbf32be", "rgbf32le", "uyyvyy411",
+    "x2bgr10be", "x2rgb10be", "xv30be", "xv36be", "y210be", "y212be"))
+_NEVER_READABLE = frozenset(("yaf32be", "yaf32le"))
 _ROUNDING = 4  # pixels by which a picture of the same form may miss the size
 _LARGE = 600_000  # pixels from which converting a part is cheaper than converting the whole
 
@@ -71,13 +77,25 @@ def fitted(frame, size: Tuple[int, int], shape: Optional[Tuple[int, int]] = None
             frame, width=inner[0], height=inner[1], format="rgb24").to_ndarray()
         return type(frame).from_ndarray(canvas, format="rgb24")
     try:
+        if _deadly(frame.format.name, same=True):
+            raise ValueError("not to be tried")
         return frame.reformat(width=size[0], height=size[1])
     except (OSError, ValueError):
         return _converted(frame, width=size[0], height=size[1], format="rgb24")
 
 
+def _deadly(name: str, same: bool = False) -> bool:
+    """Whether this PyAV, where it should fail to convert from a pixel format, or to the `same`, ends the process."""
+    import av
+
+    old = int(av.__version__.partition(".")[0]) < 17
+    return name in _NEVER_READABLE or old and (name in _UNREADABLE or same and name not in _LUMA_FIRST)
+
+
 def _converted(frame, **form):
     try:
+        if _deadly(frame.format.name):
+            raise ValueError("FFmpeg does not read it")
         return frame.reformat(**form)
     except (OSError, ValueError) as error:  # FFmpeg's errors are of either kind
         raise MediaError(f"the pixel format {frame.format.name} cannot be converted "

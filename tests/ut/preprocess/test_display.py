@@ -3,6 +3,8 @@
 
 import gc
 import struct
+import subprocess
+import sys
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -15,7 +17,7 @@ from mindface_eri.errors import MediaError
 from mindface_eri.preprocess import display, video
 from mindface_eri.preprocess.clip import extract_clip
 from mindface_eri.preprocess.display import PixelAspect, ToneMap, Turn, can_map, square_size, turn_of, wide_range
-from mindface_eri.preprocess.picture import Picture
+from mindface_eri.preprocess.picture import Picture, fitted
 from mindface_eri.preprocess.video import probe, read_frames, scan, write_video
 
 # How a player lays a stored picture down, and a way to store one so that it is then shown as it was.
@@ -250,6 +252,29 @@ def test_a_pixel_format_that_cannot_be_converted_is_an_error_of_its_clip():
     for ask in (lambda p: p.grey, lambda p: p.rgb(), lambda p: p.rgb(0.5), lambda p: p.rgb_around(np.zeros(4))):
         with pytest.raises(MediaError, match="pixel format rgb4 cannot be converted"):
             ask(Picture(av.VideoFrame(64, 48, "rgb4")))
+
+
+@pytest.mark.parametrize("name", ["yaf32le", "rgbaf32be"])
+def test_what_the_scaler_dies_of_is_not_handed_to_it(name):
+    """In a process of its own: it would take this one along."""
+    if name not in av.video.format.names:
+        pytest.skip("this FFmpeg does not know it")
+    code = ("import av\nfrom mindface_eri.errors import MediaError\n"
+            "from mindface_eri.preprocess.picture import Picture, fitted\n"
+            f"frame = av.VideoFrame(64, 48, {name!r})\n"
+            "for ask in (lambda: Picture(frame).grey, lambda: Picture(frame).rgb(), lambda: fitted(frame, (32, 24))):\n"
+            "    try:\n        ask()\n    except MediaError as error:\n        print(error)\n")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.count(f"pixel format {name} cannot be converted") == 3, done.stderr
+
+
+def test_an_old_pyav_resizes_what_its_scaler_may_not_write_as_rgb(monkeypatch):
+    frame = av.VideoFrame(64, 48, "rgb8")
+    assert fitted(frame, (32, 24)).format.name == "rgb8"
+    monkeypatch.setattr(av, "__version__", "16.1.0")
+    assert fitted(frame, (32, 24)).format.name == "rgb24"
+    with pytest.raises(MediaError, match="y210be cannot be converted"):
+        Picture(av.VideoFrame(64, 48, "y210be")).rgb()
 
 
 def test_a_clip_of_such_pixels_fails_with_the_reason(tmp_path):
