@@ -12,6 +12,9 @@ def add_arguments(parser):
                         help="file formats")
     parser.add_argument("--batch", default="dynamic", metavar="dynamic|N", help="size of the batch axis")
     parser.add_argument("--out", type=Path, help="folder to write; without it, RUN/export")
+    parser.add_argument("--parts", action="store_true",
+                        help="write the part for each frame alone and the part over time as files of their own, too: "
+                             "timelines then compute each frame once")
     parser.add_argument("--device", choices=("auto", "CPU", "GPU", "Ascend"), default="auto",
                         help="where checkpoint and MindIR are compared, in full float32; auto: CPU")
 
@@ -28,7 +31,7 @@ def run(arguments):
         raise ConfigError(f"--batch {arguments.batch}: expected 'dynamic' or a number of clips, such as 16")
     batch = None if arguments.batch == "dynamic" else int(arguments.batch)
     report = export(arguments.run_folder or arguments.checkpoint, arguments.out, formats=tuple(arguments.formats),
-                    batch=batch, device=arguments.device)
+                    batch=batch, device=arguments.device, parts=arguments.parts)
     print(format_table(["file", "MiB", "largest difference from the checkpoint"],
                        [[str(f.path), f"{f.path.stat().st_size / 2**20:.2f}", f"{f.max_difference:.1e}"]
                         for f in report.files]))

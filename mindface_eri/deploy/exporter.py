@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Callable, Dict, List, Optional, Sequence, Union
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, nn
 
 from mindface_eri.config import RuntimeConfig
 from mindface_eri.deploy.backends import CellBackend, input_shapes
@@ -20,11 +21,13 @@ from mindface_eri.deploy.fold import fold_normalisation, spell_for_onnx
 from mindface_eri.deploy.mindir_graph import rename
 from mindface_eri.deploy.model_card import write_model_card
 from mindface_eri.deploy.onnx_graph import polish, traced_batch
+from mindface_eri.deploy.parts import KINDS, VECTORS, describe_parts, part_names, part_path, part_shapes
 from mindface_eri.deploy.sidecar import preprocess_of, write_sidecar
 from mindface_eri.deploy.verify import check_inputs, run_in_fresh_process
 from mindface_eri.device.context import computing_on, setup, use_full_float32
 from mindface_eri.errors import ConfigError, ExportError
 from mindface_eri.files import file_hash, folder_lock, usual_mode
+from mindface_eri.models.parts import parts_of
 from mindface_eri.runner.checkpoint import checkpoint_hash
 from mindface_eri.runner.run_folder import TrainedModel, load_trained
 
@@ -51,7 +54,8 @@ class ExportReport:
 
 
 def export(run: Union[str, os.PathLike], out_dir: Union[str, os.PathLike, None] = None, *,
-           formats: Sequence[str] = ("mindir",), batch: Optional[int] = None, device: str = "auto") -> ExportReport:
+           formats: Sequence[str] = ("mindir",), batch: Optional[int] = None, device: str = "auto",
+           parts: bool = False) -> ExportReport:
     """Exports a run folder's best checkpoint, or a .ckpt file, and proves the files.
 
     Each file is run by a fresh process on clips in the real range and at its edges (each modality absent, both absent,
@@ -65,9 +69,12 @@ def export(run: Union[str, os.PathLike], out_dir: Union[str, os.PathLike, None] 
         device: where the checkpoint's answers, and those of a MindIR, are computed, in full float32; an ONNX runs on
             the processor. "auto" is the processor too, or the device that this process computes on already. The files
             are the same, byte for byte, wherever they are written.
+        parts: whether to write, beside each file, its part for each frame alone and its part over time, which a
+            predictor takes where windows overlap: each frame is then computed once.
 
     Raises:
-        ConfigError: an unknown format, a batch below 1, or a device that is not here.
+        ConfigError: an unknown format, a batch below 1, a device that is not here, or parts of a network that has none
+            or of an AIR.
         CheckpointError: the checkpoint cannot be used.
         ExportError: a file could not be written or run, or differs by more than `TOLERANCE`; it is not left behind.
         BusyError: another process exports into the folder.
@@ -81,14 +88,20 @@ def export(run: Union[str, os.PathLike], out_dir: Union[str, os.PathLike, None] 
     if "air" in formats and context.device != "Ascend":
         raise ExportError(f"AIR files can be written on Ascend only, and this process computes on {context.device}; "
                           "name that device (--device Ascend), or export mindir here and convert it there")
+    if parts and "air" in formats:
+        raise ConfigError("the parts of an AIR could not be run here and compared; export mindir or onnx with parts")
     trained = load_trained(run)
     folder = _out_folder(trained, out_dir)
     with folder_lock(folder / ".lock", "another export"):
         inputs = _inputs(trained)
-        expected = CellBackend(trained.build()).run(inputs)
-        files = [_export_one(trained, folder, kind, batch, inputs, expected, context.device)
+        network = trained.build()
+        if parts and parts_of(network) is None:
+            raise ConfigError(f"{trained.model.name} cannot be exported in parts: nothing is known that it does with "
+                              "each frame alone; leave parts out")
+        expected = CellBackend(network).run(inputs)
+        files = [_export_one(trained, folder, kind, batch, inputs, expected, context.device, parts)
                  for kind in dict.fromkeys(formats)]
-        return ExportReport(files, write_model_card(folder, trained))
+        return ExportReport([file for several in files for file in several], write_model_card(folder, trained))
 
 
 def _out_folder(trained: TrainedModel, out_dir: Optional[os.PathLike]) -> Path:
@@ -130,26 +143,35 @@ def _of_streams(trained: TrainedModel) -> Dict[str, List[np.ndarray]]:
 
 
 def _export_one(trained: TrainedModel, folder: Path, kind: str, batch: Optional[int], inputs: Sequence[np.ndarray],
-                expected: np.ndarray, device: str) -> ExportedFile:
-    """Writes one file, compares it, and puts it in place."""
+                expected: np.ndarray, device: str, parts: bool) -> List[ExportedFile]:
+    """Writes one file, and perhaps its parts, compares them, and puts them in place."""
     target = folder / f"{trained.model.name}.{kind}"
     work = folder / f".{trained.model.name}.{kind}.work"
+    place = "CPU" if kind == "onnx" else device
     shutil.rmtree(work, ignore_errors=True)  # of an export that was killed
     work.mkdir()
     try:
         file = _write(trained, work / target.name, kind, batch)
-        difference = float("nan")
+        pieces = _write_parts(trained, file, kind, batch) if parts else []
+        difference, apart = float("nan"), float("nan")
         if kind != "air":
-            answers = run_in_fresh_process(file, inputs, batch, "CPU" if kind == "onnx" else device)
-            difference = compare(answers, expected, target)
+            difference = compare(run_in_fresh_process(file, inputs, batch, place), expected, target)
+        if pieces:
+            answers = run_in_fresh_process(pieces[0], inputs, batch, place, second=pieces[1])
+            apart = compare(answers, expected, part_path(target, KINDS[0]))
         sidecar = write_sidecar(target, trained.model, preprocess_of(trained), batch=batch, difference=difference,
                                 tolerance=TOLERANCE, digest=file_hash(file), features=trained.note.get("features", {}),
-                                checkpoint={"weights": checkpoint_hash(trained.weights), "note": trained.note})
-        usual_mode(file)  # MindSpore lets only its owner read
-        os.replace(file, target)
+                                checkpoint={"weights": checkpoint_hash(trained.weights), "note": trained.note},
+                                parts=describe_parts(trained.model, target, pieces, batch, apart) if pieces else None)
+        for name in KINDS:  # those of an earlier export would not fit
+            part_path(target, name).unlink(missing_ok=True)
+        for written in (*pieces, file):
+            usual_mode(written)  # MindSpore lets only its owner read
+            os.replace(written, folder / written.name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return ExportedFile(target, sidecar, kind, difference)
+    return [ExportedFile(target, sidecar, kind, difference),
+            *(ExportedFile(folder / piece.name, sidecar, kind, apart) for piece in pieces)]
 
 
 def compare(answers: np.ndarray, expected: np.ndarray, target: Path, tolerance: float = TOLERANCE) -> float:
@@ -169,17 +191,34 @@ def compare(answers: np.ndarray, expected: np.ndarray, target: Path, tolerance: 
 
 def _write(trained: TrainedModel, file: Path, kind: str, batch: Optional[int]) -> Path:
     """Writes the graph in a form of its own."""
-    network = fold_normalisation(trained.build())
     model = trained.model
-    if kind == "onnx":
-        network = spell_for_onnx(network)
-        traced = batch or traced_batch(model.frames)
-        arguments = [Tensor(np.zeros(shape, dtype)) for shape, dtype in input_shapes(model, traced)]
-    elif batch:
-        arguments = [Tensor(np.zeros(shape, dtype)) for shape, dtype in input_shapes(model, batch)]
+    return _write_graph(trained, _network(trained, kind), functools.partial(input_shapes, model), model.inputs, file,
+                        batch)
+
+
+def _write_parts(trained: TrainedModel, file: Path, kind: str, batch: Optional[int]) -> List[Path]:
+    """Writes the graphs of the two parts of the network whose own is `file`."""
+    model = trained.model
+    return [_write_graph(trained, cell, functools.partial(part_shapes, model, name), part_names(model, name),
+                         part_path(file, name), batch, VECTORS if name == KINDS[0] else "intensities")
+            for cell, name in zip(parts_of(_network(trained, kind)), KINDS)]
+
+
+def _network(trained: TrainedModel, kind: str) -> nn.Cell:
+    network = fold_normalisation(trained.build())
+    return spell_for_onnx(network) if kind == "onnx" else network
+
+
+def _write_graph(trained: TrainedModel, network: nn.Cell, shapes: Callable[[Optional[int]], list],
+                 names: Sequence[str], file: Path, batch: Optional[int], output: str = "intensities") -> Path:
+    """Writes the graph of a Cell; `shapes` of a number of clips (None: any) are those of its inputs, called `names`."""
+    model, kind = trained.model, file.suffix[1:]
+    traced = batch or traced_batch(model.frames)
+    if kind == "onnx" or batch:
+        arguments = [Tensor(np.zeros(shape, dtype)) for shape, dtype in shapes(traced if kind == "onnx" else batch)]
     else:
         arguments = [Tensor(shape=list(shape), dtype=ms.uint8 if dtype is np.uint8 else ms.float32)
-                     for shape, dtype in input_shapes(model, None)]
+                     for shape, dtype in shapes(None)]
     try:
         ms.export(network, *arguments, file_name=str(file.with_suffix("")), file_format=kind.upper())
     except (RuntimeError, ValueError, TypeError) as error:
@@ -191,9 +230,9 @@ def _write(trained: TrainedModel, file: Path, kind: str, batch: Optional[int]) -
     if kind == "mindir":
         rename(file)
     elif kind == "onnx":
-        polish(file, dynamic=None if batch else traced, output="intensities",
+        polish(file, dynamic=None if batch else len(arguments[0]), output=output,
                notes={"emotions": ",".join(model.emotions), "model": model.name})
-        _name_inputs(file, model.inputs)
+        _name_inputs(file, names)
     return file
 
 

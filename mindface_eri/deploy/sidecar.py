@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Tuple
 
 from mindface_eri.config import (
     AudioConfig,
@@ -21,6 +21,7 @@ from mindface_eri.config import (
     to_dict,
 )
 from mindface_eri.deploy.backends import input_shapes
+from mindface_eri.deploy.parts import find_parts
 from mindface_eri.errors import CheckpointError, ConfigError
 from mindface_eri.files import file_hash, write_json
 from mindface_eri.version import versions
@@ -46,6 +47,7 @@ class Sidecar:
     batch: Optional[int]  # None: any
     features: Mapping[str, Any] = field(default_factory=dict)  # of each feature set, its columns and alignment
     note: str = ""  # what people should know of what it was trained on
+    parts: Tuple[Path, ...] = ()  # the files of its two parts, where they were exported and lie there
 
 
 def sidecar_path(file: os.PathLike) -> Path:
@@ -55,8 +57,13 @@ def sidecar_path(file: os.PathLike) -> Path:
 
 def write_sidecar(file: Path, model: ModelConfig, preprocess: PreprocessConfig, *, batch: Optional[int],
                   difference: float, tolerance: float, digest: str, checkpoint: Mapping[str, Any],
-                  features: Mapping[str, Any] = MappingProxyType({})) -> Path:
-    """Writes the description of an exported file, whose `file_hash` is `digest`; returns its path."""
+                  features: Mapping[str, Any] = MappingProxyType({}), parts: Optional[Mapping[str, Any]] = None
+                  ) -> Path:
+    """Writes the description of an exported file, whose `file_hash` is `digest`; returns its path.
+
+    Args:
+        parts: what `describe_parts` says, where the file has such.
+    """
     inputs = [{"name": name, "shape": ["batch" if size is None else size for size in shape],
                "dtype": kind.__name__, "meaning": _MEANING.get(name, _FEATURES)}
               for name, (shape, kind) in zip(model.inputs, input_shapes(model, batch))]
@@ -72,7 +79,7 @@ def write_sidecar(file: Path, model: ModelConfig, preprocess: PreprocessConfig, 
         "emotions": list(model.emotions), "batch": batch, "model": to_dict(model), "preprocess": to_dict(preprocess),
         "features": dict(features), "checkpoint": checkpoint, "sha256": digest,
         "max_difference": difference if math.isfinite(difference) else None, "tolerance": tolerance,
-        "versions": versions(),
+        "versions": versions(), **({} if parts is None else {"parts": parts}),
     }
     return write_json(sidecar_path(file), content)
 
@@ -93,7 +100,8 @@ def read_sidecar(file: os.PathLike) -> Sidecar:
         if len(set(model.emotions)) < len(model.emotions):
             raise ValueError(f"model.emotions names one twice: {', '.join(model.emotions)}")
         return Sidecar(model, from_dict(PreprocessConfig, content["preprocess"], "preprocess"),
-                       _batch(content["batch"]), dict(content.get("features", {})), _note(content))
+                       _batch(content["batch"]), dict(content.get("features", {})), _note(content),
+                       find_parts(Path(file), content["parts"]) if "parts" in content else ())
     except OSError:
         raise CheckpointError(f"{path}: is missing; keep the .json that the export wrote beside {Path(file).name}"
                               ) from None

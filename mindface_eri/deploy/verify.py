@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs an exported file in a process of its own: `python -m mindface_eri.deploy.verify FILE BATCH DEVICE IN OUT`.
 
+Behind these comes, where FILE is the first part of a network, the file of the second.
 A fresh process has no compiled graph, cached kernel or parameter left over from the export, so it sees the file as
 the deployer's program will.
 """
@@ -22,6 +23,7 @@ from mindface_eri import children
 from mindface_eri.config import ModelConfig
 from mindface_eri.constants import LANDMARKS
 from mindface_eri.deploy.backends import open_backend, run_batches
+from mindface_eri.deploy.parts import open_parts
 from mindface_eri.errors import ExportError
 from mindface_eri.files import write_bytes
 
@@ -29,8 +31,11 @@ Statistics = Tuple[np.ndarray, np.ndarray]  # mean and deviation
 
 
 def run_in_fresh_process(file: os.PathLike, inputs: Sequence[np.ndarray], batch: Optional[int],
-                         device: str = "auto") -> np.ndarray:
+                         device: str = "auto", second: Optional[os.PathLike] = None) -> np.ndarray:
     """Answers of an exported file, computed by a new Python process: all clips at once, then each alone.
+
+    Args:
+        second: where `file` is the part of a network for each frame alone, the file of what follows.
 
     Returns:
         (2, N, E) for N clips.
@@ -43,7 +48,8 @@ def run_in_fresh_process(file: os.PathLike, inputs: Sequence[np.ndarray], batch:
         packed = io.BytesIO()  # on a full disk a ZIP file that is written to directly ends in two errors
         np.savez(packed, *inputs)
         write_bytes(given, packed.getvalue())
-        command = children.python("mindface_eri.deploy.verify", file, batch or 0, device, given, answer)
+        command = children.python("mindface_eri.deploy.verify", file, batch or 0, device, given, answer,
+                                  *([] if second is None else [second]))
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace",
                               env=children.environment(), check=False)
         if done.returncode or not answer.is_file():
@@ -109,15 +115,15 @@ def _landmarks(seen: np.ndarray, times: int, statistics: Mapping[str, Statistics
 
 def main(arguments: Sequence[str]) -> None:
     """Entry of the fresh process."""
-    file, batch, device, given, answer = arguments
+    file, batch, device, given, answer, *second = arguments
     with np.load(given, allow_pickle=False) as stored:
         inputs = [stored[name] for name in stored.files]
     if device != "CPU" and not file.endswith(".onnx"):  # which needs no MindSpore
         from mindface_eri.device.context import use_device, use_full_float32
 
         use_full_float32(use_device(device))
-    backend = open_backend(file, device=device)
     size = int(batch) or None
+    backend = open_parts([file, *second], size, device=device) if second else open_backend(file, device=device)
     together = run_batches(backend, inputs, size)
     alone = [run_batches(backend, [array[i:i + 1] for array in inputs], size) for i in range(len(inputs[0]))]
     np.save(answer, np.stack([together, np.concatenate(alone)]))

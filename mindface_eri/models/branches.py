@@ -39,13 +39,17 @@ class VisualBranch(nn.Cell):
                 norm.bn_train.recompute(False)  # computed twice, it would remember a batch twice
 
     def maps(self, frames: Tensor) -> Tensor:
-        """The stem's feature map of each frame, (B*T, C, h, w)."""
-        crops = frames.reshape((-1, self.crop_size, self.crop_size, 3))  # (B*T, S, S, 3)
+        """The stem's feature map of each frame, (N, C, h, w), however the N frames are laid out."""
+        crops = frames.reshape((-1, self.crop_size, self.crop_size, 3))  # (N, S, S, 3)
         return self.stem(self.normalize(crops))
+
+    def encode_frames(self, frames: Tensor) -> Tuple[Tensor, Tensor]:
+        """Vectors (N, C) and spatial weights (N, h*w) of N frames, each seen alone."""
+        return self.spatial(self.maps(frames))
 
     def encode(self, frames: Tensor) -> Tuple[Tensor, Tensor]:
         """Features (B, T, D) and the spatial weights (B, T, h, w) of each frame."""
-        vectors, weights = self.spatial(self.maps(frames))  # (B*T, C), (B*T, h*w)
+        vectors, weights = self.encode_frames(frames)  # (B*T, C), (B*T, h*w)
         vectors = vectors.reshape((-1, self.frames, self.channels))  # (B, T, C)
         return self.temporal(vectors), weights.reshape((-1, self.frames, self.grid, self.grid))
 

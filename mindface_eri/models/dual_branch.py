@@ -32,6 +32,10 @@ class VisualNetwork(VisualBranch, Explainable):
         intensities, temporal = self.head(features)  # (B, E), (B, T)
         return intensities, temporal, spatial
 
+    def over_time(self, vectors: Tensor) -> Tuple[Tensor, Tensor]:
+        """Intensities (B, E) and temporal weights (B, T) of what `encode_frames` made of the crops, (B, T, C)."""
+        return self.head(self.temporal(vectors))
+
     def construct(self, frames: Tensor) -> Tensor:
         intensities, _ = self.head(self.features(frames))
         return intensities  # (B, E)
@@ -106,14 +110,29 @@ class MultiBranchNetwork(nn.Cell, Explainable):
             if name == "frames":
                 features, weights = self.visual(inputs[i])  # (B, T, D), (B, T, h, w)
                 spatial = (weights,)
-            elif name == "mfcc":
-                features = self.acoustic(inputs[i])
-            elif name == "landmarks":
-                features = self.landmarks(inputs[i])
             else:
-                features = self.feature_branches[i - self.first_set](inputs[i])
+                features = self._encode_other(i, name, inputs[i])
             encoded = encoded + (features,)
         return encoded + (inputs[-1],), spatial
+
+    def _encode_other(self, i: int, name: str, given: Tensor) -> Tensor:
+        """Input i, which is not the crops, encoded to (B, T, D)."""
+        if name == "mfcc":
+            return self.acoustic(given)
+        if name == "landmarks":
+            return self.landmarks(given)
+        return self.feature_branches[i - self.first_set](given)
+
+    def over_time(self, *inputs: Tensor) -> Tuple[Tensor, Tensor]:
+        """Intensities (B, E) and temporal weights (B, T) of the same inputs, but that in place of the crops stands what
+        `encode_frames` of the visual branch made of them, (B, T, C)."""
+        encoded = ()
+        for i, name in enumerate(self.names):
+            if name == "frames":
+                encoded = encoded + (self.visual.temporal(inputs[i]),)  # (B, T, D)
+            else:
+                encoded = encoded + (self._encode_other(i, name, inputs[i]),)
+        return self.fusion.explain(*(encoded + (inputs[-1],)))
 
     def branch(self, modality: str) -> nn.Cell:
         """The branch "visual", "acoustic" or "landmarks", or that of one of `config.features`."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 from dataclasses import replace
@@ -16,6 +17,7 @@ import numpy as np
 from mindface_eri.config import ModelConfig, PreprocessConfig
 from mindface_eri.datasets.build.workers import LIMIT
 from mindface_eri.deploy.backends import CellBackend, OnnxBackend, input_shapes, open_backend, run_batches
+from mindface_eri.deploy.parts import Parts, cell_parts, open_parts, part_shapes
 from mindface_eri.deploy.sidecar import preprocess_of, read_sidecar
 from mindface_eri.device.hardware import require_mindspore
 from mindface_eri.errors import CheckpointError, ConfigError, DataError, MediaError
@@ -25,7 +27,7 @@ from mindface_eri.prediction.inputs import Prepared, check_folders, check_need, 
 from mindface_eri.prediction.jobs import ClipLike, Job, as_jobs
 from mindface_eri.prediction.people import check_people, with_people
 from mindface_eri.prediction.prediction import Prediction
-from mindface_eri.prediction.timeline import Answers, Inputs, check_finite, through_windows
+from mindface_eri.prediction.timeline import Answers, Inputs, Seen, check_finite, through_windows
 from mindface_eri.prediction.windows import Grid, Windows, default_windows
 from mindface_eri.preprocess.clip import Clip
 from mindface_eri.preprocess.identity import check_person
@@ -58,13 +60,15 @@ class Predictor:
     note = ""
 
     def __init__(self, backend: Union[CellBackend, OnnxBackend], model: ModelConfig, preprocess: PreprocessConfig,
-                 batch: Optional[int] = None, features: Mapping[str, Any] = MappingProxyType({})) -> None:
+                 batch: Optional[int] = None, features: Mapping[str, Any] = MappingProxyType({}),
+                 parts: Callable[[], Optional[Parts]] = lambda: None) -> None:
         self.emotions: Tuple[str, ...] = model.emotions
         self.model = model
         self.preprocess = preprocess
         self.features = features
         self._backend = backend
         self._batch = batch
+        self._parts = functools.lru_cache(maxsize=None)(parts)  # opened where windows overlap
 
     def predict_arrays(self, frames: Optional[np.ndarray] = None, mfcc: Optional[np.ndarray] = None,
                        present: Optional[np.ndarray] = None, landmarks: Optional[np.ndarray] = None,
@@ -83,7 +87,11 @@ class Predictor:
             DataError: an array that the network needs is missing or has another shape or type.
         """
         arrays = self._inputs({"frames": frames, "mfcc": mfcc, "present": present, "landmarks": landmarks, **features})
-        found = run_batches(self._backend, arrays, self._batch)
+        return self._intensities(self._backend, arrays)
+
+    def _intensities(self, backend: Any, arrays: List[np.ndarray]) -> np.ndarray:
+        """Those of the whole network, or of its part that follows the frames."""
+        found = run_batches(backend, arrays, self._batch)
         if found.shape != (len(arrays[0]), len(self.emotions)):
             raise CheckpointError(f"the network's answer has shape {found.shape}, its description promises "
                                   f"{(len(arrays[0]), len(self.emotions))}; export again")
@@ -101,14 +109,14 @@ class Predictor:
         return self._backend.attention(
             self._inputs({"frames": frames, "mfcc": mfcc, "present": present, "landmarks": landmarks, **features}))
 
-    def _inputs(self, given: Mapping[str, Optional[np.ndarray]]) -> List[np.ndarray]:
-        """The arrays that the network takes, in its order, checked."""
+    def _inputs(self, given: Mapping[str, Optional[np.ndarray]], shapes: Optional[list] = None) -> List[np.ndarray]:
+        """The arrays that the network, or its part of these shapes, takes, in its order, checked."""
         names = self.model.inputs
         count = next((len(given[name]) for name in names if given.get(name) is not None), 0)
         if given["present"] is None:
             given = {**given, "present": np.ones((count, len(self.model.modalities)), np.float32)}
         return [_checked(name, given.get(name), (count, *shape[1:]), kind)
-                for name, (shape, kind) in zip(names, input_shapes(self.model, None))]
+                for name, (shape, kind) in zip(names, shapes or input_shapes(self.model, None))]
 
     def predict(self, clips: Iterable[ClipLike], *, window: float = 0.0, hop: float = 0.0, whole: bool = False,
                 batch_size: int = 1, workers: int = 0, clip_limit: float = LIMIT, attention: bool = False,
@@ -219,9 +227,15 @@ class Predictor:
         return replace(whole, moments=found["segments"].mean(1), moving=found["values"])
 
     def _through(self, job: Job, prepared: Prepared, grid: Grid, asked: _Asked, attention: bool) -> Dict[str, Any]:
+        parts = self._parts() if grid.overlaps else None
+        seen = Seen(prepared.clip.frames)
+        if parts is not None:
+            asked.notify(f"{job.name}: {grid.samples} frames")
+            size = (self._batch or asked.batch_size) * grid.frames
+            seen = Seen(*parts.encode(prepared.clip.frames, size, attention))
         return through_windows(
-            prepared.clip, grid, prepared.features, prepared.there, modalities_needed(self.model),
-            self.preprocess.audio.silence, asked.batch_size, lambda inputs: self._ask(inputs, attention),
+            prepared.clip, seen, grid, prepared.features, prepared.there, modalities_needed(self.model),
+            self.preprocess.audio.silence, asked.batch_size, lambda inputs: self._ask(inputs, attention, parts),
             lambda text: asked.notify(f"{job.name}: {text}"))
 
     def _flush(self, waiting: List[Tuple[Job, Union[Prepared, Prediction]]], asked: _Asked) -> Iterator[Prediction]:
@@ -250,15 +264,15 @@ class Predictor:
                                 segments=np.array([[0.0, float(clip.timestamps[-1])]]), temporal=answer.temporal,
                                 spatial=answer.spatial)
 
-    def _ask(self, inputs: Inputs, attention: bool) -> Answers:
-        """The network; an exported file has no weights to give, only its intensities come back then."""
-        arrays = {**inputs._asdict(), **inputs.features}
-        del arrays["features"]
-        if inputs.person is None:
-            del arrays["person"]
-        found = self.attention(**arrays) if attention else None
+    def _ask(self, inputs: Inputs, attention: bool, parts: Optional[Parts] = None) -> Answers:
+        """The network, or its second part, whose frames are vectors. An exported file has no weights to give, only its
+        intensities come back then."""
+        given = {**inputs._asdict(), **inputs.features}
+        backend = self._backend if parts is None else parts.temporal
+        arrays = self._inputs(given, None if parts is None else part_shapes(self.model, "temporal", None))
+        found = backend.attention(arrays) if attention else None
         if found is None:
-            return Answers(np.asarray(self.predict_arrays(**arrays), np.float64), None, None)
+            return Answers(np.asarray(self._intensities(backend, arrays), np.float64), None, None)
         return Answers(*(None if part is None else np.asarray(part, np.float64) for part in found))
 
     def _prediction(self, job: Job, **more: Any) -> Prediction:
@@ -297,7 +311,7 @@ def load_predictor(path: Union[str, os.PathLike, None] = None, *, which: str = "
     if target.suffix in _EXPORTS:
         sidecar = read_sidecar(target)
         found = Predictor(open_backend(target, threads, device), sidecar.model, sidecar.preprocess, sidecar.batch,
-                          sidecar.features)
+                          sidecar.features, lambda: open_parts(sidecar.parts, sidecar.batch, threads, device))
         found.note = sidecar.note
         return found
     if target.is_file() and target.suffix != ".ckpt":
@@ -312,7 +326,7 @@ def load_predictor(path: Union[str, os.PathLike, None] = None, *, which: str = "
     with keep_generators():  # initial values are drawn, though the weights replace them
         network = fold_normalisation(trained.build())
     found = Predictor(CellBackend(network), trained.model, preprocess_of(trained),
-                      features=trained.note.get("features", {}))
+                      features=trained.note.get("features", {}), parts=lambda: cell_parts(network))
     found.note = str(trained.note.get("about", ""))
     return found
 

@@ -15,7 +15,7 @@ from mindface_eri.preprocess.clip import Clip
 class Inputs(NamedTuple):
     """A batch for the network, all with the same first axis."""
 
-    frames: np.ndarray  # (B, T, S, S, 3)
+    frames: np.ndarray  # (B, T, S, S, 3), or (B, T, C) where they were encoded apart
     mfcc: np.ndarray  # (B, T, M)
     landmarks: np.ndarray  # (B, T, 68, 2)
     present: np.ndarray  # (B, modalities)
@@ -31,6 +31,13 @@ class Answers(NamedTuple):
     spatial: Optional[np.ndarray]  # (B, T, h, w)
 
 
+class Seen(NamedTuple):
+    """What the network takes of each of a clip's N frames, and, where they were encoded apart, how it weighed them."""
+
+    frames: np.ndarray  # (N, S, S, 3) crops, or (N, C) vectors
+    spatial: Optional[np.ndarray] = None  # (N, h, w)
+
+
 def check_finite(answers: Answers) -> None:
     """Refuses what is no number (an `ERIError`): NaN, which no table and no page can tell from an answer."""
     if not all(part is None or np.isfinite(part).all() for part in answers):
@@ -38,12 +45,13 @@ def check_finite(answers: Answers) -> None:
                        "far from all it was trained on")
 
 
-def through_windows(clip: Clip, grid: Grid, features: Dict[str, np.ndarray], there: Sequence[bool],
+def through_windows(clip: Clip, seen: Seen, grid: Grid, features: Dict[str, np.ndarray], there: Sequence[bool],
                     needed: List[int], silence: float, batch_size: int, ask: Callable[[Inputs], Answers],
                     notify: Callable[[str], None]) -> Dict[str, Any]:
     """Segments, values and weights of a `Prediction` over the clip's N instants.
 
     Args:
+        seen: its frames as the network takes them.
         features: of each feature set (N, F), zeros where the clip has none.
         there: which of them it has.
         needed: columns of `present` of which a window must have one.
@@ -61,13 +69,15 @@ def through_windows(clip: Clip, grid: Grid, features: Dict[str, np.ndarray], the
         index = starts[first:first + batch_size, None] + np.arange(grid.frames)  # (B, T)
         some = here[first:first + batch_size]
         own = {name: values[index] for name, values in features.items()}
-        answers = ask(Inputs(clip.frames[index], clip.mfcc[index] * some[:, 1, None, None], clip.landmarks[index], some,
+        answers = ask(Inputs(seen.frames[index], clip.mfcc[index] * some[:, 1, None, None], clip.landmarks[index], some,
                              own))
         there_is = some[:, needed].any(1)
         check_finite(Answers(*(None if part is None else part[there_is] for part in answers)))
         parts.append(answers)
         notify(f"{min(first + batch_size, len(starts))} of {len(starts)} windows")
     values, temporal, spatial = (None if piece[0] is None else np.concatenate(piece) for piece in zip(*parts))
+    if seen.spatial is None and spatial is not None:
+        seen = seen._replace(spatial=grid.spread(spatial))
     values = np.where(here[:, needed].any(1)[:, None], values, np.nan)
     times = np.asarray(clip.timestamps, np.float64)[grid.edges]
     merged = grid.merge(values)
@@ -76,7 +86,7 @@ def through_windows(clip: Clip, grid: Grid, features: Dict[str, np.ndarray], the
     return {"intensities": lengths @ np.nan_to_num(merged) / known, "values": merged,
             "segments": np.stack([times[:-1], times[1:]], 1),
             "temporal": None if temporal is None else grid.spread(temporal),
-            "spatial": None if spatial is None else grid.spread(spatial)}
+            "spatial": None if seen.spatial is None else np.asarray(seen.spatial, np.float64)}
 
 
 def _present(clip: Clip, grid: Grid, silence: float, there: Sequence[bool]) -> np.ndarray:

@@ -33,6 +33,11 @@ class Grid:
         return starts if starts[-1] == last else np.append(starts, last)
 
     @property
+    def overlaps(self) -> bool:
+        """Whether some sample lies in more than one window."""
+        return len(self.starts) * self.frames > self.samples
+
+    @property
     def edges(self) -> np.ndarray:
         """(S + 1,) samples between which merged values are constant: a hop each, a short rest joined to the last."""
         if self.samples == 1:

@@ -107,7 +107,7 @@ def test_an_export_is_told_what_the_options_say(stand_in, status, tmp_path):
     calls = stand_in(EXPORT, report)
     code, out, _ = status("export", "r")
     assert code == 0 and calls[0] == {"run": Path("r"), "out_dir": None, "formats": ("mindir",), "batch": None,
-                                      "device": "auto"}
+                                      "device": "auto", "parts": False}
     lines = out.splitlines()
     assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == ["file", "MiB",
                                                                     "largest difference from the checkpoint"]
@@ -115,12 +115,12 @@ def test_an_export_is_told_what_the_options_say(stand_in, status, tmp_path):
     assert lines[-1] == "o/README.md: fill in what it cannot know"
     status("export", "--checkpoint", "r", "--format", "onnx", "mindir", "--batch", "16", "--out", "o")
     assert calls[1] == {"run": Path("r"), "out_dir": Path("o"), "formats": ("onnx", "mindir"), "batch": 16,
-                        "device": "auto"}
+                        "device": "auto", "parts": False}
     assert status("export", "--checkpoint", "r", "--batch", "1")[0] == 0 and calls[2]["batch"] == 1
     status("export", "--checkpoint", "r", "--batch", "dynamic")
     assert calls[3]["batch"] is None
-    status("export", "r", "--device", "CPU")
-    assert calls[4]["device"] == "CPU"
+    status("export", "r", "--device", "CPU", "--parts")
+    assert calls[4]["device"] == "CPU" and calls[4]["parts"] is True
 
 
 @pytest.mark.parametrize("words", [(), ("r", "--checkpoint", "r")])

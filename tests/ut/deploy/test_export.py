@@ -12,13 +12,16 @@ import pytest
 from mindface_eri.config import AudioConfig, Config, FaceConfig, ModelConfig, PreprocessConfig, save_config
 from mindface_eri.deploy import check_mindir, check_onnx
 from mindface_eri.deploy.accepted import OWN_OPERATORS, OWN_PRIMITIVES
-from mindface_eri.deploy.exporter import compare, export
+from mindface_eri.deploy.exporter import _write_parts, compare, export
+from mindface_eri.deploy.parts import describe_parts
 from mindface_eri.deploy.verify import check_inputs
 from mindface_eri.errors import CheckpointError, ConfigError, DataError, ExportError
 from mindface_eri.models import build_network
+from mindface_eri.prediction.extraction import Taken
 from mindface_eri.prediction.predictor import load_predictor
+from mindface_eri.prediction.windows import plan_grid
 from mindface_eri.runner.checkpoint import save_checkpoint
-from mindface_eri.runner.run_folder import note_of
+from mindface_eri.runner.run_folder import load_trained, note_of
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
@@ -143,6 +146,42 @@ def test_refusals(run, tmp_path):
         load_predictor(tmp_path / "lone.onnx")
     with pytest.raises(CheckpointError, match="no such"):
         load_predictor(tmp_path / "none")
+
+
+@pytest.mark.slow
+def test_windows_over_two_parts_answer_as_over_the_whole(run, report, make_clip, tmp_path):
+    """Of a checkpoint, a MindIR and an ONNX; 10 crops that differ, in windows of 4, the first two without a face."""
+    trained, grid = load_trained(run), plan_grid(9.0, 4, 3.0, 1.0)
+    rng = np.random.default_rng(5)
+    clip = dataclasses.replace(make_clip(10, seconds=9.0, states=[0] * 5 + [3] * 5),
+                               frames=rng.integers(0, 256, (10, 32, 32, 3), dtype=np.uint8),
+                               mfcc=rng.normal(size=(10, 12)).astype(np.float32))
+
+    def answer(predictor, **more):
+        found, = predictor.predict(["x.mp4"], window=3.0, hop=1.0, taken=[Taken(clip, grid)], **more)
+        assert not found.error, found.error
+        return found
+
+    apart, shared = load_predictor(run), load_predictor(run)
+    apart._parts = lambda: None
+    expected = answer(apart, attention=True)
+    found = answer(shared, attention=True)
+    for name in ("values", "temporal", "spatial"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=0, atol=1e-5)
+    assert np.ptp(expected.values, axis=0).min() > 1e-4 and np.ptp(expected.temporal) > 1e-3
+    for file in report.files:
+        target = tmp_path / file.path.name
+        target.write_bytes(file.path.read_bytes())
+        said = json.loads(file.sidecar.read_text())
+        pieces = _write_parts(trained, target, file.format, None)
+        said["parts"] = describe_parts(MODEL, target, pieces, None, 0.0)
+        target.with_name(f"{target.name}.json").write_text(json.dumps(said))
+        predictor = load_predictor(target)
+        assert predictor._parts() is not None and load_predictor(file.path)._parts() is None
+        predictor._backend = None  # it is not asked
+        for batch_size in (1, 3):
+            np.testing.assert_allclose(answer(predictor, batch_size=batch_size).values, expected.values, rtol=0,
+                                       atol=1e-5)
 
 
 ABOUT = {"columns": ["AU01", "AU02", "AU04"], "time_column": "timestamp", "unit": "ms", "method": "linear"}

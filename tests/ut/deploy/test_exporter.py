@@ -93,6 +93,50 @@ def test_files_are_proven_and_described(run, stood_in):
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
 
 
+def test_parts_are_proven_together_and_those_of_before_go(run, stood_in, monkeypatch):
+    def write_parts(trained, file, kind, batch):
+        pieces = [file.with_name(f"{file.stem}.{name}.{kind}") for name in ("frames", "temporal")]
+        for piece in pieces:
+            piece.write_text(f"{piece.name} {batch}")
+        return pieces
+
+    runs = []
+    monkeypatch.setattr(exporter, "_write_parts", write_parts)
+    monkeypatch.setattr(exporter, "parts_of", lambda network: ())
+    monkeypatch.setattr(exporter, "describe_parts", lambda model, target, pieces, batch, apart: {
+        "told": [target.name, [piece.name for piece in pieces], batch, apart]})
+    answer = exporter.run_in_fresh_process
+
+    def run_both(file, inputs, batch, device, second=None):
+        runs.append((file.name, second and second.name))
+        stood_in.off = 4e-6 if second is None else 7e-6
+        return answer(file, inputs, batch, device)
+
+    monkeypatch.setattr(exporter, "run_in_fresh_process", run_both)
+    report = export(run, formats=("mindir",), batch=5, parts=True)
+    names = [f"eri_features.{end}" for end in ("mindir", "frames.mindir", "temporal.mindir")]
+    assert [file.path.name for file in report.files] == names
+    assert runs == [(names[0], None), (names[1], names[2])]
+    assert [round(file.max_difference, 7) for file in report.files] == pytest.approx([4e-6, 7e-6, 7e-6], rel=0.05)
+    assert (run / "export" / names[2]).read_text() == f"{names[2]} 5"
+    said = json.loads(report.files[1].sidecar.read_text())
+    assert said["parts"]["told"] == [names[0], names[1:], 5, report.files[1].max_difference]
+    stood_in.off = 4e-6
+    export(run, formats=("mindir",))
+    assert sorted(path.name for path in (run / "export").iterdir()) == ["MODEL_CARD.md", names[0], f"{names[0]}.json"]
+    assert "parts" not in json.loads(report.files[0].sidecar.read_text())
+
+
+def test_parts_of_what_has_none(run, stood_in, monkeypatch):
+    with pytest.raises(ConfigError, match="eri_features cannot be exported in parts: nothing is known that it does"):
+        export(run, parts=True)
+    monkeypatch.setattr(exporter, "setup", lambda config: SimpleNamespace(device="Ascend"))
+    monkeypatch.setattr(exporter, "use_full_float32", lambda device: None)
+    with pytest.raises(ConfigError, match="the parts of an AIR could not be run here"):
+        export(run, formats=("mindir", "air"), parts=True)
+    assert not stood_in.exports
+
+
 def test_a_fixed_batch_is_fixed_everywhere(run, stood_in, tmp_path):
     report = export(run, tmp_path / "out", batch=5, formats=("onnx", "mindir", "onnx"))
     assert [file.path.name for file in report.files] == ["eri_features.onnx", "eri_features.mindir"]

@@ -4,6 +4,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -124,6 +125,30 @@ def test_the_process_by_itself(batch, name, given, toy_graph, tiny, tmp_path, mo
     main([str(path), str(batch), "auto", str(tmp_path / "in.npz"), str(tmp_path / "out.npy")])
     assert (np.load(tmp_path / "out.npy") == expected).all()
     assert sizes == [(5, batch or None), *[(1, batch or None)] * 5]
+
+
+def test_two_parts_are_run_one_after_the_other(given, tmp_path, monkeypatch):
+    inputs, _ = given
+    seen, commands = [], []
+
+    def opened(paths, size, device):
+        seen.append((paths, size, device))
+        return SimpleNamespace(run=lambda arrays: arrays[2] * 2)
+
+    def run(command, **_):
+        commands.append(command[3:])
+        np.save(command[7], np.zeros((2, 5, 2)))
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr("mindface_eri.deploy.verify.open_parts", opened)
+    np.savez(tmp_path / "in.npz", *inputs)
+    main(["a.frames.onnx", "3", "CPU", str(tmp_path / "in.npz"), str(tmp_path / "out.npy"), "a.temporal.onnx"])
+    assert seen == [(["a.frames.onnx", "a.temporal.onnx"], 3, "CPU")]
+    assert (np.load(tmp_path / "out.npy") == [inputs[2] * 2] * 2).all()
+    monkeypatch.setattr(subprocess, "run", run)
+    run_in_fresh_process("one", inputs, 3, "CPU", second="two")
+    run_in_fresh_process("one", inputs, 3, "CPU")
+    assert commands[0][0] == "one" and commands[0][-1] == "two" and len(commands[1]) == 5
 
 
 def test_the_process_computes_where_it_is_told(given, toy_graph, tiny, tmp_path):

@@ -40,6 +40,7 @@ def golden_weight(name, shape):
 def golden_inputs(config, clips=4):
     """Arrays for each of `config.inputs`."""
     made = {"frames": (128 + 60 * numbers("frames", (clips, config.frames, config.crop_size, config.crop_size, 3))),
+            "landmarks": 100 + 30 * numbers("landmarks", (clips, config.frames, 68, 2)),
             "mfcc": 1 + 2 * numbers("mfcc", (clips, config.frames, config.mfcc_features)),
             "present": np.array([[1, 1, 1, 1], [1, 0, 1, 1], [0, 1, 0, 1], [1, 1, 1, 0]], np.float32)}
     made["frames"] = np.clip(made["frames"], 0, 255).astype(np.uint8)
