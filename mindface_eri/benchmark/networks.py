@@ -79,25 +79,37 @@ def export_all(model: ModelConfig, folder: Path, threads: int) -> Dict[str, obje
 
     from mindface_eri.deploy.exporter import export
     from mindface_eri.deploy.fold import fold_normalisation
+    from mindface_eri.runner.run_folder import load_trained
+
+    random_run(model, folder)
+    files = {file.format: file.path for file in export(folder, formats=formats_here()).files}
+    found = {"checkpoint": CellBackend(fold_normalisation(load_trained(folder).build())),
+             "mindir": CellBackend(nn.GraphCell(ms.load(str(files["mindir"]))))}
+    if "onnx" in files:
+        found["onnx"] = OnnxBackend(files["onnx"], threads)
+    return found
+
+
+def random_run(model: ModelConfig, folder: Path) -> None:
+    """Makes a run folder of a network with random weights."""
     from mindface_eri.models import build_network
     from mindface_eri.runner.checkpoint import save_checkpoint
-    from mindface_eri.runner.run_folder import load_trained, note_of
+    from mindface_eri.runner.run_folder import note_of
 
     (folder / "checkpoints").mkdir()
     save_checkpoint(folder / "checkpoints" / "best.ckpt", build_network(model, read_stem=False), note_of(model))
     save_config(Config(model=model, preprocess=infer_preprocess(model)), folder / "config.yaml")
+
+
+def formats_here() -> List[str]:
+    """The formats of files that can be written and run where this process is."""
     formats = ["mindir"]
     with contextlib.suppress(ImportError):
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
 
         formats.append("onnx")
-    files = {file.format: file.path for file in export(folder, formats=formats).files}
-    found = {"checkpoint": CellBackend(fold_normalisation(load_trained(folder).build())),
-             "mindir": CellBackend(nn.GraphCell(ms.load(str(files["mindir"]))))}
-    if "onnx" in files:
-        found["onnx"] = OnnxBackend(files["onnx"], threads)
-    return found
+    return formats
 
 
 def twin_network(model: ModelConfig, threads: int) -> Optional[Callable[[Sequence[np.ndarray]], np.ndarray]]:

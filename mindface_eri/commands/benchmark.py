@@ -16,10 +16,11 @@ SUBJECTS = {
     "infer": "the eager PyTorch twin",
     "train": "the eager PyTorch twin",
     "predict": "the plain script and the twin, from a raw clip on",
+    "timeline": "overlapping windows that each compute their own frames",
     "route": "the three stages in plain PyTorch",
     "growth": "cost per clip at 50, 500 and 2,000 clips; only when named",
 }
-_PATHS = {"preprocess": "video files", "predict": "video files", "data": "folders of records",
+_PATHS = {**dict.fromkeys(("preprocess", "predict", "timeline"), "video files"), "data": "folders of records",
           "route": "a data set", "growth": "a generated corpus"}
 
 
@@ -28,8 +29,8 @@ def add_arguments(parser):
     told = "; ".join(f"{name}: {beside}" for name, beside in SUBJECTS.items())
     parser.add_argument("what", nargs="?", choices=SUBJECTS, help=f"{told}. Without one: all but growth")
     parser.add_argument("paths", nargs="*", type=Path,
-                        help="what to measure on, instead of something drawn: preprocess and predict: video files; "
-                             "data: folders of records; route and growth: a data set")
+                        help="what to measure on, instead of something drawn: preprocess, predict and timeline: video "
+                             "files; data: folders of records; route and growth: a data set")
     add_config(parser)
     parser.add_argument("--repeats", type=int, default=3, help="rounds; the median, the fastest and the slowest show")
     parser.add_argument("--threads", type=int, default=cores(), help="threads of each contestant")
@@ -138,6 +139,10 @@ def _measure(arguments, config):
         from mindface_eri.benchmark.predict import benchmark_predict
 
         return benchmark_predict(paths, repeats=repeats, threads=threads, config=config)
+    if arguments.what == "timeline":
+        from mindface_eri.benchmark.timeline import benchmark_timeline
+
+        return benchmark_timeline(paths, repeats=repeats, threads=threads, config=config)
     if arguments.what == "route":
         from mindface_eri.benchmark.route import SMALL, benchmark_route
 

@@ -32,16 +32,18 @@ class Parts:
     def __init__(self, encoder, temporal, fill: bool) -> None:
         self._encoder, self.temporal, self._fill = encoder, temporal, fill
 
-    def encode(self, crops: np.ndarray, size: int, attention: bool = False
+    def encode(self, crops: np.ndarray, size: int, rest: Optional[int] = None, attention: bool = False
                ) -> Tuple[np.ndarray, Optional[np.ndarray]]:
         """Vectors (N, C) of crops (N, S, S, 3) and, where it is asked for and known, spatial weights (N, h, w).
 
         Args:
             size: crops of a call.
+            rest: crops of each call for what no longer fills one of `size`; None is `size` too.
         """
-        found = []
-        for start in range(0, len(crops), size):
-            places = np.arange(start, start + size)
+        found, start = [], 0
+        while start < len(crops):
+            places = np.arange(start, start + (size if rest is None or start + size <= len(crops) else rest))
+            start = places[-1] + 1
             some = crops[np.minimum(places, len(crops) - 1) if self._fill else places[places < len(crops)]]
             weighed = self._encoder.attention([some]) if attention else None
             found.append((self._encoder.run([some]), None) if weighed is None else weighed[:2])

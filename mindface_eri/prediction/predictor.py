@@ -231,8 +231,8 @@ class Predictor:
         seen = Seen(prepared.clip.frames)
         if parts is not None:
             asked.notify(f"{job.name}: {grid.samples} frames")
-            size = (self._batch or asked.batch_size) * grid.frames
-            seen = Seen(*parts.encode(prepared.clip.frames, size, attention))
+            size, rest = (self._batch or asked.batch_size) * grid.frames, None if self._batch else grid.frames
+            seen = Seen(*parts.encode(prepared.clip.frames, size, rest, attention))
         return through_windows(
             prepared.clip, seen, grid, prepared.features, prepared.there, modalities_needed(self.model),
             self.preprocess.audio.silence, asked.batch_size, lambda inputs: self._ask(inputs, attention, parts),

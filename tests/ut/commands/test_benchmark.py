@@ -42,6 +42,8 @@ def environment(monkeypatch):
     ("predict", "predict.benchmark_predict", {"paths": [], "repeats": 3, "threads": cores(), "config": Config()}),
     ("predict a b --threads 7 --repeats 5", "predict.benchmark_predict",
      {"paths": [A, B], "repeats": 5, "threads": 7}),
+    ("timeline a --threads 7 --repeats 5", "timeline.benchmark_timeline",
+     {"paths": [A], "repeats": 5, "threads": 7, "config": Config()}),
     ("route", "route.benchmark_route", {"corpus": None, "workers": cores(), "config": SMALL, "clips": 32}),
     ("route a --clips 8 --workers 5", "route.benchmark_route",
      {"corpus": A, "workers": 5, "config": SMALL, "clips": 8}),
@@ -61,6 +63,7 @@ def test_options_reach_the_subject(words, target, expected, stand_in, status):
     ("infer", "networks.benchmark_infer", lambda call: call["model"].frames),
     ("train", "training.benchmark_train", lambda call: call["model"].frames),
     ("predict", "predict.benchmark_predict", lambda call: call["config"].model.frames),
+    ("timeline", "timeline.benchmark_timeline", lambda call: call["config"].model.frames),
     ("route", "route.benchmark_route", lambda call: call["config"].model.frames)])
 def test_the_recipe_reaches_the_subject(subject, target, read, stand_in, status, tmp_path):
     calls = stand_in(f"{ROOM}.{target}", ROWS)
@@ -103,8 +106,8 @@ def test_ratios_are_missed_only_where_pytorch_would_give_them(subject, target, t
 @pytest.mark.parametrize("words, said", [
     ("infer --repeats 0", "--repeats 0: must be at least 1"), ("infer --threads 0", "--threads 0: must be at least 1"),
     ("data --workers 0", "--workers 0: must be at least 1"), ("growth --clips 4 2", "--clips 2: must be at least 3"),
-    ("infer a", "benchmark infer takes no paths; these do: preprocess (video files), predict (video files), data "
-                "(folders of records), route (a data set), growth (a generated corpus)"),
+    ("infer a", "benchmark infer takes no paths; these do: preprocess (video files), predict (video files), "
+                "timeline (video files), data (folders of records), route (a data set), growth (a generated corpus)"),
     ("features a", "features takes no paths"), ("train a", "train takes no paths"),
     ("route a b", "benchmark route takes one path, a data set; 2 were given"),
     ("growth a b", "benchmark growth takes one path, a generated corpus; 2 were given")])
@@ -114,7 +117,7 @@ def test_what_cannot_be_measured_is_wrong_usage(words, said, status, monkeypatch
     assert (code, out) == (2, "") and said in shown
 
 
-@pytest.mark.parametrize("returned, code", [([0] * 7, 0), ([0, 0, 3, 0, 0, 0, 0], 1)])
+@pytest.mark.parametrize("returned, code", [([0] * 8, 0), ([0, 0, 3, 0, 0, 0, 0, 0], 1)])
 def test_one_subject_that_fails_fails_the_whole_and_stops_no_other(returned, code, status, monkeypatch):
     codes = iter(returned)
     monkeypatch.setattr(command, "_wait", lambda words, variables: next(codes))

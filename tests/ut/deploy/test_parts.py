@@ -56,6 +56,15 @@ def test_frames_are_encoded_once_each(fill, sizes):
     assert weights is None  # an exported file's are not known
 
 
+@pytest.mark.parametrize("size, rest, sizes", [(4, 2, [4, 2, 2]), (6, 2, [6, 2]), (7, 2, [7]), (8, 3, [3, 3, 3]),
+                                               (3, 1, [3, 3, 1])])
+def test_what_is_left_over_goes_in_smaller_calls(size, rest, sizes):
+    encoder = Encoder()
+    vectors, _ = Parts(encoder, Temporal(), True).encode(CROPS, size, rest)
+    assert encoder.sizes == sizes
+    np.testing.assert_array_equal(vectors, CROPS[:, 0, 0, :2])
+
+
 def test_a_first_part_that_answers_something_else():
     encoder = Encoder()
     encoder.run = lambda inputs: np.zeros((len(inputs[0]), 4, 2))
