@@ -211,7 +211,7 @@ class Predictor:
         asked.notify(f"{job.name}: {taken.clip.duration:.1f} s")
         if taken.grid.coarse:
             return self._moving(job, prepared, taken.grid, asked)
-        found = self._through(job, prepared, taken.grid, asked, asked.attention)
+        found = self._through(job, prepared, taken.grid, asked, self._seen(job, taken.clip, taken.grid, asked))
         if not np.isfinite(found["intensities"]).all():
             raise MediaError(f"{job.source}: neither face nor sound in any of its windows ({taken.clip.quality})")
         window, hop = default_windows(asked.windows.window, asked.windows.hop)
@@ -222,21 +222,32 @@ class Predictor:
         """The answer of the whole clip, with the values of its windows."""
         every = prepared.every(grid.coarse)
         check_need(self.model, job, every.clip)  # the face may show between the network's own instants only
-        whole = self._whole(job, every.clip, _rows(self._ask(stacked([every]), asked.attention))[0])
-        found = self._through(job, prepared, grid, asked, False)
+        seen = self._seen(job, prepared.clip, grid, asked)
+        answers = seen.ask(stacked([every])._replace(frames=seen.frames[None, ::grid.coarse]))
+        if seen.spatial is not None:
+            answers = answers._replace(spatial=seen.spatial[None, ::grid.coarse])
+        whole = self._whole(job, every.clip, _rows(answers)[0])
+        found = self._through(job, prepared, grid, asked, seen)
         return replace(whole, moments=found["segments"].mean(1), moving=found["values"])
 
-    def _through(self, job: Job, prepared: Prepared, grid: Grid, asked: _Asked, attention: bool) -> Dict[str, Any]:
+    def _seen(self, job: Job, clip: Clip, grid: Grid, asked: _Asked) -> Seen:
+        """The clip's frames, encoded once each where its windows share them and the network has parts."""
         parts = self._parts() if grid.overlaps else None
-        seen = Seen(prepared.clip.frames)
-        if parts is not None:
-            asked.notify(f"{job.name}: {grid.samples} frames")
-            size, rest = (self._batch or asked.batch_size) * grid.frames, None if self._batch else grid.frames
-            seen = Seen(*parts.encode(prepared.clip.frames, size, rest, attention))
+        if parts is None:
+            return Seen(clip.frames, lambda inputs: self._ask(inputs, asked.attention))
+        asked.notify(f"{job.name}: {grid.samples} frames")
+        # Those that the network sees of a clip answered whole go first, together: the same call, the same numbers.
+        order = np.argsort(np.arange(grid.samples) % max(grid.coarse, 1), kind="stable")
+        size, rest = (self._batch or asked.batch_size) * grid.frames, None if self._batch else grid.frames
+        vectors, weights = parts.encode(clip.frames[order], size, rest, asked.attention)
+        back = np.argsort(order)
+        return Seen(vectors[back], lambda inputs: self._ask(inputs, asked.attention, parts),
+                    None if weights is None else np.asarray(weights[back], np.float64))
+
+    def _through(self, job: Job, prepared: Prepared, grid: Grid, asked: _Asked, seen: Seen) -> Dict[str, Any]:
         return through_windows(
             prepared.clip, seen, grid, prepared.features, prepared.there, modalities_needed(self.model),
-            self.preprocess.audio.silence, asked.batch_size, lambda inputs: self._ask(inputs, attention, parts),
-            lambda text: asked.notify(f"{job.name}: {text}"))
+            self.preprocess.audio.silence, asked.batch_size, lambda text: asked.notify(f"{job.name}: {text}"))
 
     def _flush(self, waiting: List[Tuple[Job, Union[Prepared, Prediction]]], asked: _Asked) -> Iterator[Prediction]:
         answers = self._together([found for _, found in waiting if isinstance(found, Prepared)], asked)

@@ -32,10 +32,11 @@ class Answers(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What the network takes of each of a clip's N frames, and, where they were encoded apart, how it weighed them."""
+    """A clip's N frames as the network takes them, and the network, which answers for some of them."""
 
-    frames: np.ndarray  # (N, S, S, 3) crops, or (N, C) vectors
-    spatial: Optional[np.ndarray] = None  # (N, h, w)
+    frames: np.ndarray  # (N, S, S, 3) crops, or (N, C) vectors where they were encoded apart
+    ask: Callable[[Inputs], Answers]
+    spatial: Optional[np.ndarray] = None  # (N, h, w) weights that the encoding gave
 
 
 def check_finite(answers: Answers) -> None:
@@ -46,18 +47,17 @@ def check_finite(answers: Answers) -> None:
 
 
 def through_windows(clip: Clip, seen: Seen, grid: Grid, features: Dict[str, np.ndarray], there: Sequence[bool],
-                    needed: List[int], silence: float, batch_size: int, ask: Callable[[Inputs], Answers],
-                    notify: Callable[[str], None]) -> Dict[str, Any]:
+                    needed: List[int], silence: float, batch_size: int, notify: Callable[[str], None]
+                    ) -> Dict[str, Any]:
     """Segments, values and weights of a `Prediction` over the clip's N instants.
 
     Args:
-        seen: its frames as the network takes them.
+        seen: its frames, and the network.
         features: of each feature set (N, F), zeros where the clip has none.
         there: which of them it has.
         needed: columns of `present` of which a window must have one.
         silence: a peak below it is no sound.
         batch_size: windows that go through the network together.
-        ask: the network.
         notify: receives how far it is.
 
     Raises:
@@ -69,8 +69,8 @@ def through_windows(clip: Clip, seen: Seen, grid: Grid, features: Dict[str, np.n
         index = starts[first:first + batch_size, None] + np.arange(grid.frames)  # (B, T)
         some = here[first:first + batch_size]
         own = {name: values[index] for name, values in features.items()}
-        answers = ask(Inputs(seen.frames[index], clip.mfcc[index] * some[:, 1, None, None], clip.landmarks[index], some,
-                             own))
+        answers = seen.ask(Inputs(seen.frames[index], clip.mfcc[index] * some[:, 1, None, None], clip.landmarks[index],
+                                  some, own))
         there_is = some[:, needed].any(1)
         check_finite(Answers(*(None if part is None else part[there_is] for part in answers)))
         parts.append(answers)
@@ -86,7 +86,7 @@ def through_windows(clip: Clip, seen: Seen, grid: Grid, features: Dict[str, np.n
     return {"intensities": lengths @ np.nan_to_num(merged) / known, "values": merged,
             "segments": np.stack([times[:-1], times[1:]], 1),
             "temporal": None if temporal is None else grid.spread(temporal),
-            "spatial": None if seen.spatial is None else np.asarray(seen.spatial, np.float64)}
+            "spatial": seen.spatial}
 
 
 def _present(clip: Clip, grid: Grid, silence: float, there: Sequence[bool]) -> np.ndarray:

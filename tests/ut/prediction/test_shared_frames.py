@@ -43,10 +43,12 @@ class Whole:
 class Looks:
     """Its first part."""
 
-    crops = 0
+    def __init__(self):
+        self.crops, self.calls = 0, []
 
     def run(self, inputs):
         self.crops += len(inputs[0])
+        self.calls.append(inputs[0])
         return vectors_of(inputs[0])
 
     def attention(self, inputs):
@@ -140,6 +142,18 @@ def test_parts_stay_closed_where_nothing_is_shared(media, both):
     for _ in range(2):
         ask(found.shared, window=3.0, hop=1.0)
     assert found.opened == 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_a_whole_clip_is_answered_out_of_the_same_frames(batch_size, media, both):
+    """Those of its answer go through the first part in one call, in their order, as they would alone."""
+    found = both(fill=True)
+    media(6.0)
+    plain = ask(found.shared)
+    moving = ask(found.shared, moving=True, batch_size=batch_size)
+    np.testing.assert_array_equal(found.looks.calls[0], plain.clip.frames)
+    assert (found.looks.crops, found.listens.windows) == (8, 5)  # 7 frames; 4 windows, and the whole
+    np.testing.assert_allclose(moving.intensities, plain.intensities, atol=1e-7)
 
 
 def test_frames_are_told_before_windows(media, both):
