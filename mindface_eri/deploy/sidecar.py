@@ -21,7 +21,7 @@ from mindface_eri.config import (
     to_dict,
 )
 from mindface_eri.deploy.backends import input_shapes
-from mindface_eri.deploy.parts import find_parts
+from mindface_eri.deploy.parts import KINDS, find_parts
 from mindface_eri.errors import CheckpointError, ConfigError
 from mindface_eri.files import file_hash, write_json
 from mindface_eri.version import versions
@@ -103,8 +103,10 @@ def read_sidecar(file: os.PathLike) -> Sidecar:
                        _batch(content["batch"]), dict(content.get("features", {})), _note(content),
                        find_parts(Path(file), content["parts"]) if "parts" in content else ())
     except OSError:
-        raise CheckpointError(f"{path}: is missing; keep the .json that the export wrote beside {Path(file).name}"
-                              ) from None
+        part = Path(file).stem.endswith(tuple(f".{kind}" for kind in KINDS))
+        raise CheckpointError(f"{path}: is missing; " + (
+            "this looks like one part of an exported network: name the whole file" if part else
+            f"keep the .json that the export wrote beside {Path(file).name}")) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
         raise CheckpointError(f"{path}: cannot be used ({error}); export again") from None
 

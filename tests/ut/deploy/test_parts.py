@@ -115,6 +115,8 @@ def test_a_description_names_its_parts(exported):
         for name, shape in (("vectors", (4, 32)), ("mfcc", (4, 12)), ("present", (2,)))]
     assert said["parts"]["temporal"]["output"]["shape"] == ["batch", 7]
     assert read_sidecar(file).parts == tuple(names)
+    with pytest.raises(CheckpointError, match="looks like one part of an exported network: name the whole file"):
+        read_sidecar(names[1])
 
 
 def test_a_whole_file_does_without_parts(exported):
