@@ -15,6 +15,7 @@ SUBJECTS = {
     "data": "torch's DataLoader",
     "infer": "the eager PyTorch twin",
     "train": "the eager PyTorch twin",
+    "kernels": "PyTorch's: what a training step is made of",
     "predict": "the plain script and the twin, from a raw clip on",
     "timeline": "overlapping windows that each compute their own frames",
     "route": "the three stages in plain PyTorch",
@@ -135,6 +136,10 @@ def _measure(arguments, config):
         from mindface_eri.benchmark.training import benchmark_train
 
         return benchmark_train(model=config.model, repeats=repeats, threads=threads)
+    if arguments.what == "kernels":
+        from mindface_eri.benchmark.kernels import benchmark_kernels
+
+        return benchmark_kernels(config.model, repeats=repeats, threads=threads)
     if arguments.what == "predict":
         from mindface_eri.benchmark.predict import benchmark_predict
 
