@@ -6,12 +6,11 @@ Detectors find upside-down faces now and then, with landmarks that mean nothing.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Iterable, Optional
 
 import numpy as np
 
-from mindface_eri.preprocess.detectors import dlib_module
+from mindface_eri.preprocess.detectors import frontal_detector
 from mindface_eri.preprocess.picture import Picture
 
 _LOOKS = 4  # pictures looked at, in all four turns
@@ -34,11 +33,6 @@ def _clearest_turn(picture: Picture) -> Optional[int]:
     grey = picture.reduced_grey(min(1.0, _HEIGHT / min(picture.width, picture.height)))
     scores = []
     for turns in range(4):
-        _, found, _ = _detector().run(np.ascontiguousarray(np.rot90(grey, turns)), 0, 0.0)
+        _, found, _ = frontal_detector().run(np.ascontiguousarray(np.rot90(grey, turns)), 0, 0.0)
         scores.append(max(found, default=-np.inf))
     return int(np.argmax(scores)) if max(scores) > -np.inf else None
-
-
-@lru_cache(maxsize=1)
-def _detector():
-    return dlib_module().get_frontal_face_detector()

@@ -223,7 +223,8 @@ def _starts_anywhere(checkout, tmp_path):
     assert built.returncode == 0, built.stderr
     eri = tmp_path / "build" / "lib" / "mindface" / "eri"
     for pattern in ("configs/demo_visual.yaml", "report/templates/*.html", "report/templates/*.css",
-                    "report/templates/*.js", "pretrained/smile/*.onnx", "pretrained/smile/*.json", "py.typed"):
+                    "report/templates/*.js", "pretrained/smile/*.onnx", "pretrained/smile/*.json",
+                    "pretrained/dlib/*.svm", "py.typed"):
         assert list(eri.glob(pattern)), pattern
     for name in ("train", "eval", "infer"):
         said = subprocess.run([sys.executable, str(eri / f"{name}.py"), "--help"], cwd=tmp_path, capture_output=True,

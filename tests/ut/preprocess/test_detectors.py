@@ -2,6 +2,7 @@
 """What detectors are asked and how their answers are read, with scripted dlib and MTCNN."""
 
 import importlib.util
+import pickle
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from mindface_eri.errors import ConfigError, MediaError, MissingDependencyError
+from mindface_eri.preprocess import detectors
 from mindface_eri.preprocess.detectors import (
     LANDMARK_VARIABLE,
     DlibDetector,
@@ -17,6 +19,7 @@ from mindface_eri.preprocess.detectors import (
     MtcnnDetector,
     check_detector,
     create_detector,
+    frontal_detector,
     landmark_model,
 )
 
@@ -94,8 +97,35 @@ def test_the_predictor_gets_whole_pixels_in_dlibs_order(monkeypatch, tmp_path):
     marks = Landmarks()(grey, np.array([10.4, 20.6, 30.7, -1.2], np.float32))
     assert calls[0][0] is grey and calls[0][1] == (10, 21, 31, -1)
     np.testing.assert_array_equal(marks, [(k, 100 + 2 * k) for k in range(68)])
-    Landmarks()
+    Landmarks()(grey, np.zeros(4, np.float32))
     assert asked == [str(tmp_path / "model.dat")]  # 100 MB are read once in a process
+
+
+def test_the_landmark_model_is_not_read_before_there_is_a_face(monkeypatch, tmp_path):
+    (tmp_path / "model.dat").touch()
+    monkeypatch.setenv(LANDMARK_VARIABLE, str(tmp_path / "model.dat"))
+    predict = Landmarks()
+    with pytest.raises(RuntimeError):  # dlib's, of a file without anything in it
+        predict(np.zeros((3, 3), np.uint8), np.zeros(4, np.float32))
+
+
+def test_the_saved_detector_is_dlibs(tmp_path):
+    """Each of its numbers; a dlib that comes with another detector shows here."""
+    import dlib
+
+    dlib.get_frontal_face_detector().save(str(tmp_path / "own.svm"))
+    assert detectors._FRONTAL_FILE.read_bytes() == (tmp_path / "own.svm").read_bytes()
+    assert pickle.dumps(frontal_detector()) == pickle.dumps(dlib.fhog_object_detector(str(tmp_path / "own.svm")))
+
+
+def test_where_the_saved_detector_cannot_be_read_dlibs_is_unpacked(monkeypatch, tmp_path):
+    import dlib
+
+    (tmp_path / "empty.svm").touch()
+    monkeypatch.setattr(detectors, "_FRONTAL_FILE", tmp_path / "empty.svm")
+    monkeypatch.setattr(detectors, "dlib_module", lambda: SimpleNamespace(
+        fhog_object_detector=dlib.fhog_object_detector, get_frontal_face_detector=lambda: "unpacked"))
+    assert frontal_detector.__wrapped__() == "unpacked"
 
 
 def test_names_of_detectors():
