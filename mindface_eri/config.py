@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-import yaml
-
 from mindface_eri.constants import EMOTIONS, MODALITIES, SPLITS
 from mindface_eri.errors import ConfigError
 from mindface_eri.fields import from_dict, listed, number, one_of, to_dict
@@ -346,6 +344,8 @@ def _with_sizes(tree: dict) -> dict:
 
 def save_config(config: Config, path: Union[str, os.PathLike]) -> None:
     """Writes the resolved configuration; `load_config` reads it back equal."""
+    import yaml  # here and below: whoever reads no recipe, as workers do, does without
+
     write_text(path, yaml.safe_dump(to_dict(config), sort_keys=False))
 
 
@@ -355,6 +355,8 @@ def override_of(text: str) -> Tuple[str, Any]:
     Raises:
         ConfigError: it is of another form, or its value is not YAML.
     """
+    import yaml
+
     key, separator, value = text.partition("=")
     if not separator:
         raise ConfigError(f"--set {text!r}: expected key=value, such as train.lr=3e-4")
@@ -380,6 +382,8 @@ def _merge(base: Mapping, over: Mapping) -> dict:
 
 def _read_tree(path: Path, seen: Tuple[Path, ...] = ()) -> dict:
     """A recipe's keys over those of the recipes that it is based on."""
+    import yaml
+
     if path.resolve() in seen:
         raise ConfigError(f"{path}: inherits from itself through 'base:'")
     try:

@@ -12,8 +12,6 @@ import os
 from pathlib import Path
 from typing import Dict
 
-import psutil
-
 # Read by the libraries when they start, so they are set before these are imported, or for processes to come.
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
              "OPENCV_FOR_THREADS_NUM", "MINDFACE_ERI_THREADS")
@@ -23,6 +21,8 @@ _QUOTAS = ((Path("/sys/fs/cgroup/cpu.max"),),  # control groups of version 2: qu
 
 def cores() -> int:
     """Cores that this process may keep busy: its affinity, or a container's quota where that is less."""
+    import psutil  # workers are told how many threads are theirs, and never ask
+
     process = psutil.Process()
     allowed = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1  # macOS
     for files in _QUOTAS:

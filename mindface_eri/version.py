@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 from typing import Dict
 
 __version__ = "0.1.0"
@@ -16,6 +14,9 @@ _DISTRIBUTIONS = {"mindspore": "mindspore", "onnxruntime": "onnxruntime", "numpy
 
 def versions() -> Dict[str, str]:
     """Name -> version of this package, Python and what of the rest is installed; nothing is imported for it."""
+    import importlib.metadata
+    import platform
+
     found = {"mindface_eri": __version__, "python": platform.python_version()}
     for name, distribution in _DISTRIBUTIONS.items():
         try:

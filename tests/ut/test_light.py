@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What needs MindSpore says so where it is not installed; tests/st/test_wheel.py runs what does not."""
 
+import os
 import re
 import subprocess
 import sys
 
 import pytest
 
+import mindface_eri
 from mindface_eri.cli import main
 from mindface_eri.device import hardware
 from mindface_eri.device.hardware import has_mindspore, require_mindspore
@@ -62,3 +64,15 @@ def test_doctor_notes_it_and_asks_for_it_where_a_device_is_wanted(light, device,
     found, = _devices(device)
     assert (found.status, found.cure) == (status, "pip install 'mindface_eri[train]'")
     assert found.detail == "none without MindSpore: .onnx files only"
+
+
+@pytest.mark.parametrize("version, form", [("2.7.2", "python"), ("2.8.0", None), ("2.10.0rc1", None), (None, None)])
+def test_old_mindspore_reads_messages_in_the_form_that_it_knows(monkeypatch, tmp_path, version, form):
+    monkeypatch.delenv("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", raising=False)
+    (tmp_path / "mindspore").mkdir()
+    (tmp_path / "mindspore" / "__init__.py").touch()
+    if version:
+        (tmp_path / "mindspore" / "version.py").write_text(f"# of 1.2\n__version__ = '{version}'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    mindface_eri._admit_old_mindspore()
+    assert os.environ.pop("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", None) == form

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Predicting on an .onnx file in a fresh process: MindSpore, PyTorch and matplotlib are never imported."""
+"""Predicting on an .onnx file in a fresh process: it imports onnxruntime, and its worker what takes clips apart."""
 
 import json
 import subprocess
@@ -14,7 +14,8 @@ CODE = """
 import sys
 from mindface_eri.cli import main
 status = main(["predict", sys.argv[1], "--model", sys.argv[2], "--format", "json"])
-print(status, sorted({"mindspore", "torch", "matplotlib", "onnxruntime"} & set(sys.modules)))
+heavy = {"mindspore", "torch", "matplotlib", "librosa", "numba", "scipy", "yaml", "dlib", "cv2", "av", "onnxruntime"}
+print(status, sorted(heavy & set(sys.modules)))
 """
 
 
@@ -38,7 +39,7 @@ def model(tmp_path):
     return path
 
 
-def test_mindspore_is_not_imported(model, tmp_path):
+def test_nothing_else_is_imported(model, tmp_path):
     import soundfile
 
     sound = tmp_path / "hum.wav"
