@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
+from statistics import median
 from typing import Deque, Optional, Tuple
 
 import numpy as np
@@ -34,7 +35,7 @@ class CutFinder:
         if last is None:
             return False
         change = float(np.abs(scene - last).mean())
-        usual = float(np.median(self._changes)) if self._changes else 0.0
+        usual = median(self._changes) if self._changes else 0.0
         cut = change > max(_CUT, _SUDDEN * usual)
         if not cut:
             self._changes.append(change)

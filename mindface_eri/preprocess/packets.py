@@ -87,8 +87,8 @@ def _read_layout(path: str, size: int, changed: int) -> _Layout:
         count = _Count(_Layout())
         for packet in _stored(container, *streams):
             if packet.size:
-                shown, decoded = count.on(packet)
-                told[packet.stream_index].append((_seconds(shown, packet), _seconds(decoded, packet), count.place))
+                (shown, decoded), base = count.on(packet), packet.time_base
+                told[packet.stream_index].append((_seconds(shown, base), _seconds(decoded, base), count.place))
     stamps = {}
     for index, rows in told.items():
         shown, decoded, places = np.array(rows).reshape(-1, 3).T
@@ -97,8 +97,8 @@ def _read_layout(path: str, size: int, changed: int) -> _Layout:
     return _Layout(count.first, find_joins(stamps))
 
 
-def _seconds(stamp: Optional[int], packet) -> float:
-    return float("nan") if stamp is None or packet.time_base is None else float(stamp * packet.time_base)
+def _seconds(stamp: Optional[int], base) -> float:
+    return float("nan") if stamp is None or base is None else stamp * base.numerator / base.denominator
 
 
 class _Count:
@@ -116,22 +116,23 @@ class _Count:
         place = packet.pos
         self.place = self._seen.get(packet.stream_index, 0) if place is None or place < 0 else place
         self._seen[packet.stream_index] = self.place
-        decoded = self._unwrapped(packet.dts, self._last, packet)
-        shown = self._unwrapped(packet.pts, self._last if decoded is None else decoded, packet)
+        base = packet.time_base
+        decoded = self._unwrapped(packet.dts, self._last, base)
+        shown = self._unwrapped(packet.pts, self._last if decoded is None else decoded, base)
         newest = shown if decoded is None else decoded
         self._last = self._last if newest is None else newest
         self.first = newest if self.first is None else self.first
         shift = self._shifts[bisect_right(self._places, self.place)]
-        ticks = round(shift / packet.time_base) if shift else 0
+        ticks = round(shift / base) if shift else 0
         return tuple(None if stamp is None else stamp + ticks for stamp in (shown, decoded))
 
     @staticmethod
-    def _unwrapped(stamp: Optional[int], near: Optional[int], packet) -> Optional[int]:
+    def _unwrapped(stamp: Optional[int], near: Optional[int], base) -> Optional[int]:
         """The stamp with as many turns of the clock as bring it close to another, where that is close."""
         if stamp is None or near is None:
             return stamp
         counted = stamp + round((near - stamp) / _TURN) * _TURN
-        return counted if abs(counted - near) * packet.time_base < _CLOSE else stamp
+        return counted if abs(counted - near) * base.numerator < _CLOSE * base.denominator else stamp  # no fractions
 
 
 def _stored(container, *streams) -> Iterator:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import threading
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Callable, Optional, Tuple
 
 import numpy as np
@@ -93,13 +94,26 @@ def _deadly(name: str, same: bool = False) -> bool:
 
 
 def _converted(frame, **form):
+    kind = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range,
+            getattr(frame, "color_trc", None), getattr(frame, "color_primaries", None))
     try:
         if _deadly(frame.format.name):
             raise ValueError("FFmpeg does not read it")
-        return frame.reformat(**form)
+        return _scaler(threading.get_ident(), *kind, *form.items()).reformat(frame, **form)
     except (OSError, ValueError) as error:  # FFmpeg's errors are of either kind
         raise MediaError(f"the pixel format {frame.format.name} cannot be converted "
                          f"({getattr(error, 'strerror', None) or error}); convert the recording first") from None
+
+
+@lru_cache(maxsize=8)
+def _scaler(*_kind):
+    """FFmpeg's scaler with its tables, whose making takes longer than a small picture: one for all of a kind.
+
+    Nothing of one kind of picture, or of another thread's, is left in it when the next comes.
+    """
+    from av.video.reformatter import VideoReformatter  # pylint: disable=no-name-in-module
+
+    return VideoReformatter()
 
 
 class Picture:

@@ -6,7 +6,7 @@ Detectors find upside-down faces now and then, with landmarks that mean nothing.
 
 from __future__ import annotations
 
-from typing import Iterable, Optional
+from typing import Iterable, List, Optional
 
 import numpy as np
 
@@ -24,7 +24,12 @@ def upright_hint(pictures: Iterable[Picture]) -> str:
     """A sentence if most of some pictures show dlib a face more clearly when they are turned, all in the same way."""
     pictures = list(pictures)
     chosen = [pictures[k] for k in np.unique(np.linspace(0, len(pictures) - 1, _LOOKS).astype(int))] if pictures else []
-    best = [_clearest_turn(picture) for picture in chosen]
+    best: List[Optional[int]] = []
+    for picture in chosen:
+        best.append(_clearest_turn(picture))
+        left = len(chosen) - len(best)
+        if all(2 * (best.count(turns) + left) <= len(chosen) for turns in _SAID):  # whatever the others show
+            return ""
     return next((words for turns, words in _SAID.items() if 2 * best.count(turns) > len(chosen)), "")
 
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures out of the decoder: grey and colour of any pixel format, upright, reduced, whole and in parts."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import av
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 
+from mindface_eri.preprocess import picture
 from mindface_eri.preprocess.display import Turn
 from mindface_eri.preprocess.picture import FrameCopies, Picture, fitted
 
@@ -117,6 +120,24 @@ def test_a_part_of_a_large_picture_spares_converting_the_whole(monkeypatch, size
     assert part.shape == (54, 52, 3) and corner.tolist() == [296, 196] and bool(asked) != spared
     assert Picture(frame_of(scene(*size), pixels), TURNS[2]).rgb_around(np.array([301.0, 201.0, 340.0, 240.0]))[0].size
     assert len(asked) == 2 - spared  # what is turned is converted as a whole
+
+
+def test_one_scaler_for_all_pictures_of_a_kind_and_none_for_two_kinds(monkeypatch):
+    """Whatever came before: other colours, sizes, threads."""
+    made = []
+    monkeypatch.setattr(av.video.reformatter, "VideoReformatter", lambda: made.append(1) or VideoReformatter())
+    picture._scaler.cache_clear()
+    frames = []
+    for space in ("ITU709", "ITU601", "ITU709"):
+        frames.append(frame_of(scene(), "yuv420p"))
+        frames[-1].colorspace = getattr(av.video.reformatter.Colorspace, space)
+    found = [Picture(frame).rgb() for frame in (*frames, frame_of(scene(70, 50), "yuv420p"))]
+    for image, frame in zip(found, frames):
+        np.testing.assert_array_equal(image, VideoReformatter().reformat(frame, format="rgb24").to_ndarray())
+    assert not np.array_equal(found[0], found[1]) and len(made) == 3
+    with ThreadPoolExecutor(1) as thread:
+        np.testing.assert_array_equal(thread.submit(Picture(frames[1]).rgb).result(), found[1])
+    assert len(made) == 4
 
 
 def test_a_box_outside_the_picture_is_an_empty_part():

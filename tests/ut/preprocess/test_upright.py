@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from mindface_eri.config import FaceConfig, PreprocessConfig
+from mindface_eri.preprocess import upright
 from mindface_eri.preprocess.clip import extract_clip
 from mindface_eri.preprocess.detectors import Detection, register_detector
 from mindface_eri.preprocess.upright import upright_hint
@@ -32,6 +33,16 @@ def test_the_turn_that_shows_faces(tmp_path, face_picture, turns):
     write_video(tmp_path / "clip.mp4", [np.ascontiguousarray(np.rot90(film, turns)) for film in films], 5)
     found = upright_hint(picture for _, picture in read_frames(tmp_path / "clip.mp4"))
     assert found.endswith(WORDS[turns]) and bool(found) == bool(turns)
+
+
+@pytest.mark.parametrize("turns, looks, said", [
+    ([0, 0, 1, 1], 2, ""), ([0, None, 2, 2], 2, ""), ([1, 2, 1, 1], 4, WORDS[3]), ([3, 3, 0, 3], 4, WORDS[1]),
+    ([1, 2, 3, 1], 3, ""), ([2, 2, 0, 0], 4, ""), ([0, 2, 2], 3, WORDS[2]), ([2], 1, WORDS[2])])
+def test_no_picture_is_turned_that_cannot_change_the_hint(monkeypatch, turns, looks, said):
+    answers = iter(turns)
+    monkeypatch.setattr(upright, "_clearest_turn", lambda picture: next(answers))
+    assert upright_hint(turns).endswith(said) and bool(upright_hint([])) is False
+    assert len(turns) - len(list(answers)) == looks
 
 
 def test_rooms_and_nothing_give_no_hint(tmp_path):
