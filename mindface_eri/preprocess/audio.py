@@ -114,6 +114,20 @@ def heard_audio(path: os.PathLike, listener: Listener, sample_rate: int) -> Audi
                  listener.note(heard), None if heard.kept is None else tuple(heard.kept))
 
 
+def audio_of(samples: np.ndarray, rate: int, start: float, sample_rate: int) -> Audio:
+    """(n,) int16 samples, `rate` a second and the first of them at second `start`, as the sound of a file with them."""
+    import av
+
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), format="s16", layout="mono")
+    frame.sample_rate = rate
+    track = SoundTrack(sample_rate)
+    track.add(frame)
+    track.drain()
+    pieces = tuple(track.take())
+    peak = max((float(np.abs(piece).max()) for piece in pieces), default=0.0)
+    return Audio("", sample_rate, start, sum(map(len, pieces)), peak, kept=pieces)
+
+
 def read_sound(path: os.PathLike, sample_rate: int, mix: Mix) -> Iterator[np.ndarray]:
     """The waveform of a file's sound as `load_audio` found it, (n,) float32 each, decoded on the way."""
     with open_media(path) as container:

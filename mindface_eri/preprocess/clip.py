@@ -144,7 +144,7 @@ def extract_clip(path: Union[str, os.PathLike], config: Union[PreprocessConfig, 
     if is_alone(visual, sound):
         count = count if visual is None else count_of(sound.seconds)
         visual = beside(sound, visual, count, config.face.size)
-    clip = _assemble(info, visual, sound, config, "; ".join(filter(None, (info.note, no_face, word))))
+    clip = assemble(info, visual, sound, config, "; ".join(filter(None, (info.note, no_face, word))))
     wanted = copies and sound is not None and config.augment.speeds
     return replace(clip, copies=copies_of(sound, visual, config)) if wanted else clip
 
@@ -167,7 +167,12 @@ def _visual(path: os.PathLike, info: MediaInfo, planned: np.ndarray, config: Pre
     return visual, visual.note
 
 
-def _assemble(info: MediaInfo, visual: Visual, sound: Optional[Audio], config: PreprocessConfig, note: str) -> Clip:
+def assemble(info: MediaInfo, visual: Visual, sound: Optional[Audio], config: PreprocessConfig, note: str) -> Clip:
+    """Picture and sound as one clip.
+
+    Args:
+        note: what went wrong with either.
+    """
     mfcc, envelope = np.zeros((len(visual.timestamps), config.audio.features), np.float32), Envelope.silent()
     coarse = None
     if sound is not None:

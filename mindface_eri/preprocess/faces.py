@@ -72,8 +72,7 @@ def follow_face(pictures: Iterable[Tuple[int, float, Picture]], config: FaceConf
     Raises:
         ConfigError: there is no such detector, or nobody to be seen on the photograph that `config.follow` names.
     """
-    check_person(config.follow)
-    tracker = Tracker(create_detector(detector), Landmarks(), config, Portrait)
+    follower = Follower(config, detector)
     step, total, size = stride(config, fps), 0, (0, 0)
 
     def to_examine() -> Iterator[Tuple[int, Picture]]:
@@ -85,23 +84,49 @@ def follow_face(pictures: Iterable[Tuple[int, float, Picture]], config: FaceConf
                 last = number
                 yield number, picture
 
-    tracker.run(to_examine())
-    return _track(tracker, config, detector, total, size)
+    follower.run(to_examine())
+    return follower.track(0, total, size)
 
 
-def _track(tracker: Tracker, config: FaceConfig, detector: str, total: int, size: Tuple[int, int]) -> FaceTrack:
-    """The chosen person's frames out of all that were followed."""
-    landmarks = np.zeros((total, 68, 2), np.float32)
-    found, missed, seen = np.zeros(total, bool), np.zeros(total, bool), np.zeros(total, bool)
-    missed[tracker.examined] = True
-    chains = join_people(tracker.people, tracker.cuts)
-    chosen = choose_person(chains, config.follow, size) if chains else -1
-    others = count_others(chains, chosen, len(tracker.examined))
-    if chosen < 0:
-        return FaceTrack(landmarks, found, missed, detector, others, seen, stranger=bool(chains))
-    for person in chains[int(chosen)]:
-        for number, marks in person.landmarks.items():
-            landmarks[number], found[number], seen[number] = marks, True, number in person.seen
-    return FaceTrack(landmarks, found, missed & ~found, detector, others, seen, tuple(tracker.cuts),
-                     tuple(taken_places(chains, chosen)),
-                     alike=count_alike(chains, config.follow, len(tracker.examined)))
+class Follower:
+    """Takes pictures, in one go or bit by bit, and says whom of those seen in them is followed, and where.
+
+    Raises:
+        ConfigError: as `follow_face`.
+    """
+
+    def __init__(self, config: FaceConfig, detector: str) -> None:
+        check_person(config.follow)
+        self._tracker, self._config, self._detector = (
+            Tracker(create_detector(detector), Landmarks(), config, Portrait), config, detector)
+
+    def run(self, pictures: Iterable[Tuple[int, Picture]]) -> None:
+        """Examines pictures, `(frame number, picture)`; the detector looks at the last of them in any case."""
+        self._tracker.run(pictures)
+
+    def forget(self, first: int) -> None:
+        """Lets go of what was in frames before this one."""
+        self._tracker.forget(first)
+
+    def track(self, first: int, end: int, size: Tuple[int, int]) -> FaceTrack:
+        """The chosen person's face in frames `first` up to `end`, which are numbered from 0 in the answer.
+
+        size: width and height of the pictures.
+        """
+        tracker, config, total = self._tracker, self._config, end - first
+        landmarks = np.zeros((total, 68, 2), np.float32)
+        found, missed, seen = np.zeros(total, bool), np.zeros(total, bool), np.zeros(total, bool)
+        missed[np.array(tracker.examined, int) - first] = True
+        chains = join_people(tracker.people, tracker.cuts)
+        chosen = choose_person(chains, config.follow, size) if chains else -1
+        others = count_others(chains, chosen, len(tracker.examined))
+        if chosen < 0:
+            return FaceTrack(landmarks, found, missed, self._detector, others, seen, stranger=bool(chains))
+        for person in chains[int(chosen)]:
+            for number, marks in person.landmarks.items():
+                at = number - first
+                landmarks[at], found[at], seen[at] = marks, True, number in person.seen
+        cuts, taken = (tuple(number - first for number in numbers)
+                       for numbers in (tracker.cuts, taken_places(chains, chosen)))
+        return FaceTrack(landmarks, found, missed & ~found, self._detector, others, seen, cuts, taken,
+                         alike=count_alike(chains, config.follow, len(tracker.examined)))

@@ -54,6 +54,13 @@ class Person:
         self.landmarks = {k: marks for k, marks in self.landmarks.items() if k <= number}
         self.last = max(self.landmarks)
 
+    def forget(self, first: int) -> None:
+        """Takes all frames before this one away; portraits stay, as they say whose face it is."""
+        if self.before is not None and self.before[1] < first:
+            self.before[0].landmarks, self.before = {}, None  # nobody knows any more whose those frames are
+        self.landmarks = {k: marks for k, marks in self.landmarks.items() if k >= first}
+        self.seen = {k for k in self.seen if k >= first}
+
     def keep(self, number: int, portrait: Any, every: int) -> None:
         """Keeps a few portraits spread over the track, `every` frames apart at first and further as it grows."""
         newest = next(reversed(self.portraits), None)

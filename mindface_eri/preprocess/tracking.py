@@ -65,6 +65,15 @@ class Tracker:
         if block:
             self._close(block)
 
+    def forget(self, first: int) -> None:
+        """Lets go of all frames before this one, for a film that goes on without end."""
+        for person in self.people:
+            person.forget(first)
+        self.people = [person for person in self.people if person.landmarks]
+        self._active = [person for person in self._active if person.landmarks]
+        self.examined = [number for number in self.examined if number >= first]
+        self.cuts = [number for number in self.cuts if number >= first]
+
     def _close(self, block: List[Tuple[int, Picture]]) -> None:
         """Examines a block; every so often it asks too whether the picture dissolved into another person's."""
         self._examine(block)

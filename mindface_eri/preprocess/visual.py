@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -82,12 +82,28 @@ def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, confi
             word, track = _too_few(track, face.min_share), other
     times = np.array(reader.times)
     picks = sample(times, count, config.frames)
-    fps = info.fps or 25.0
-    shown = {"start": float(times[0]), "duration": float(times[-1] - times[0]) + 1.0 / fps, "fps": fps,
-             "width": reader.size[0], "height": reader.size[1]}
-    empty = replace(Visual.empty(times[picks] - times[0], face.size), track=Track.empty(times - times[0]))
     doubtful = track.share < _SURE or track.detector != "dlib"
     hint = upright_hint(reader.kept.values()) if doubtful else ""
+    return visual_of(track, times, picks, config, reader.size, info.fps or 25.0,
+                     _sampled(path, reader, picks), (word, hint))
+
+
+def visual_of(track: FaceTrack, times: np.ndarray, picks: np.ndarray, config: PreprocessConfig, size: Tuple[int, int],
+              fps: float, pictures: Iterable[Tuple[int, Picture]], words: Tuple[str, str] = ("", "")
+              ) -> Visual:
+    """What is sampled of N frames in which a face was followed.
+
+    Args:
+        times: (N,) seconds of the frames.
+        picks: (T,) numbers of those that are sampled.
+        size: width and height of the pictures.
+        pictures: `(frame number, picture)` of those that are sampled, in any order.
+        words: which detector was taken and why; how the picture seems to lie.
+    """
+    face, (word, hint) = config.face, words
+    shown = {"start": float(times[0]), "duration": float(times[-1] - times[0]) + 1.0 / fps, "fps": fps,
+             "width": size[0], "height": size[1]}
+    empty = replace(Visual.empty(times[picks] - times[0], face.size), track=Track.empty(times - times[0]))
     if track.share < max(face.min_share, 1e-9):
         looked = int((track.found | track.missed).sum())
         note = (f"a face in {int(track.found.sum())} of {looked} frames, need {face.min_share:.0%}"
@@ -101,7 +117,7 @@ def extract_faces(path: os.PathLike, info: MediaInfo, planned: np.ndarray, confi
     shows = states != NONE
     whole = Track(times - times[0], face_boxes(smoothed, face.margin) * shows[:, None],
                   smoothed * shows[:, None, None], states)
-    crops = _crop_all(path, reader, picks, placed, states[picks], face.size)
+    crops = _crop_all(pictures, picks, placed, states[picks], face.size)
     repeat_nearest(crops, states[picks], times[picks], config.frames)
     return replace(empty, frames=crops, boxes=np.stack([box for box, _ in placed]), states=states[picks],
                    landmarks=whole.landmarks[picks], detector=track.detector, found_share=track.share,
@@ -206,26 +222,29 @@ def _place(landmarks: np.ndarray, state: int, config: FaceConfig) -> Tuple[np.nd
     return face_boxes(landmarks, config.margin), 0.0
 
 
-def _crop_all(path: os.PathLike, reader: _Reader, picks: np.ndarray, placed: list, states: np.ndarray,
+def _crop_all(pictures: Iterable[Tuple[int, Picture]], picks: np.ndarray, placed: list, states: np.ndarray,
               size: int) -> np.ndarray:
-    """(T, size, size, 3) uint8 RGB; frames that tracking did not keep are read again. No face: zeros."""
+    """(T, size, size, 3) uint8 RGB. No face: zeros."""
     crops = np.zeros((len(picks), size, size, 3), np.uint8)
-
-    def cut(number: int, picture: Picture) -> None:
+    for number, picture in pictures:
         slots = [k for k in np.flatnonzero(picks == number) if states[k] != NONE]
         if slots:
             box, angle = placed[slots[0]]
             middle, reach = (box[:2] + box[2:]) / 2, (box[2] - box[0]) * (0.7072 if angle else 0.5) + 2
             part, corner = picture.rgb_around(np.concatenate([middle - reach, middle + reach]))
             crops[slots] = crop(part, box - np.concatenate([corner, corner]), size, angle)
+    return crops
 
-    for number in set(picks.tolist()) & set(reader.kept):
-        cut(number, reader.kept[number])
-    late = set(picks.tolist()) - set(reader.kept)
+
+def _sampled(path: os.PathLike, reader: _Reader, picks: np.ndarray) -> Iterator[Tuple[int, Picture]]:
+    """The sampled frames; those that tracking did not keep are read again."""
+    wanted = set(picks.tolist())
+    for number in wanted & set(reader.kept):
+        yield number, reader.kept[number]
+    late = wanted - set(reader.kept)
     if late:
         for number, (_, picture) in enumerate(read_frames(path, reader.info)):
             if number in late:
-                cut(number, picture)
+                yield number, picture
             if number >= max(late):
                 break
-    return crops

@@ -1,23 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a camera showed lately: kept by the server, taken apart by a worker process as a file would be."""
+"""What a camera showed lately: kept by the server, and by a worker process that looks at each picture once."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import struct
-import tempfile
 from collections import deque
-from dataclasses import replace
-from pathlib import Path
-from typing import Deque, Iterator, NamedTuple, Optional, Tuple
+from typing import Deque, List, NamedTuple, Optional, Tuple
 
-from mindface_eri.config import PreprocessConfig
 from mindface_eri.datasets.build.workers import Reply
-from mindface_eri.prediction.extraction import take_apart
+from mindface_eri.prediction.extraction import Taken, reason_of
 from mindface_eri.prediction.jobs import Job
-from mindface_eri.prediction.windows import Windows
-from mindface_eri.preprocess.recording import Recording, write_recording
+from mindface_eri.preprocess.rolling import RollingClip, Sound
 from mindface_eri.serve.decoding import Settings, hold_memory, make_ready
 
 SECONDS, HOP = 12.0, 1.0  # in the middle of what the network is trained on; from one answer to the next
@@ -58,6 +51,7 @@ class Window:
         self._sound: Deque[bytes] = deque()
         self._sound_start: Optional[float] = None  # second of the first sample kept
         self._samples = self._bytes = 0
+        self._looked = -1.0  # second of the newest picture of the last look
 
     def add(self, message: bytes) -> None:
         """Takes a picture or a piece of sound; a `ValueError` where it is neither."""
@@ -109,47 +103,55 @@ class Window:
         """How much there is."""
         return self.newest - self._pictures[0][0] if self._pictures else 0.0
 
-    def recording(self) -> Recording:
-        """What there is now."""
-        opening = self._opening
-        return Recording((opening.width, opening.height), tuple(self._pictures), opening.sample_rate,
-                         self._sound_start or 0.0, b"".join(self._sound))
+    def look(self, anew: bool = False) -> Look:
+        """What came since the last look, with all of the sound that there is; all, if `anew`."""
+        since = -1.0 if anew else self._looked
+        self._looked = self.newest
+        pictures = [picture for picture in self._pictures if picture[0] > since]
+        sound = Sound(self._opening.sample_rate, self._sound_start or 0.0, b"".join(self._sound))
+        return Look((self._opening.width, self._opening.height), since, self.newest, pictures, sound)
 
 
-def run_window(settings: Settings, recording: Optional[Recording]) -> Reply:
-    """What a worker does: ("done", "", Taken), as of a file with the same pictures and sound.
+class Look(NamedTuple):
+    """A task of a camera's worker process."""
 
-    MTCNN, which takes seconds where there is no face, is not asked.
+    size: Tuple[int, int]
+    since: float  # second of the newest picture that the process has; negative: it begins anew
+    newest: float  # of these
+    pictures: List[Tuple[float, bytes]]
+    sound: Sound
+
+
+LOST = "lost"  # code of the reply where the process is not the one that has the pictures before these
+
+
+class _Film:
+    """What this process has of its camera."""
+
+    rolling: Optional[RollingClip] = None
+    newest = -1.0
+
+
+def run_window(settings: Settings, look: Optional[Look]) -> Reply:
+    """What a worker does: ("done", "", Taken), as of a film of the last `SECONDS`, or ("failed", code, reason).
+
+    None makes the process ready, and lets it forget what it saw.
     """
     hold_memory(settings.bounds.gigabytes)
-    if recording is None:
+    if look is None:
+        _Film.rolling = None
         make_ready()
         return "done", "", None
-    with _in_memory() as path:
-        try:
-            write_recording(path, recording)
-        except Exception as error:
-            return "failed", "unusable", str(error)
-        taken = take_apart(quick(settings.preprocess), Windows(whole=True), Job("live", path))
-        if taken.error:
-            return "failed", "unusable", taken.error.replace(f"{path}: ", "")
-        return "done", "", taken
-
-
-@contextlib.contextmanager
-def _in_memory() -> Iterator[Path]:
-    """A file that is gone with this process, however that ends; on systems without such files, one on the disk."""
-    if hasattr(os, "memfd_create"):
-        number = os.memfd_create("window")
-        try:
-            yield Path(f"/proc/self/fd/{number}")
-        finally:
-            os.close(number)
-        return
-    with tempfile.TemporaryDirectory(prefix="mindface-eri-") as folder:
-        yield Path(folder) / "window.mkv"
-
-
-def quick(config: PreprocessConfig) -> PreprocessConfig:
-    """How a camera's pictures are taken apart."""
-    return replace(config, face=replace(config.face, detector="dlib")) if config.face.detector == "auto" else config
+    if look.since < 0:
+        _Film.rolling, _Film.newest = RollingClip(settings.preprocess, look.size, SECONDS), look.since
+    rolling = _Film.rolling
+    if rolling is None or _Film.newest != look.since:
+        return "failed", LOST, "the pictures before these are not here"
+    _Film.rolling = None  # whatever goes wrong, it begins anew
+    try:
+        rolling.add(look.pictures)
+        clip = rolling.clip(look.sound)
+    except Exception as error:
+        return "failed", "unusable", reason_of(Job("live"), error).removeprefix("live: ")
+    _Film.rolling, _Film.newest = rolling, look.newest
+    return "done", "", Taken(clip)

@@ -65,5 +65,5 @@ def test_what_is_taken_apart_already_is_answered(sound, predictor, tmp_path):
 def test_settings_reach_the_workers(serve):
     with serve(workers=3, clip_limit=7.0, max_seconds=8.0, max_megapixels=2.0, memory=5.0, live=2) as client:
         assert client.pool.limit == 7.0 and client.pool.settings.bounds == Bounds(8.0, 2.0, 5.0)
-        assert client.cameras.free == 2 and client.cameras._pool.settings.bounds == Bounds(12.0, 2.0, 5.0)
+        assert client.cameras.free == 2 and client.cameras._all[0].settings.bounds == Bounds(12.0, 2.0, 5.0)
         assert client.engine.settings.processes == 3

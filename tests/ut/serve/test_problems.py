@@ -172,7 +172,7 @@ def test_a_stop_waits_for_what_was_accepted(serve, sound):
         answer = post(client, sound(), headers={"Prefer": "respond-async"}).json()
         entry = client.engine.entries[answer["id"]]
         threading.Timer(0.2, go.set).start()
-    assert entry.state == "done" and client.pool.closed and client.cameras._pool.closed
+    assert entry.state == "done" and client.pool.closed and client.cameras._all[0].closed
 
 
 def test_a_stop_that_cannot_wait_says_so(serve, sound, caplog):
