@@ -27,6 +27,9 @@ def add_arguments(parser):
     parser.add_argument("--upload-limit", type=float, default=120.0, metavar="SECONDS", help="to send a clip")
     parser.add_argument("--memory", type=float, default=3.0, metavar="GB", help="that a worker process may take")
     parser.add_argument("--live", type=int, default=1, metavar="CAMERAS", help="cameras at once; 0: none")
+    parser.add_argument("--allow-url", action="append", default=[], metavar="HOST",
+                        help="host that clips may be fetched from, where a program sends a URL; may be given more than "
+                             "once, with addresses or networks that are not public ones, too")
     parser.add_argument("--keep", type=Path, metavar="FOLDER",
                         help="keep rows and page of each answer there; without it nothing is stored")
     add_device(parser, "auto")
@@ -58,6 +61,5 @@ def run(arguments):
         engine = Engine(predictor, arguments.model or default_model(arguments.device), settings)
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        print(f"http://{shown}:{port}/ (Ctrl-C ends it)", flush=True)
-        run_server(engine, listener)
+        run_server(engine, listener, lambda: print(f"http://{shown}:{port}/ (Ctrl-C ends it)", flush=True))
     return 0

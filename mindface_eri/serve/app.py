@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Any, AsyncIterator, Dict
+from typing import Any, AsyncIterator, Callable, Dict
 
 import yaml
 from starlette.applications import Starlette
@@ -29,12 +29,12 @@ STATIC = Path(__file__).parent / "static"
 PATIENCE = 30.0  # seconds that accepted clips have when the server is stopped
 
 
-def create_app(engine: Engine, *, patience: float = PATIENCE) -> Starlette:
-    """The ASGI application of an engine, which starts and ends with it."""
+def create_app(engine: Engine, *, patience: float = PATIENCE, ready: Callable[[], None] = lambda: None) -> Starlette:
+    """The ASGI application of an engine, which starts and ends with it; `ready` is called once it takes clips."""
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.engine, app.state.cameras = engine, Cameras(engine)
-        await engine.start()
+        await engine.start(ready)
         warming = asyncio.ensure_future(app.state.cameras.start())
         yield
         warming.cancel()

@@ -15,7 +15,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Callable, Dict, Optional
 
 import numpy as np
 
@@ -70,13 +70,13 @@ class Engine:
         self._folder = tempfile.TemporaryDirectory(prefix="mindface-eri-")
         self._tasks: Dict[str, asyncio.Task] = {}
 
-    async def start(self) -> None:
-        """Begins to make ready."""
+    async def start(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Begins to make ready; `ready` is called when it is."""
         # At most this many clips are apart in memory: those in work, and as many that wait for the network.
         self._room = asyncio.Semaphore(2 * self.settings.processes)  # pylint: disable=attribute-defined-outside-init
-        self._tasks["start"] = asyncio.ensure_future(self._warm())
+        self._tasks["start"] = asyncio.ensure_future(self._warm(ready))
 
-    async def _warm(self) -> None:
+    async def _warm(self, ready: Callable[[], None]) -> None:
         """Lets each process and the network answer once; what does not, is the trouble."""
         loop = asyncio.get_running_loop()
         try:
@@ -89,6 +89,8 @@ class Engine:
             self.trouble = str(error) or type(error).__name__
         if self.trouble:
             LOGGER.error("not ready: %s", self.trouble)
+        else:
+            ready()
 
     def _try_network(self) -> None:
         """The first call compiles, or fails."""

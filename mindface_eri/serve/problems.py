@@ -13,10 +13,10 @@ from mindface_eri.errors import ERIError
 
 # code -> status
 STATUSES: Dict[str, int] = {
-    "bad-request": 400, "token-needed": 401, "foreign-origin": 403, "unknown-host": 403, "not-found": 404,
-    "not-allowed": 405, "slow-upload": 408, "too-large": 413, "no-form": 415, "unusable": 422, "too-long": 422,
-    "too-many-pixels": 422, "busy": 429, "fault": 500, "not-ready": 503, "stopping": 503, "too-slow": 504,
-    "disk-full": 507}
+    "bad-request": 400, "token-needed": 401, "foreign-origin": 403, "unknown-host": 403, "url-refused": 403,
+    "not-found": 404, "not-allowed": 405, "slow-upload": 408, "too-large": 413, "no-form": 415, "unusable": 422,
+    "too-long": 422, "too-many-pixels": 422, "busy": 429, "fault": 500, "url-failed": 502, "not-ready": 503,
+    "stopping": 503, "too-slow": 504, "disk-full": 507}
 
 
 class Problem(ERIError):

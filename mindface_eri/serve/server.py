@@ -8,7 +8,7 @@ import contextlib
 import signal
 import socket
 import threading
-from typing import Any, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -62,10 +62,14 @@ def open_socket(settings: Settings) -> socket.socket:
         raise ConfigError(f"--host {settings.host} --port {settings.port}: cannot listen there ({reason})") from None
 
 
-def run_server(engine: Engine, listener: socket.socket) -> None:
-    """Serves until SIGINT or SIGTERM; then accepted clips are answered first, within `PATIENCE` seconds."""
+def run_server(engine: Engine, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Serves until SIGINT or SIGTERM; then accepted clips are answered first, within `PATIENCE` seconds.
+
+    Args:
+        ready: is called once clips are taken.
+    """
     config = uvicorn.Config(
-        create_app(engine), http=_Impatient, ws="auto",
+        create_app(engine, ready=ready), http=_Impatient, ws="auto",
         ws_max_size=_LONGEST_MESSAGE, log_level="warning", access_log=False, server_header=False, proxy_headers=False,
         timeout_keep_alive=5, timeout_graceful_shutdown=round(PATIENCE), limit_concurrency=_CONNECTIONS,
         lifespan="on")

@@ -9,9 +9,10 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional, Sequence, Union
 
 from mindface_eri.errors import ConfigError
+from mindface_eri.serve.urls import Allowed
 from mindface_eri.threads import cores
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -34,6 +35,7 @@ class Settings:
         upload_limit: seconds to send it (408).
         memory: gigabytes that a worker process may take (422).
         live: cameras at once; 0 leaves the live part out.
+        allow_url: hosts that clips may be fetched from, see `urls.Allowed`; without one only what is sent is taken.
         keep: folder that gets the rows and page of each answer; without one nothing is written but for the time that
             a clip is being answered.
 
@@ -54,6 +56,7 @@ class Settings:
     upload_limit: float = 120.0
     memory: float = 3.0
     live: int = 1
+    allow_url: Sequence[str] = ()
     keep: Optional[Union[str, os.PathLike]] = None
 
     def __post_init__(self) -> None:
@@ -66,7 +69,7 @@ class Settings:
                 raise ConfigError(f"{_option(name)} {getattr(self, name)}: must be at least 0")
         if self.token and self.token_file:
             raise ConfigError("--token and --token-file: give one of them")
-        secret = self.secret
+        secret, _ = self.secret, self.allowed
         if secret is not None and len(secret) < _SHORTEST_TOKEN:
             raise ConfigError(f"a token of {len(secret)} characters can be guessed: take at least {_SHORTEST_TOKEN}, "
                               "such as those of: python -c 'import secrets; print(secrets.token_urlsafe())'")
@@ -83,6 +86,11 @@ class Settings:
             return (Path(self.token_file).read_text(encoding="utf-8").splitlines() or [""])[0].strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"--token-file {self.token_file}: cannot be read ({error})") from None
+
+    @cached_property
+    def allowed(self) -> Allowed:
+        """What `allow_url` lists."""
+        return Allowed(self.allow_url)
 
     @property
     def processes(self) -> int:

@@ -23,22 +23,30 @@ def served(monkeypatch):
     monkeypatch.setattr("mindface_eri.serve.engine.Engine",
                         lambda predictor, model, settings: calls.update(model=model, settings=settings) or "an engine")
     monkeypatch.setattr("mindface_eri.serve.server.run_server",
-                        lambda engine, listener: calls.update(engine=engine, address=listener.getsockname()))
+                        lambda engine, listener, ready: calls.update(
+                            engine=engine, address=listener.getsockname()) or calls.get("ready", ready)())
     return calls
 
 
 def test_options_reach_the_server(served, status):
     words = ("serve", "--model", "m.onnx", "--host", "127.0.0.1", "--port", "0", "--token", TOKEN, "--workers", "3",
              "--uploads", "5", "--max-megabytes", "6", "--max-seconds", "7", "--max-megapixels", "8", "--clip-limit",
-             "9", "--upload-limit", "10", "--memory", "11", "--live", "2", "--keep", "k", "--device", "CPU")
+             "9", "--upload-limit", "10", "--memory", "11", "--live", "2", "--keep", "k", "--device", "CPU",
+             "--allow-url", "a.example", "--allow-url", "10.0.0.0/8")
     code, said = status(*words)[:2]
     settings = served["settings"]
     assert code == 0 and served["engine"] == "an engine" and served["model"] == Path("m.onnx")
     assert (served["path"], served["device"]) == (Path("m.onnx"), "CPU")
     assert [getattr(settings, name) for name in (
         "host", "token", "workers", "uploads", "max_megabytes", "max_seconds", "max_megapixels", "clip_limit",
-        "upload_limit", "memory", "live", "keep")] == ["127.0.0.1", TOKEN, 3, 5, 6, 7, 8, 9, 10, 11, 2, Path("k")]
+        "upload_limit", "memory", "live", "keep", "allow_url")] == [
+            "127.0.0.1", TOKEN, 3, 5, 6, 7, 8, 9, 10, 11, 2, Path("k"), ["a.example", "10.0.0.0/8"]]
     assert served["address"][0] == "127.0.0.1" and f"http://127.0.0.1:{served['address'][1]}/" in str(said)
+
+
+def test_the_address_is_told_when_it_is_ready(served, status):
+    served["ready"] = lambda: None
+    assert "http://" not in str(status("serve", "--port", "0"))
 
 
 def test_without_a_model_it_is_the_package_s_own(served, status):

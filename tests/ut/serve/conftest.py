@@ -2,6 +2,7 @@
 """A served predictor whose clips this process takes apart, and small clips to send."""
 
 import contextlib
+import importlib.util
 import io
 import wave
 
@@ -68,7 +69,8 @@ def predictor():
 def serve(predictor, monkeypatch, tmp_path):
     """`serve(**settings)`: a client of a server that is ready, within `with`; it has `engine` and `pool`."""
     pytest.importorskip("starlette", reason="the extra `serve` is not installed")
-    pytest.importorskip("httpx", reason="Starlette's test client needs httpx")
+    if not any(map(importlib.util.find_spec, ("httpx2", "httpx"))):  # the second is for older ones
+        pytest.skip("Starlette's test client needs httpx2")
     from starlette.testclient import TestClient
 
     from mindface_eri.serve import app, decoding, engine, live, settings, window
@@ -83,10 +85,13 @@ def serve(predictor, monkeypatch, tmp_path):
     @contextlib.contextmanager
     def make(patience=5.0, host="http://localhost:8000", **given):
         served = engine.Engine(predictor, tmp_path / "model.onnx", settings.Settings(**given))
-        with TestClient(app.create_app(served, patience=patience), base_url=host,
+        told = []
+        made = app.create_app(served, patience=patience, ready=lambda: told.append(served.trouble))
+        with TestClient(made, base_url=host,
                         raise_server_exceptions=False) as client:
             client.engine, client.pool, client.cameras = served, served._pool, client.app.state.cameras
             until(lambda: not served.trouble)
+            assert told == [""]  # when it was ready, and not before
             yield client
 
     return make
