@@ -29,8 +29,9 @@ STATIC = Path(__file__).parent / "static"
 PATIENCE = 30.0  # seconds that accepted clips have when the server is stopped
 
 
-def create_app(engine: Engine, *, patience: float = PATIENCE, ready: Callable[[], None] = lambda: None) -> Starlette:
-    """The ASGI application of an engine, which starts and ends with it; `ready` is called once it takes clips."""
+def create_app(engine: Engine, *, patience: float = PATIENCE, ready: Callable[[str], None] = lambda trouble: None
+               ) -> Starlette:
+    """The ASGI application of an engine, which starts and ends with it; `ready` as for `Engine.start`."""
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.engine, app.state.cameras = engine, Cameras(engine)

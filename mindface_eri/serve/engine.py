@@ -70,13 +70,13 @@ class Engine:
         self._folder = tempfile.TemporaryDirectory(prefix="mindface-eri-")
         self._tasks: Dict[str, asyncio.Task] = {}
 
-    async def start(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Begins to make ready; `ready` is called when it is."""
+    async def start(self, ready: Callable[[str], None] = lambda trouble: None) -> None:
+        """Begins to make ready; `ready` is called with "" when it is, else with the reason why it cannot be."""
         # At most this many clips are apart in memory: those in work, and as many that wait for the network.
         self._room = asyncio.Semaphore(2 * self.settings.processes)  # pylint: disable=attribute-defined-outside-init
         self._tasks["start"] = asyncio.ensure_future(self._warm(ready))
 
-    async def _warm(self, ready: Callable[[], None]) -> None:
+    async def _warm(self, ready: Callable[[str], None]) -> None:
         """Lets each process and the network answer once; what does not, is the trouble."""
         loop = asyncio.get_running_loop()
         try:
@@ -87,10 +87,7 @@ class Engine:
             self.trouble = str(bad[0][2]) if bad else ""
         except Exception as error:
             self.trouble = str(error) or type(error).__name__
-        if self.trouble:
-            LOGGER.error("not ready: %s", self.trouble)
-        else:
-            ready()
+        ready(self.trouble)
 
     def _try_network(self) -> None:
         """The first call compiles, or fails."""
@@ -144,7 +141,8 @@ class Engine:
             async with self._room:
                 await self._answer(entry)
         except asyncio.CancelledError:
-            self.entries.pop(entry.id, None)
+            if entry.problem is None:  # nobody waits for it
+                self.entries.pop(entry.id, None)
             raise
         except Problem as problem:
             entry.problem = problem
@@ -227,13 +225,22 @@ class Engine:
                           "minutes; send it again")
         return found
 
-    async def stop(self, patience: float) -> None:
-        """Accepts nothing more, waits so many seconds for what was accepted, and ends all processes."""
+    async def finish(self, patience: float) -> None:
+        """Accepts nothing more, and waits so many seconds for what was accepted; who still waits then is told."""
         self.closing = True
-        waiting = [task for name, task in self._tasks.items() if name != "start" and not task.done()]
+        waiting = {task: self.entries[name] for name, task in self._tasks.items() if name in self.entries}
         late = (await asyncio.wait(waiting, timeout=patience))[1] if waiting else ()
+        for task in late:
+            waiting[task].problem = Problem("stopping", "the server was stopped before this clip was answered; send it "
+                                            "again")
+            task.cancel()
         if late:
             LOGGER.error("%d accepted clips were given up: they took longer than %g s to answer", len(late), patience)
+            await asyncio.wait(late)
+
+    async def stop(self, patience: float) -> None:
+        """As `finish`; then ends all processes."""
+        await self.finish(patience)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._pool.close)
         for executor in (self._hands, self.network):

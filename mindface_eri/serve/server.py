@@ -8,12 +8,12 @@ import contextlib
 import signal
 import socket
 import threading
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mindface_eri.errors import ConfigError
+from mindface_eri.errors import ConfigError, ERIError
 from mindface_eri.serve.app import PATIENCE, create_app
 from mindface_eri.serve.engine import Engine
 from mindface_eri.serve.settings import Settings
@@ -48,6 +48,19 @@ class _Impatient(H11Protocol):
             self.transport.close()
 
 
+class _Server(uvicorn.Server):
+    """Waits for what was accepted while it waits for its connections, so that those are told what became of it."""
+
+    def __init__(self, config: uvicorn.Config, engine: Engine) -> None:
+        super().__init__(config)
+        self._engine = engine
+
+    async def shutdown(self, sockets: Optional[List[socket.socket]] = None) -> None:
+        finishing = asyncio.ensure_future(self._engine.finish(PATIENCE))
+        await super().shutdown(sockets)
+        await finishing
+
+
 def open_socket(settings: Settings) -> socket.socket:
     """Where the server listens; port 0 takes any that is free.
 
@@ -67,14 +80,29 @@ def run_server(engine: Engine, listener: socket.socket, ready: Callable[[], None
 
     Args:
         ready: is called once clips are taken.
+
+    Raises:
+        ERIError: a worker process or the network cannot be made ready.
     """
+    troubles = []
+
+    def told(trouble: str) -> None:
+        if trouble:
+            troubles.append(trouble)
+            server.should_exit = True
+        else:
+            ready()
+
     config = uvicorn.Config(
-        create_app(engine, ready=ready), http=_Impatient, ws="auto",
+        create_app(engine, ready=told), http=_Impatient, ws="auto",
         ws_max_size=_LONGEST_MESSAGE, log_level="warning", access_log=False, server_header=False, proxy_headers=False,
-        timeout_keep_alive=5, timeout_graceful_shutdown=round(PATIENCE), limit_concurrency=_CONNECTIONS,
+        timeout_keep_alive=5, timeout_graceful_shutdown=round(PATIENCE) + 5, limit_concurrency=_CONNECTIONS,
         lifespan="on")
+    server = _Server(config, engine)
     with _slow_end(), contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run([listener])
+        server.run([listener])
+    if troubles:
+        raise ERIError(f"the server cannot be made ready: {troubles[0]}")
 
 
 @contextlib.contextmanager

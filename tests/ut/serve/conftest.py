@@ -86,12 +86,12 @@ def serve(predictor, monkeypatch, tmp_path):
     def make(patience=5.0, host="http://localhost:8000", **given):
         served = engine.Engine(predictor, tmp_path / "model.onnx", settings.Settings(**given))
         told = []
-        made = app.create_app(served, patience=patience, ready=lambda: told.append(served.trouble))
+        made = app.create_app(served, patience=patience, ready=told.append)
         with TestClient(made, base_url=host,
                         raise_server_exceptions=False) as client:
             client.engine, client.pool, client.cameras = served, served._pool, client.app.state.cameras
-            until(lambda: not served.trouble)
-            assert told == [""]  # when it was ready, and not before
+            until(lambda: told)
+            assert told == [served.trouble]
             yield client
 
     return make

@@ -176,11 +176,16 @@ def test_a_stop_waits_for_what_was_accepted(serve, sound):
 
 
 def test_a_stop_that_cannot_wait_says_so(serve, sound, caplog):
-    go = threading.Event()
+    go, told = threading.Event(), []
     with serve(patience=0.05) as client:
         client.pool.go = go.wait
-        post(client, sound(), headers={"Prefer": "respond-async"})
+        waiting = threading.Thread(target=lambda: told.append(post(client, sound())))
+        waiting.start()
         until(lambda: client.pool.tasks)
+        client.portal.call(client.engine.finish, 0.05)
+        waiting.join(10)
+        check(told[0], 503, "stopping", "the server was stopped before this clip was answered; send it again")
+        assert client.engine._taken == 0
         threading.Timer(0.5, go.set).start()
     assert "1 accepted clips were given up" in caplog.text
 
