@@ -87,8 +87,9 @@ class Guard:
             await asyncio.sleep(_GUESSING)
             return Problem("token-needed", "this is not the server's token").response()
         response = JSONResponse({"ok": True})
-        response.set_cookie(COOKIE, self._cookie, httponly=True, samesite="strict",
-                            secure=request.url.scheme == "https")
+        # The page knows whether it came by https; this server does not, behind a proxy that does that part.
+        secure = "https" in (request.url.scheme, URL(request.headers.get("origin", "")).scheme)
+        response.set_cookie(COOKIE, self._cookie, httponly=True, samesite="strict", secure=secure)
         return response
 
 

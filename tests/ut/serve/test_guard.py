@@ -38,6 +38,10 @@ def test_the_page_gets_a_cookie_for_the_token(serve, monkeypatch):
         assert given.status_code == 200 and TOKEN not in cookie
         assert all(word in cookie for word in ("HttpOnly", "SameSite=strict", "Secure"))
         assert client.get("/v1/model").status_code == 200
+        for scheme in ("http", "https"):  # as the page says, whatever the proxy in between speaks
+            given = client.post("http://eri.example.org/v1/login", content=TOKEN,
+                                headers={"Origin": f"{scheme}://eri.example.org"})
+            assert ("Secure" in given.headers["set-cookie"]) == (scheme == "https")
         client.cookies.set("mindface_eri", "0" * 64)
         client.cookies.clear()
         assert client.get("/v1/model", headers={"Cookie": f"mindface_eri={'0' * 64}"}).status_code == 401
