@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib
 from contextlib import suppress
 from dataclasses import replace
@@ -56,6 +58,7 @@ def run_task(settings: Settings, task: Optional[Task]) -> Reply:
     if task.person is not None:
         config = replace(config, face=replace(config.face, follow=task.person))
     watch = _Watch(task.windows, task.folder, settings.bounds)
+    give_back()  # what the clip before took; its reply has gone
     reason = watch.look(task.job)
     taken = Taken(None, error=reason) if reason else take_apart(config, watch, task.job)  # type: ignore[arg-type]
     return ("failed", watch.refused or "unusable", taken.error) if taken.error else ("done", "", taken)
@@ -68,6 +71,8 @@ def make_ready() -> None:
         Landmarks()
     with suppress(ImportError):
         importlib.import_module("cv2")
+    gc.collect()
+    gc.freeze()  # what is there now stays: `give_back` need not look at it
 
 
 def hold_memory(gigabytes: float) -> None:
@@ -77,6 +82,13 @@ def hold_memory(gigabytes: float) -> None:
 
         most = int(gigabytes * 1e9)
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def give_back() -> None:
+    """Hands memory back to the system: pictures in cycles of references, and what the allocator (glibc) would keep."""
+    gc.collect()
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Watch:

@@ -11,7 +11,7 @@ from mindface_eri.datasets.build.workers import Reply
 from mindface_eri.prediction.extraction import Taken, reason_of
 from mindface_eri.prediction.jobs import Job
 from mindface_eri.preprocess.rolling import RollingClip, Sound
-from mindface_eri.serve.decoding import Settings, hold_memory, make_ready
+from mindface_eri.serve.decoding import Settings, give_back, hold_memory, make_ready
 
 SECONDS, HOP = 12.0, 1.0  # in the middle of what the network is trained on; from one answer to the next
 LEAST = 2.0  # seconds that have to be there before the first answer
@@ -142,6 +142,7 @@ def run_window(settings: Settings, look: Optional[Look]) -> Reply:
         _Film.rolling = None
         make_ready()
         return "done", "", None
+    give_back()
     if look.since < 0:
         _Film.rolling, _Film.newest = RollingClip(settings.preprocess, look.size, SECONDS), look.since
     rolling = _Film.rolling

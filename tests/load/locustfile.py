@@ -6,7 +6,7 @@
         --only-summary --stop-timeout 100 --host http://127.0.0.1:8765 \
         --clips CLIPS --answers MODEL --hostile 200 --pid SERVER
 
-Until all are answered, one in three uploads is a file of the media fuzzer: each has to get its answer too, and changes
+Until all are answered, every other upload is a file of the media fuzzer: each has to get its answer too, and changes
 nothing for the others. locust has to count no failure; those told to come again (429) are a row of their own.
 """
 
@@ -18,10 +18,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import gevent
 import psutil
 from locust import HttpUser, constant, events, task
 
 CLIPS, HOSTILE, MEMORY = [], [], []  # (name, bytes, rows); (name, bytes); megabytes of server and workers, in turn
+WEIGHED = 30  # seconds from one weighing to the next
 
 
 @events.init_command_line_parser.add_listener
@@ -50,21 +52,31 @@ def make_ready(environment, **_):
         for number in range(options.hostile):
             case = cases.write(number, Path(folder))
             HOSTILE.append((case.path.name.encode("utf-8", "replace").decode(), case.path.read_bytes()))
-    _weigh(options.pid)
+
+
+@events.test_start.add_listener
+def weigh(environment, **_):
+    """Notes the memory now and then."""
+    def weighing():
+        while True:
+            _weigh(environment.parsed_options.pid)
+            gevent.sleep(WEIGHED)
+
+    gevent.spawn(weighing)
 
 
 @events.test_stop.add_listener
 def tell(environment, **_):
-    """Prints the memory at the beginning and at the end."""
-    _weigh(environment.parsed_options.pid)
+    """Prints the memory over time, and what was not sent."""
     print(f"{len(HOSTILE)} hostile files were not sent")
-    print("megabytes of the server and each worker:", " -> ".join(map(str, MEMORY)))
+    print(f"megabytes of the server, and of all workers, every {WEIGHED} s:", *MEMORY)
 
 
 def _weigh(pid):
     if pid:
         found = psutil.Process(pid)
-        MEMORY.append([round(one.memory_info().rss / 1e6) for one in (found, *found.children(recursive=True))])
+        weights = [round(one.memory_info().rss / 1e6) for one in (found, *found.children(recursive=True))]
+        MEMORY.append((weights[0], sum(weights[1:])))
 
 
 class Sender(HttpUser):
@@ -75,7 +87,7 @@ class Sender(HttpUser):
     @task
     def send(self):
         """A clip, whose rows are known, or a file that nobody should send."""
-        if HOSTILE and random.random() < 1 / 3:
+        if HOSTILE and random.random() < 1 / 2:
             self._hostile(HOSTILE.pop())
         else:
             self._clip(*random.choice(CLIPS))

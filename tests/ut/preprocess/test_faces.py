@@ -6,7 +6,8 @@ import pytest
 
 from mindface_eri.config import FaceConfig
 from mindface_eri.errors import ConfigError
-from mindface_eri.preprocess.faces import FaceTrack, follow_face, stride
+from mindface_eri.preprocess.faces import FaceTrack, Follower, follow_face, stride
+from mindface_eri.preprocess.person import Person
 
 
 @pytest.fixture
@@ -119,3 +120,29 @@ def test_the_stride_of_the_paper_and_ours():
     assert stride(FaceConfig(mode="every-frame", track_stride=7), 60) == 1
     assert stride(FaceConfig(track_stride=7), 60) == 7
     assert [stride(FaceConfig(), fps) for fps in (0.5, 10.01, 20, 20.1, 119.88)] == [1, 2, 2, 3, 12]
+
+
+def test_a_film_that_goes_on_is_numbered_from_what_is_kept(script, replace_dlib):
+    replace_dlib(script.Detector().find, script.landmarks, script.Portrait)
+    follower, scenes = Follower(FaceConfig(), "dlib"), steady(21)
+    for first in (0, 7, 14):
+        follower.run((k, script.Scene(scenes[k], k)) for k in range(first, first + 7))
+    follower._tracker.cuts.extend([4, 15])
+    follower.forget(10)
+    track = follower.track(10, 21, (640, 480))
+    assert track.cuts == (5,) and track.found.all() and np.flatnonzero(track.seen).tolist() == [3, 10]
+    assert np.allclose(track.landmarks.mean(axis=1)[:, 0] - script.marks.mean(axis=0)[0] * 80, 310 + np.arange(11))
+
+
+def test_a_track_that_forgets(script):
+    person = Person()
+    for number in (1, 5, 9):
+        person.add(number, script.marks + number, np.array([0, 0, 2, 2], np.float32))
+    person.keep(5, "a portrait", 1)
+    other = person.split(5, "another")
+    other.forget(4)
+    person.forget(4)
+    assert list(person.landmarks) == [5] == list(person.seen) and other.before == (person, 5)
+    assert person.portraits == {5: "a portrait"}  # it says whose face it is
+    other.forget(6)  # from which frame on it was the other's nobody knows, and all that may be has gone
+    assert other.before is None and person.landmarks == {} and list(other.landmarks) == [9]

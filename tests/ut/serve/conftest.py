@@ -77,6 +77,7 @@ def serve(predictor, monkeypatch, tmp_path):
 
     for module in (decoding, window):
         monkeypatch.setattr(module, "make_ready", lambda: None)
+        monkeypatch.setattr(module, "give_back", lambda: None)  # takes its time in a process with much else in it
     for module in (engine, live):
         monkeypatch.setattr(module, "WorkerPool", Pool)
     monkeypatch.setattr(settings, "cores", lambda: 1)

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a worker process does, and what it is given."""
 
+import gc
+import weakref
+
 import pytest
 
 from mindface_eri.prediction.extraction import take_apart
 from mindface_eri.prediction.jobs import Job
 from mindface_eri.prediction.windows import Windows
+from mindface_eri.preprocess.rolling import Sound
 from mindface_eri.serve import decoding
 from mindface_eri.serve.decoding import Bounds, Settings, Task, hold_memory, run_task
+from mindface_eri.serve.window import Look, run_window
 
 
 @pytest.fixture
@@ -38,6 +43,25 @@ def test_a_clip_is_taken_apart_as_predict_does(limits, sound, predictor, tmp_pat
     assert state == "done" and taken.grid == expected.grid
     assert taken.clip.content_hash() == expected.clip.content_hash()
     assert (tmp_path / decoding.STAGE).read_text() == "face and sound"
+
+
+def test_what_the_clip_before_took_is_given_back(limits, monkeypatch, tmp_path):
+    class Picture:
+        """One in a cycle of references."""
+
+    monkeypatch.setattr(decoding, "take_apart", lambda *given: decoding.Taken(None, error="x"))
+    settings = Settings(None, Bounds(9, 9, 9))
+    gc.disable()
+    try:
+        for work, task in ((run_task, Task(Job("a", tmp_path / "a"), Windows(), tmp_path)),
+                           (run_window, Look((64, 48), 3.0, 4.0, [], Sound()))):
+            picture = Picture()
+            picture.itself, gone = picture, weakref.ref(picture)
+            del picture
+            work(settings, task)
+            assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_whom_to_follow_reaches_the_recipe(limits, sound, predictor, tmp_path, monkeypatch):
