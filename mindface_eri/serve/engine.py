@@ -2,7 +2,8 @@
 """From uploads to answers: worker processes take clips apart, one thread asks the network, results wait a while.
 
 The network gets one clip after another from a thread of its own: taking a clip apart costs far more, so that waiting to
-fill a batch would cost time and save none.
+fill a batch would cost time and save none. Of engines that fill batches LitServe was tried (0.2.19): a process that
+dies ends its whole server, and a clip that hangs keeps a process for good; here either costs that clip alone.
 """
 
 from __future__ import annotations
