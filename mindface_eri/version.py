@@ -8,8 +8,9 @@ from typing import Dict
 __version__ = "0.1.0"
 
 # Distributions by the name that is shown.
-_DISTRIBUTIONS = {"mindspore": "mindspore", "onnxruntime": "onnxruntime", "numpy": "numpy", "librosa": "librosa",
-                  "av": "av", "dlib": "dlib-bin", "opencv": "opencv-python-headless", "torch": "torch"}
+_DISTRIBUTIONS = {"mindspore": "mindspore", "onnxruntime": "onnxruntime", "openvino": "openvino", "numpy": "numpy",
+                  "librosa": "librosa", "av": "av", "dlib": "dlib-bin", "opencv": "opencv-python-headless",
+                  "torch": "torch"}
 
 
 def versions() -> Dict[str, str]:

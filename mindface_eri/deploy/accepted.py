@@ -22,6 +22,8 @@ OWN_PRIMITIVES = _words("""
 OWN_OPERATORS = _words("""
     Add Cast Concat Constant Conv Div Gemm Identity MatMul MaxPool Mul Pad Pow ReduceMean Relu Reshape Sigmoid Slice
     Softmax Split Sqrt Sub Transpose""")
+# What quantization adds to them.
+INT8_OPERATORS = _words("DequantizeLinear DynamicQuantizeLinear MatMulInteger QuantizeLinear")
 # What networks of one's own, and other versions of MindSpore, may write instead: arithmetic as well.
 _MORE_PRIMITIVES = _words("""
     Abs AddN Adds AvgPool BatchNorm BroadcastTo Conv1D Conv3D CumSum Dense Divs Elu Equal Erf Exp ExpandDims Flatten
@@ -35,7 +37,7 @@ _MORE_OPERATORS = _words("""
     GlobalAveragePool Greater GreaterOrEqual HardSigmoid HardSwish InstanceNormalization LayerNormalization LeakyRelu
     Less LessOrEqual Log LogSoftmax Max Min Mish Neg Not Or PRelu Reciprocal ReduceMax ReduceMin ReduceProd ReduceSum
     Shape Softplus Squeeze Sum Tanh Tile Unsqueeze Where""")
-_ALLOWED: Set[str] = set(OWN_PRIMITIVES | OWN_OPERATORS | _MORE_PRIMITIVES | _MORE_OPERATORS)
+_ALLOWED: Set[str] = set(OWN_PRIMITIVES | OWN_OPERATORS | INT8_OPERATORS | _MORE_PRIMITIVES | _MORE_OPERATORS)
 
 
 def allow_operators(*names: str) -> None:

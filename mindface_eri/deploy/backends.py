@@ -4,17 +4,16 @@ backend works where MindSpore is not installed."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from mindface_eri.config import ModelConfig
 from mindface_eri.constants import LANDMARKS
 from mindface_eri.deploy.check_mindir import check_mindir
-from mindface_eri.deploy.check_onnx import check_onnx
+from mindface_eri.deploy.check_onnx import read_checked
+from mindface_eri.deploy.computing import computing
 from mindface_eri.errors import CheckpointError, ConfigError, MissingDependencyError
 
 
@@ -28,17 +27,6 @@ def input_shapes(model: ModelConfig, batch: Optional[int]) -> List[Tuple[tuple, 
     for name, width in zip(model.features, model.feature_widths):
         shapes[name] = ((batch, model.frames, width), np.float32)
     return [shapes[name] for name in model.inputs]
-
-
-@contextlib.contextmanager
-def _computing(name: str, *errors: type) -> Iterator[None]:
-    """Says in a sentence what a library raises while it computes."""
-    try:
-        yield
-    except errors as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{name}: could not be computed ({said[:300]}); where memory is short, ask for fewer "
-                              "clips at once (--batch-size), else export or train again") from None
 
 
 class CellBackend:
@@ -57,14 +45,14 @@ class CellBackend:
 
     def run(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """Intensities (B, E) for arrays whose first axis is the batch."""
-        with _computing(self._name, RuntimeError, ValueError, TypeError):
+        with computing(self._name, RuntimeError, ValueError, TypeError):
             return self._compute(*(self._tensor(array) for array in inputs)).asnumpy()
 
     def attention(self, inputs: Sequence[np.ndarray]) -> Optional[tuple]:
         """Intensities with the weights behind them, temporal and spatial (None without a visual branch)."""
         if self._reader is None:
             return None
-        with _computing(self._name, RuntimeError, ValueError, TypeError):
+        with computing(self._name, RuntimeError, ValueError, TypeError):
             found = self._reader.compile_and_run(*(self._tensor(array) for array in inputs))
             return (*(part.asnumpy() for part in found), *[None] * (3 - len(found)))
 
@@ -102,11 +90,7 @@ class OnnxBackend:
         # A thread that waits for the next operator would spin: a fifth of the processor's time, for no earlier answer.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.load_model_format", "ONNX")  # not what the bytes claim to be
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read as ONNX ({error.strerror})") from None
-        check_onnx(path, content)
+        content = read_checked(path)
         self._name = str(path)
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -117,23 +101,27 @@ class OnnxBackend:
 
     def run(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """Intensities (B, E) for arrays whose first axis is the batch."""
-        with _computing(self._name, Exception):  # onnxruntime's errors share no base class
+        with computing(self._name, Exception):  # onnxruntime's errors share no base class
             return self._session.run(None, dict(zip(self._names, inputs)))[0]
 
     def attention(self, inputs: Sequence[np.ndarray]) -> None:
         """An exported graph gives no more than intensities."""
 
 
-def open_backend(path: os.PathLike, threads: int = 0, device: str = "auto") -> Union[MindIRBackend, OnnxBackend]:
-    """The backend for an exported file, by its ending.
+def open_backend(path: os.PathLike, threads: int = 0, device: str = "auto", runtime: str = "onnxruntime") -> Any:
+    """The backend for an exported file, by its ending; an .onnx file is computed by `runtime`.
 
     Raises:
         ConfigError: an .onnx file and another device than the CPU.
     """
     if str(path).endswith(".onnx"):
         if device not in ("auto", "CPU"):
-            raise ConfigError(f"device {device}: {path} runs on the CPU, in onnxruntime; name a .mindir file or a run "
+            raise ConfigError(f"device {device}: {path} runs on the CPU, in {runtime}; name a .mindir file or a run "
                               "folder for another device")
+        if runtime == "openvino":
+            from mindface_eri.deploy.openvino_backend import OpenVinoBackend
+
+            return OpenVinoBackend(path, threads)
         return OnnxBackend(path, threads)
     return MindIRBackend(path, device)
 

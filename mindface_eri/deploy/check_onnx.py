@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
+from pathlib import Path
 from typing import Any, Iterator, Tuple
 
 from mindface_eri.deploy.accepted import check_filled, check_operators, refuse
@@ -27,6 +28,20 @@ _SCHEMA = {
     "Model": {"graph": (7, "Graph"), "opset_import": (8, "Opset*"), "training_info": (20, "bytes*"),
               "functions": (25, "bytes*")},
 }
+
+
+def read_checked(path: os.PathLike) -> bytes:
+    """The content of a file that `check_onnx` passes over.
+
+    Raises:
+        CheckpointError: as there, or it cannot be read.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read as ONNX ({error.strerror})") from None
+    check_onnx(path, content)
+    return content
 
 
 def check_onnx(path: os.PathLike, content: bytes) -> None:

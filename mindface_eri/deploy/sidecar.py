@@ -21,6 +21,7 @@ from mindface_eri.config import (
     to_dict,
 )
 from mindface_eri.deploy.backends import input_shapes
+from mindface_eri.deploy.lowered import Lowered, lowered_of
 from mindface_eri.deploy.parts import KINDS, find_parts
 from mindface_eri.errors import CheckpointError, ConfigError
 from mindface_eri.files import file_hash, write_json
@@ -48,6 +49,7 @@ class Sidecar:
     features: Mapping[str, Any] = field(default_factory=dict)  # of each feature set, its columns and alignment
     note: str = ""  # what people should know of what it was trained on
     parts: Tuple[Path, ...] = ()  # the files of its two parts, where they were exported and lie there
+    precision: Optional[Lowered] = None  # None: float32
 
 
 def sidecar_path(file: os.PathLike) -> Path:
@@ -101,7 +103,8 @@ def read_sidecar(file: os.PathLike) -> Sidecar:
             raise ValueError(f"model.emotions names one twice: {', '.join(model.emotions)}")
         return Sidecar(model, from_dict(PreprocessConfig, content["preprocess"], "preprocess"),
                        _batch(content["batch"]), dict(content.get("features", {})), _note(content),
-                       find_parts(Path(file), content["parts"]) if "parts" in content else ())
+                       find_parts(Path(file), content["parts"]) if "parts" in content else (),
+                       lowered_of(content.get("precision")))
     except OSError:
         part = Path(file).stem.endswith(tuple(f".{kind}" for kind in KINDS))
         raise CheckpointError(f"{path}: is missing; " + (

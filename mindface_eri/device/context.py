@@ -62,6 +62,18 @@ def compute_without_convolutions() -> None:
         os.environ.pop(_ISA, None)
 
 
+@contextmanager
+def without_isa_limit() -> Iterator[None]:
+    """Takes back for a while what `prepare_environment` set for MindSpore's oneDNN, while another library's reads it. A
+    value that the user has set stands."""
+    ours = os.environ.pop(_ISA, None) if _isa_is_ours else None
+    try:
+        yield
+    finally:
+        if ours is not None:
+            os.environ[_ISA] = ours
+
+
 def users_environment() -> Dict[str, str]:
     """This process's environment but for what `prepare_environment` set for oneDNN: for programs that are not ours."""
     return {name: value for name, value in os.environ.items() if name != _ISA or not _isa_is_ours}

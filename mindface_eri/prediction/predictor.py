@@ -55,9 +55,11 @@ class Predictor:
         preprocess: how `predict` takes clips apart.
         features: of each feature set, its columns and how they are aligned.
         note: a sentence that people should read beside its answers, or nothing.
+        precision: what it computes in: float32, or a key of `deploy.lowered.RUNTIMES`.
     """
 
     note = ""
+    precision = "float32"
 
     def __init__(self, backend: Union[CellBackend, OnnxBackend], model: ModelConfig, preprocess: PreprocessConfig,
                  batch: Optional[int] = None, features: Mapping[str, Any] = MappingProxyType({}),
@@ -321,9 +323,15 @@ def load_predictor(path: Union[str, os.PathLike, None] = None, *, which: str = "
         require_mindspore(str(target))
     if target.suffix in _EXPORTS:
         sidecar = read_sidecar(target)
-        found = Predictor(open_backend(target, threads, device), sidecar.model, sidecar.preprocess, sidecar.batch,
-                          sidecar.features, lambda: open_parts(sidecar.parts, sidecar.batch, threads, device))
+        lowered = sidecar.precision
+        backend = open_backend(target, threads, device, *([lowered.runtime] if lowered else []))
+        found = Predictor(backend, sidecar.model, sidecar.preprocess, sidecar.batch, sidecar.features,
+                          lambda: open_parts(sidecar.parts, sidecar.batch, threads, device))
         found.note = sidecar.note
+        if lowered is not None:
+            found.precision = lowered.kind
+            found.note = " ".join(filter(None, (sidecar.note, lowered.sentence(target))))
+            LOGGER.warning(lowered.sentence(target))
         return found
     if target.is_file() and target.suffix != ".ckpt":
         raise CheckpointError(f"{target}: not a run folder, .ckpt, .mindir or .onnx file")

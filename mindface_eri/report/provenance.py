@@ -23,6 +23,8 @@ def provenance_of(model: os.PathLike, predictor: Any) -> Dict[str, object]:
     facts: Dict[str, object] = {"model": path.resolve().name, "network": predictor.model.name}
     if file.is_file():
         facts["weights"] = f"{file.name}, sha256 {file_hash(file)[:16]}"
+    if predictor.precision != "float32":
+        facts["precision"] = predictor.precision
     facts["emotions"] = ", ".join(predictor.emotions)
     facts["preprocessing"] = flat(to_dict(predictor.preprocess))
     facts["software"] = ", ".join(f"{name} {version}" for name, version in versions().items())

@@ -61,7 +61,8 @@ HANDED = {
         "clip_limit", "upload_limit", "memory", "live", "keep")},
               "device": ["prediction.predictor.load_predictor"],
               "model": ["prediction.predictor.load_predictor path"]},
-    "export": {"formats": [EXPORT], "out": [f"{EXPORT} out_dir"], "device": [EXPORT]},
+    "export": {"formats": [EXPORT], "out": [f"{EXPORT} out_dir"], "device": [EXPORT],
+               **dict.fromkeys(("tolerance", "least_pearson"), ["deploy.lower.lower", "deploy.lowered.check_asked"])},
     "convert-weights": {},
     "summary": {"batch_size": ["models.summary.summarize batch_sizes"]},
     "benchmark": {"repeats": [f"benchmark.{SUBJECTS[name]}" for name in ("data", "features", "infer", "predict",
@@ -72,7 +73,8 @@ HANDED = {
 # The command's own: what it reads, prints and writes, its recipe, and what of the recipe it overrides.
 OWN = {"config", "overrides", "json", "verbose", "format", "out", "report", "overlay", "figure", "predictions", "check",
        "checkpoint", "paths", "no_baseline", "what", "detector", "mode", "person", "visual_run", "acoustic_run",
-       "features_runs", "recipes", "clips", "portraits", "emotion", "media", "scale", "labels", "column", "sheet"}
+       "features_runs", "recipes", "clips", "portraits", "emotion", "media", "scale", "labels", "column", "sheet",
+       "quantize", "bf16"}
 # Said otherwise on the command line: "dynamic" is Python's None, three seeds are 0, 1 and 2;
 # a command always has a process to lose.
 SPELT = {("labels", "seed"): (0, "datasets.label_import.Options seed", 0),

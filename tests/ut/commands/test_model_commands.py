@@ -123,6 +123,36 @@ def test_an_export_is_told_what_the_options_say(stand_in, status, tmp_path):
     assert calls[4]["device"] == "CPU" and calls[4]["parts"] is True
 
 
+def test_lower_precision_follows_the_onnx_file(stand_in, status, tmp_path):
+    for name in ("m.onnx", "m.bf16.onnx"):
+        (tmp_path / name).write_bytes(b"1" * 1572864)
+    report = SimpleNamespace(files=[SimpleNamespace(path=tmp_path / name, max_difference=2e-7)
+                                    for name in ("m.mindir", "m.onnx")], card=Path("o/README.md"))
+    report.files[0].path.touch()
+    stated = SimpleNamespace(max_difference=0.0123, pearson={"Joy": 0.99876543, "Awe": 0.997}, clips=64)
+    exported = stand_in(EXPORT, report)
+    lowered = stand_in("mindface_eri.deploy.lower.lower",
+                       [SimpleNamespace(path=tmp_path / "m.bf16.onnx", precision=stated)])
+    words = ["export", "r", "--format", "mindir", "onnx", "--quantize", "static", "dynamic", "--clips", "c"]
+    code, out, _ = status(*words, "--tolerance", "0.1", "--least-pearson", "0.9")
+    assert code == 0 and exported[0]["formats"] == ("mindir", "onnx")
+    assert lowered == [{"run": Path("r"), "file": tmp_path / "m.onnx", "kinds": ["int8-static", "int8-dynamic"],
+                        "clips": Path("c"), "tolerance": 0.1, "least_pearson": 0.9}]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if "bf16" in line]
+    assert rows == [[str(tmp_path / "m.bf16.onnx"), "1.50", "1.2e-02", name, value, "64"]
+                    for name, value in (("Joy", "0.99877"), ("Awe", "0.99700"))]
+
+
+@pytest.mark.parametrize("words, said", [
+    (("--quantize", "dynamic", "--clips", "c"), "start from the .onnx file: add --format onnx"),
+    (("--format", "onnx", "--quantize", "static"), "static quantization takes the scales"),
+    (("--format", "onnx", "--quantize", "dynamic", "--clips", "c", "--tolerance", "1"), "both lie between 0 and 1")])
+def test_lower_precision_is_refused_before_anything_is_written(words, said, stand_in, status):
+    calls = stand_in(EXPORT)
+    code, _, shown = status("export", "r", *words)
+    assert (code, calls) == (2, []) and said in shown
+
+
 @pytest.mark.parametrize("words", [(), ("r", "--checkpoint", "r")])
 def test_an_export_is_of_one_run(words, stand_in, status):
     calls = stand_in(EXPORT)

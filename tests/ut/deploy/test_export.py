@@ -11,9 +11,11 @@ import pytest
 
 from mindface_eri.config import AudioConfig, Config, FaceConfig, ModelConfig, PreprocessConfig, save_config
 from mindface_eri.deploy import check_mindir, check_onnx
-from mindface_eri.deploy.accepted import OWN_OPERATORS, OWN_PRIMITIVES
+from mindface_eri.deploy.accepted import INT8_OPERATORS, OWN_OPERATORS, OWN_PRIMITIVES
+from mindface_eri.deploy.backends import OnnxBackend
 from mindface_eri.deploy.exporter import _write_parts, compare, export
 from mindface_eri.deploy.parts import describe_parts
+from mindface_eri.deploy.quantize import write_lowered
 from mindface_eri.deploy.verify import check_inputs
 from mindface_eri.errors import CheckpointError, ConfigError, DataError, ExportError
 from mindface_eri.models import build_network
@@ -93,6 +95,19 @@ def test_the_lists_are_what_exports_hold(report, monkeypatch):
     check_mindir.check_mindir(mindir)
     check_onnx.check_onnx(onnx, onnx.read_bytes())
     assert held == {"primitive": OWN_PRIMITIVES, "operator": OWN_OPERATORS}
+
+
+@pytest.mark.parametrize("kind, holds", [("int8-dynamic", {"DynamicQuantizeLinear", "MatMulInteger"}),
+                                         ("int8-static", {"DequantizeLinear", "QuantizeLinear"})])
+def test_int8_of_an_export_is_accepted_and_close(kind, holds, report, answer, tmp_path, monkeypatch):
+    given = [INPUTS[name] for name in MODEL.inputs]
+    made = write_lowered(kind, report.files[1].path, tmp_path / "m.onnx", given)
+    answers = OnnxBackend(made).run(given)
+    assert 1e-5 < np.abs(answers - answer).max() < 0.05
+    held = []
+    monkeypatch.setattr(check_onnx, "check_operators", lambda path, names, kind: held.append(set(names)))
+    check_onnx.read_checked(made)
+    assert held[0] - OWN_OPERATORS == holds and holds <= INT8_OPERATORS
 
 
 def test_fixed_batch_fills_up(run, answer, tmp_path):

@@ -138,6 +138,8 @@ def test_provenance_names_weights_versions_and_preprocessing(tmp_path, predictor
     assert provenance_of(tmp_path / "m.onnx", predictor)["weights"].startswith("m.onnx, sha256 9372c470eeadd5ec")
     monkeypatch.chdir(run)
     assert provenance_of(".", predictor)["model"] == "run"
+    predictor.precision = "int8-static"
+    assert provenance_of(run, predictor)["precision"] == "int8-static"
 
 
 def test_a_drawing_that_fails_costs_itself_alone(tmp_path, make_prediction, predictor, overlays, monkeypatch):
