@@ -15,7 +15,9 @@ from mindface_eri.benchmark.harness import Row, Timing, find_torch, in_turns, ro
 from mindface_eri.benchmark.machine import matmul_seconds
 from mindface_eri.config import Config, ModelConfig, RuntimeConfig, save_config
 from mindface_eri.deploy.backends import CellBackend, OnnxBackend
+from mindface_eri.deploy.openvino_backend import OpenVinoBackend
 from mindface_eri.deploy.sidecar import infer_preprocess
+from mindface_eri.errors import ConfigError, MissingDependencyError
 from mindface_eri.models.summary import part_costs
 from mindface_eri.threads import cores
 
@@ -23,9 +25,11 @@ from mindface_eri.threads import cores
 def benchmark_infer(model: ModelConfig = ModelConfig(), *, repeats: int = 3, threads: int = cores()) -> List[Row]:  # noqa: B008
     """One clip through a network: the checkpoint in MindSpore, the exported MindIR, ONNX, and the twin.
 
+    Of what is installed, ONNX in lower precision and in OpenVINO too; how far off that is takes a trained network.
+
     Args:
         repeats: rounds; each runs every contestant once.
-        threads: of onnxruntime and the twin. MindSpore takes its own (`OMP_NUM_THREADS`).
+        threads: of onnxruntime, OpenVINO and the twin. MindSpore takes its own (`OMP_NUM_THREADS`).
     """
     from mindface_eri.device.context import setup
 
@@ -33,6 +37,8 @@ def benchmark_infer(model: ModelConfig = ModelConfig(), *, repeats: int = 3, thr
     inputs = clip_inputs(model, 1)
     with tempfile.TemporaryDirectory() as folder:
         contestants = export_all(model, Path(folder), threads)
+        if "onnx" in contestants:
+            contestants.update(lower_all(model, Path(folder), threads))
         calls = {name: (lambda backend=backend: backend.run(inputs)) for name, backend in contestants.items()}
         twin = twin_network(model, threads)
         times = with_yardsticks(calls, twin and (lambda: twin(inputs)), forward_multiply_adds(model), repeats)
@@ -110,6 +116,20 @@ def formats_here() -> List[str]:
 
         formats.append("onnx")
     return formats
+
+
+def lower_all(model: ModelConfig, folder: Path, threads: int) -> Dict[str, object]:
+    """The file that `export_all` wrote as ONNX in int8 and, where OpenVINO is installed, in that."""
+    from mindface_eri.deploy.quantize import write_lowered
+
+    file, found = folder / "export" / f"{model.name}.onnx", {}
+    for kind in ("int8-dynamic", "int8-static"):
+        made = write_lowered(kind, file, folder / f"{kind}.onnx", clip_inputs(model, 2))
+        found[f"onnx, {kind}"] = OnnxBackend(made, threads)
+    for precision in ("f32", "bf16"):
+        with contextlib.suppress(MissingDependencyError, ConfigError):  # not installed, or not of this processor
+            found[f"openvino, {precision}"] = OpenVinoBackend(file, threads, precision)
+    return found
 
 
 def twin_network(model: ModelConfig, threads: int) -> Optional[Callable[[Sequence[np.ndarray]], np.ndarray]]:

@@ -87,11 +87,14 @@ def _check(arguments):
 def _run_all(words):
     """Every subject in a process of its own, so that none starts with another's threads and memory."""
     from mindface_eri import children
+    from mindface_eri.device.context import users_environment
 
     failed, terminal = False, os.environ.get("PYTHONIOENCODING", "")  # they print where this process does
+    variables = children.environment(PYTHONIOENCODING=terminal)
+    for name in set(os.environ) - set(users_environment()):  # set for this process, not by the user
+        variables.pop(name)
     for subject in (name for name in SUBJECTS if name != "growth"):
-        code = _wait(children.python("mindface_eri.cli", "benchmark", subject, *words),
-                     children.environment(PYTHONIOENCODING=terminal))
+        code = _wait(children.python("mindface_eri.cli", "benchmark", subject, *words), variables)
         if code == signals.STATUS:  # it has said so
             return code
         failed |= bool(code)

@@ -19,6 +19,7 @@ from mindface_eri.benchmark.networks import (
     clip_inputs,
     export_all,
     forward_multiply_adds,
+    lower_all,
     network_row,
     twin_network,
     with_yardsticks,
@@ -33,7 +34,7 @@ from mindface_eri.deploy import exporter
 from mindface_eri.deploy.sidecar import infer_preprocess
 from mindface_eri.deploy.verify import check_inputs
 from mindface_eri.device import context
-from mindface_eri.errors import ERIError
+from mindface_eri.errors import ConfigError, ERIError, MissingDependencyError
 from mindface_eri.threads import cores
 
 TOY = ModelConfig(frames=4, crop_size=32, mfcc_features=128, stem_width=8, spatial_depth=1, spatial_heads=2, width=16,
@@ -92,6 +93,8 @@ def test_inference_by_hand(asked, monkeypatch):
     monkeypatch.setattr(networks, "export_all",
                         lambda model, folder, threads: asked.append((model, threads)) or contestants)
     monkeypatch.setattr(networks, "twin_network", lambda model, threads: asked.append((model, threads)))
+    lowered = []
+    monkeypatch.setattr(networks, "lower_all", lambda model, folder, threads: lowered.append((model, threads)) or {})
     works = []
     monkeypatch.setattr(networks, "matmul_seconds", lambda work: works.append(work) or 0.25)
     rows = benchmark_infer(TOY, repeats=4, threads=3)
@@ -102,7 +105,28 @@ def test_inference_by_hand(asked, monkeypatch):
     monkeypatch.setattr(networks, "twin_network",
                         lambda model, threads: lambda inputs: runs.append(("twin", len(inputs))))
     assert [row.speedup for row in benchmark_infer(TOY)] == [3, 2, 6] and ("twin", 3) in runs
-    assert asked[-1][1] == 3 and asked[-3] == ("threads", cores())
+    assert asked[-1][1] == 3 and asked[-3] == ("threads", cores()) and lowered == [(TOY, 3), (TOY, cores())]
+    del contestants["onnx"]
+    benchmark_infer(TOY)
+    assert len(lowered) == 2
+
+
+@pytest.mark.parametrize("lacking", [None, ConfigError("no bf16"), MissingDependencyError("no OpenVINO")])
+def test_lower_precision_of_the_file_that_was_exported(lacking, monkeypatch, tmp_path):
+    def open_(path, threads, precision):
+        if lacking is not None and (precision == "bf16" or isinstance(lacking, MissingDependencyError)):
+            raise lacking
+        return path, threads, precision
+
+    monkeypatch.setattr("mindface_eri.deploy.quantize.write_lowered",
+                        lambda kind, file, made, given: (kind, file, made.parent, [len(array) for array in given]))
+    monkeypatch.setattr(networks, "OnnxBackend", lambda path, threads: (path, threads))
+    monkeypatch.setattr(networks, "OpenVinoBackend", open_)
+    found, file = lower_all(TOY, tmp_path, 3), tmp_path / "export" / "eri_dual_branch.onnx"
+    for kind in ("int8-dynamic", "int8-static"):
+        assert found.pop(f"onnx, {kind}") == ((kind, file, tmp_path, [2, 2, 2]), 3)
+    kinds = ["f32", "bf16"][:2 if lacking is None else int(isinstance(lacking, ConfigError))]
+    assert found == {f"openvino, {kind}": (file, 3, kind) for kind in kinds}
 
 
 @pytest.mark.parametrize("onnx", [True, False])

@@ -125,6 +125,16 @@ def test_one_subject_that_fails_fails_the_whole_and_stops_no_other(returned, cod
     assert not list(codes)
 
 
+@pytest.mark.parametrize("ours, seen", [(True, None), (False, "AVX2")])
+def test_a_subject_starts_without_what_was_set_for_this_process(ours, seen, status, monkeypatch):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    monkeypatch.setattr("mindface_eri.device.context._isa_is_ours", ours)
+    found = []
+    monkeypatch.setattr(command, "_wait", lambda words, variables: found.append(variables) or 0)
+    assert status("benchmark", "--threads", "1")[0] == 0
+    assert [each.get("ONEDNN_MAX_CPU_ISA") for each in found] == [seen] * 7 and all("PATH" in each for each in found)
+
+
 def test_a_subject_that_is_stopped_stops_the_whole_and_has_said_so(status, monkeypatch):
     monkeypatch.setattr(command, "_wait", lambda words, variables: 130)
     assert status("benchmark", "--threads", "1") == (130, "", "")
