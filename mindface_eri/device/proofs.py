@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is proven of each device, and how; docs/devices.md has the same table, which a test compares."""
+"""What is proven of each device, and how, as `doctor --device` prints it."""
 
 from __future__ import annotations
 

@@ -178,8 +178,7 @@ def test_what_a_page_shows_can_be_done(page, place, capsys):
     AFTER.get(page, lambda names, said: None)(names, said)
 
 
-def after_data(names, _):
-    assert names["manifest"].emotions == ("Anger",)
+def after_data(*_):
     with open("my_records/clips.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["Subject"] for row in rows] == ["anna", "anna", "ben", "cleo", "cleo", "dan"]
