@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a wheel, without the source tree and without MindSpore: preprocess, predict from ONNX, recipes, doctor, and what
-each command says that cannot go on; then an installation that has MindSpore packs what the light one left."""
+"""A source distribution has what is tracked, and builds a wheel. From that, without the source tree and without
+MindSpore: preprocess, predict from ONNX, recipes, doctor, and what each command says that cannot go on; then an
+installation that has MindSpore packs what the light one left."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -27,21 +29,48 @@ print("STATUS", [main(words) for words in json.loads(sys.argv[1])], "of", mindfa
 """
 
 
+def tracked():
+    """Paths of the repository's files."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("is itself a source distribution")
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True, check=True).stdout
+    return [name for name in listed.splitlines() if (ROOT / name).is_file()]
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def sdist(tmp_path_factory):
+    """The source distribution, made of a copy: setuptools writes beside what it builds."""
+    folder = tmp_path_factory.mktemp("sdist")
+    for name in tracked():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    subprocess.run([sys.executable, "setup.py", "--quiet", "sdist"], cwd=folder, check=True, capture_output=True)
+    packed, = (folder / "dist").iterdir()
+    return packed
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory):
     """Where a wheel is installed: what it holds, and nothing else of this repository."""
     folder = tmp_path_factory.mktemp("wheel")
-    copy = folder / "source"  # setuptools writes beside what it builds
-    copy.mkdir()
-    for name in ("mindface_eri", "configs"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, copy], check=True)
-    shutil.rmtree(copy)
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, sdist], check=True)
     subprocess.run([*pip, "install", "--no-deps", "--target", folder / "site", *folder.glob("*.whl")], check=True)
     return folder / "site"
+
+
+def test_a_source_distribution_has_all_that_the_tests_read(sdist):
+    with tarfile.open(sdist) as file:
+        packed = {name.partition("/")[2] for name in file.getnames()}
+    assert sorted(set(tracked()) - packed) == [".gitignore"]
+
+
+def test_the_installed_command_finds_its_recipes(wheel, tmp_path):
+    words = [wheel / "bin" / "mindface-eri", "recipes", "copy", "small_both"]
+    run = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path,
+                         env={**os.environ, "PYTHONPATH": str(wheel)})
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "small_both.yaml").read_bytes() == (ROOT / "configs" / "small_both.yaml").read_bytes()
 
 
 @pytest.fixture(scope="module")
