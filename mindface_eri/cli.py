@@ -57,6 +57,11 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if action.default in (None, False, []) else super()._get_help_string(action)
 
 
+# Packages that an installation need not have, and what a command says that wants one of them after all.
+_NOT_EVERYWHERE = {"mindspore": "needs MindSpore, which a light installation leaves out: {}",
+                   **{name: f"needs {name}: pip install 'mindface_eri[bench]'" for name in ("librosa", "torch")}}
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs one command and returns the exit status.
 
@@ -97,10 +102,10 @@ def _end(arguments: Optional[argparse.Namespace], error: BaseException) -> int:
         return 1
     if isinstance(error, OSError):
         return _fail(arguments, _sentence(error), 1)
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "mindspore":
+    if isinstance(error, ModuleNotFoundError) and (missing := (error.name or "").partition(".")[0]) in _NOT_EVERYWHERE:
         from mindface_eri.device.hardware import WITH_MINDSPORE
 
-        return _fail(arguments, f"needs MindSpore, which a light installation leaves out: {WITH_MINDSPORE}", 1)
+        return _fail(arguments, _NOT_EVERYWHERE[missing].format(WITH_MINDSPORE), 1)
     if isinstance(error, RuntimeError) and not arguments.verbose and _raised_by(error) in ("mindspore", "onnxruntime"):
         said = (str(error).strip().splitlines() or ["no reason"])[0]
         return _fail(arguments, f"{_raised_by(error)} failed: {said}; --verbose shows where", 1)

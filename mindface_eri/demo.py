@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Tuple
 
 from mindface_eri.config import load_config
+from mindface_eri.device.hardware import require_mindspore
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.threads import cores
 
@@ -30,7 +31,9 @@ def run_demo(out: os.PathLike, *, recipes: os.PathLike = "configs", clips: int =
 
     Raises:
         ConfigError: no recipes there.
+        MissingDependencyError: no MindSpore, told before minutes of drawing.
     """
+    require_mindspore("the demonstration")
     from mindface_eri.datasets.build.preprocessing import preprocess_dataset
     from mindface_eri.synthetic.corpus import synthesize
 

@@ -7,11 +7,20 @@ import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from mindface_eri.errors import MissingDependencyError
 
-WITH_MINDSPORE = "pip install 'mindface_eri[train]'"
+
+def _with_mindspore(python: Tuple[int, int]) -> str:
+    """What brings MindSpore, for a Python that has no wheel of it too."""
+    later = python > (3, 12)
+    return "pip install 'mindface_eri[train]'" + (", with Python 3.9 to 3.12: later ones have no MindSpore" if later
+                                                  else "")
+
+
+WITH_MINDSPORE = _with_mindspore(sys.version_info[:2])
+
 
 @dataclass(frozen=True)
 class Requirement:

@@ -10,13 +10,15 @@ import pytest
 
 import mindface_eri
 from mindface_eri.cli import main
+from mindface_eri.demo import run_demo
 from mindface_eri.device import hardware
-from mindface_eri.device.hardware import has_mindspore, require_mindspore
+from mindface_eri.device.hardware import WITH_MINDSPORE, has_mindspore, require_mindspore
 from mindface_eri.doctor import _devices
 from mindface_eri.errors import MissingDependencyError
 from mindface_eri.prediction.predictor import load_predictor
+from mindface_eri.recipes import recipes_folder
 
-SAID = r"needs MindSpore, which a light installation leaves out: pip install 'mindface_eri\[train\]'"
+SAID = re.escape(f"needs MindSpore, which a light installation leaves out: {WITH_MINDSPORE}")
 
 
 @pytest.fixture
@@ -42,6 +44,28 @@ def test_a_public_name_says_which_extra_brings_it():
     assert re.fullmatch(f"mindface_eri.create_model {SAID}\n", run.stdout)
 
 
+@pytest.mark.parametrize("python, more", [((3, 9), ""), ((3, 12), ""), ((3, 13), ", with Python 3.9 to 3.12")])
+def test_the_extra_is_no_cure_where_python_has_no_mindspore(python, more):
+    assert hardware._with_mindspore(python).partition(":")[0] == f"pip install 'mindface_eri[train]'{more}"
+
+
+def test_the_demonstration_says_it_before_minutes_of_drawing(light, tmp_path):
+    with pytest.raises(MissingDependencyError, match=f"the demonstration {SAID}"):
+        run_demo(tmp_path / "demo", recipes=recipes_folder())
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["librosa", "torch"])
+def test_a_benchmark_says_which_extra_has_what_it_compares_with(name, monkeypatch, capsys):
+    def run(arguments):
+        raise ModuleNotFoundError(f"No module named '{name}'", name=f"{name}.feature")
+
+    monkeypatch.setattr("mindface_eri.commands.benchmark.run", run)
+    assert main(["benchmark", "features"]) == 1
+    said = f"mindface-eri benchmark: error: needs {name}: pip install 'mindface_eri[bench]'\n"
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize("name", ["run.ckpt", "net.mindir"])
 def test_only_onnx_files_predict_without_it(light, tmp_path, name):
     (tmp_path / name).touch()
@@ -62,7 +86,7 @@ def test_a_command_that_needs_it_ends_with_a_sentence(light, monkeypatch, capsys
     ("auto", "note"), ("CPU", "note"), ("GPU", "missing"), ("Ascend", "missing")])
 def test_doctor_notes_it_and_asks_for_it_where_a_device_is_wanted(light, device, status):
     found, = _devices(device)
-    assert (found.status, found.cure) == (status, "pip install 'mindface_eri[train]'")
+    assert (found.status, found.cure) == (status, WITH_MINDSPORE)
     assert found.detail == "none without MindSpore: .onnx files only"
 
 
