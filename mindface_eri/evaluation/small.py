@@ -11,6 +11,7 @@ import numpy as np
 from mindface_eri.config import Config
 from mindface_eri.datasets.folds import fold_splits
 from mindface_eri.datasets.groups import find_group, groups_of, independent
+from mindface_eri.datasets.presence import lacking
 from mindface_eri.datasets.records import open_records
 from mindface_eri.evaluation.runs import Scored
 from mindface_eri.metrics import is_small, words_of_expectation
@@ -43,12 +44,14 @@ def words_before_training(config: Config) -> List[str]:
     if place is None or not Path(place).is_dir():
         return []
     records = open_records(place)
-    splits, labelled = np.array(fold_splits(records, config.data)), ~np.isnan(records.all_labels).all(axis=1)
+    splits, counted = np.array(fold_splits(records, config.data)), ~np.isnan(records.all_labels).all(axis=1)
+    for absent in lacking(records, config.model.inputs).values():  # training leaves them out
+        counted &= ~absent
     columns = {name: records.column(name) for name in records.extra}
     asked = config.data.group if config.data.group in columns or independent(config.data.group) else None
     group = find_group(columns, asked)
     groups = np.array(groups_of(records.ids(), None if group is None else columns[group]))
-    sizes = {split: (int((rows := (splits == split) & labelled).sum()), len(set(groups[rows]))) for split in _SPLITS}
+    sizes = {split: (int((rows := (splits == split) & counted).sum()), len(set(groups[rows]))) for split in _SPLITS}
     if not any(is_small(*size) for size in sizes.values()) or not all(clips for clips, _ in sizes.values()):
         return []
     told = "; ".join(f"{_SPLITS[split]}: {_counted(*size, group)}" for split, size in sizes.items())

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from mindface_eri.config import Config, DataConfig
+from mindface_eri.config import Config, DataConfig, ModelConfig
 from mindface_eri.evaluation import small
 from mindface_eri.evaluation.runs import Scored
 from mindface_eri.metrics import words_of_expectation
@@ -28,9 +28,10 @@ def test_a_score_on_the_clips_that_chose_the_epoch_is_optimistic_where_they_are_
 
 @pytest.fixture
 def words(make_records, monkeypatch, tmp_path):
-    def ask(columns=None, splits=None, **data):
+    def ask(columns=None, splits=None, model="eri_dual_branch", **data):
         monkeypatch.setattr(small, "open_records", lambda path: make_records(tmp_path, splits, columns=columns))
-        return small.words_before_training(Config(data=DataConfig(records=str(tmp_path), **data)))
+        return small.words_before_training(Config(data=DataConfig(records=str(tmp_path), **data),
+                                                  model=ModelConfig(name=model)))
     return ask
 
 
@@ -46,6 +47,14 @@ def test_people_and_the_interval_to_expect_are_named_before_training(words):
     assert "(training: 10 clips of 2 people; validation: 6 clips of 2 people)" in rooms
     folds, = words(people, folds=4, group="Subject", fold_as="val")  # the fold's own cut
     assert "(training: 12 clips of 6 people; validation: 4 clips of 2 people)" in folds
+
+
+def test_clips_that_training_leaves_out_do_not_count(words):
+    people = {"Subject": [f"s{i // 2}" for i in range(20)], "present_visual": ["1"] * 20,
+              "present_acoustic": ["0", "0", "0", *["1"] * 16, "0"]}
+    assert "(training: 7 clips of 4 people; validation: 6 clips of 3 people)" in words(people, model="eri_acoustic")[0]
+    assert "(training: 10 clips of 5 people; validation: 6" in words(people, model="eri_visual")[0]
+    assert "(training: 10 clips of 5 people; validation: 6" in words(people)[0]  # which does without one of the two
 
 
 def test_nothing_is_said_of_large_corpora_and_of_none(words, tmp_path, monkeypatch):
