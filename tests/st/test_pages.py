@@ -163,8 +163,9 @@ def place(world, tmp_path, monkeypatch):
     """A copy of that folder to work in; what a page exports is taken back."""
     before = dict(os.environ)
     monkeypatch.chdir(shutil.copytree(world, tmp_path / "place", symlinks=True))
-    monkeypatch.syspath_prepend(str(tmp_path / "place"))
+    sys.path.append(str(tmp_path / "place"))  # not first, where `python -m pytest` has the folder that one stands in
     yield
+    sys.path.remove(str(tmp_path / "place"))
     os.environ.clear()
     os.environ.update(before)
 
