@@ -71,7 +71,7 @@ EXTRAS = {
              "librosa>=0.10.1,<0.12", "openpyxl>=3.1,<4", "safetensors>=0.4,<1", "threadpoolctl>=3,<4",
              *SERVE, "httpx>=0.27,<1"],
     "browser": ["playwright>=1.40,<2"],  # drives Debian's chromium in the slow tests of the page
-    "load": ["locust>=2.20,<3"],
+    "load": ["locust>=2.20,<3", "playwright>=1.40,<2"],
     "mutants": ["mutmut>=3.8,<4"],  # needs Python 3.10
     "site": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26,<2"],
     "lint": ["ruff>=0.6,<1", "pylint>=3.2,<5", "mypy>=1.11,<3"],
