@@ -56,12 +56,14 @@ CUDA_11 = [
 SERVE = ["starlette>=0.46,<2", "uvicorn>=0.30,<1", "python-multipart>=0.0.18,<1", "websockets>=13,<18",
          "prometheus_client>=0.20,<1"]
 OPENVINO = ["openvino>=2025.0,<2027", "protobuf>=3.20"]
+CLUSTER = ["distributed>=2024.8,<2027"]  # 2024.8 is the last for Python 3.9
 EXTRAS = {
     "train": TRAIN,
     "gpu": CUDA_11,
     "onnx": ["onnx>=1.14,<2", "onnxruntime>=1.16,<2", "protobuf>=3.20"],  # predicting needs the last two alone
     "openvino": OPENVINO,  # bfloat16 on processors that have it
     "serve": SERVE,
+    "cluster": CLUSTER,
     "baseline": ["scikit-learn>=1.2,<2"],
     "xlsx": ["openpyxl>=3.1,<4"],
     "convert": ["torch>=2.6,<3", "safetensors>=0.4,<1"],
@@ -69,7 +71,7 @@ EXTRAS = {
     "test": ["pytest>=7.4,<10", "pytest-xdist>=3.3,<4", "hypothesis>=6.80,<7",
              "onnx>=1.14,<2", "onnxruntime>=1.16,<2", *OPENVINO,
              "librosa>=0.10.1,<0.12", "openpyxl>=3.1,<4", "safetensors>=0.4,<1", "threadpoolctl>=3,<4",
-             *SERVE, "httpx>=0.27,<1"],
+             *CLUSTER, *SERVE, "httpx>=0.27,<1"],
     "browser": ["playwright>=1.40,<2"],  # drives Debian's chromium in the slow tests of the page
     "load": ["locust>=2.20,<3", "playwright>=1.40,<2"],
     "mutants": ["mutmut>=3.8,<4"],  # needs Python 3.10

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import re
+import secrets
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
@@ -18,7 +19,8 @@ from mindface_eri.errors import BusyError
 
 LOGGER = logging.getLogger(__name__)
 _LEFTOVER = re.compile(r"\..*\.\d+\.\d+\.tmp(\.\w+)?")
-_COUNT = itertools.count()
+# From anywhere on: two machines may write to one folder, and in containers all processes have the same few numbers.
+_COUNT = itertools.count(secrets.randbits(48))
 
 
 # Read once, while there is one thread: the only way to ask for it is to change it.

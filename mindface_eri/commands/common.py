@@ -39,6 +39,13 @@ def add_person(parser: argparse.ArgumentParser) -> None:
                              "the middle), or a photograph of the one; overrides preprocess.face.follow")
 
 
+def add_scheduler(parser: argparse.ArgumentParser, instead: str) -> None:
+    """Adds --scheduler; `instead` says of what its workers take the place."""
+    parser.add_argument("--scheduler", metavar="ADDRESS",
+                        help=f"Dask scheduler (tcp://host:8786, or its file), whose workers do the work {instead}; "
+                             "they need the same mindface_eri[cluster], and the same folders under the same names")
+
+
 def add_group(parser: argparse.ArgumentParser) -> None:
     """Adds --group, of intervals."""
     parser.add_argument("--group", metavar="COLUMN",

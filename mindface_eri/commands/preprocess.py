@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from mindface_eri.commands.common import add_config, add_person, read_config
+from mindface_eri.commands.common import add_config, add_person, add_scheduler, read_config
 from mindface_eri.threads import cores
 
 
@@ -19,6 +19,7 @@ def add_arguments(parser):
     parser.add_argument("--mode", choices=("track", "every-frame"), help="override preprocess.face.mode")
     add_person(parser)
     parser.add_argument("--workers", type=int, default=cores(), help="processes")
+    add_scheduler(parser, "instead of --workers processes here")
     parser.add_argument("--resume", action="store_true", help="go on in a folder that an earlier run began")
     parser.add_argument("--num-shards", type=int,
                         help="machines that share the data set (default: 1, under msrun its worker count)")
@@ -46,7 +47,7 @@ def run(arguments):
     summary = preprocess_dataset(
         arguments.data, arguments.out, config.preprocess, workers=arguments.workers, resume=arguments.resume,
         num_shards=num_shards, shard_index=shard_index, preview=arguments.preview,
-        clip_limit=arguments.clip_limit, verify=arguments.verify)
+        clip_limit=arguments.clip_limit, verify=arguments.verify, scheduler=arguments.scheduler)
     print(f"{summary.done} clips in {arguments.out} ({summary.reused} were there), {summary.failed} failed, "
           f"{summary.seconds:.1f} s")
     if config.preprocess.augment.speeds:

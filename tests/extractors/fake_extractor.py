@@ -59,7 +59,7 @@ def extract(path, config, *, audio_path=None):
     word, _, rest = text.partition(" ")
     if word == "slow":
         time.sleep(0.02)
-        word = rest
+        word, _, rest = rest.partition(" ")
     if word == "log":  # who was extracted, for counting
         log, _, word = rest.partition(" ")
         with open(log, "a") as stream:
@@ -70,6 +70,9 @@ def extract(path, config, *, audio_path=None):
         raise ZeroDivisionError("by an odd file")
     if word == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
+    if word == "parent":  # whoever started this process dies, and it with that
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
     if word == "hang":
         time.sleep(60)
     if word == "exit":

@@ -3,27 +3,24 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Set, Tuple, Union
-
-import numpy as np
+from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 from mindface_eri.config import PreprocessConfig
+from mindface_eri.datasets.build.cluster import DaskPool
 from mindface_eri.datasets.build.extraction import DEFAULT_EXTRACTOR, run_task
 from mindface_eri.datasets.build.plan import Plan, make_plan, shard_lock
+from mindface_eri.datasets.build.pool import LIMIT, Pool
 from mindface_eri.datasets.build.resume import check_there, files_of, take_back
-from mindface_eri.datasets.build.sources import mark
+from mindface_eri.datasets.build.stage import FAILED, FATAL, Stage, pipeline
 from mindface_eri.datasets.build.summary import failures_of, finish, reopen
-from mindface_eri.datasets.build.workers import LIMIT, WorkerPool
+from mindface_eri.datasets.build.workers import WorkerPool
 from mindface_eri.datasets.labels import Manifest, load_manifest
-from mindface_eri.datasets.parts import COPIES, Work, read_part, save_failure, write_part
+from mindface_eri.datasets.parts import COPIES, Work, read_part, write_part
 from mindface_eri.device.hardware import has_mindspore
 from mindface_eri.errors import DataError
 from mindface_eri.files import remove_leftovers, tell_of_link
@@ -32,9 +29,6 @@ from mindface_eri.preprocess.identity import check_person
 from mindface_eri.progress import progress_bar
 from mindface_eri.signals import stop_if_asked
 from mindface_eri.threads import cores
-
-LOGGER = logging.getLogger(__name__)
-DONE, FAILED, FATAL = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,8 @@ def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLik
                        config: Optional[PreprocessConfig] = None, *, workers: int = cores(), resume: bool = False,
                        num_shards: int = 1, shard_index: int = 0, progress: bool = True,
                        manifest: Optional[Manifest] = None, preview: int = 0, clip_limit: float = LIMIT,
-                       verify: bool = False, extractor: str = DEFAULT_EXTRACTOR) -> PreprocessResult:
+                       verify: bool = False, extractor: str = DEFAULT_EXTRACTOR,
+                       scheduler: Optional[str] = None) -> PreprocessResult:
     """Takes all clips of a data set apart and writes the record folder (`open_records` describes it).
 
     A clip that cannot be used goes to failures.csv and stops nothing. A run that was killed is taken up where it was:
@@ -85,9 +80,11 @@ def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLik
         clip_limit: seconds after which a clip is given up.
         verify: find changed clips by the hash of their files too, not by size and time alone.
         extractor: `module:function` called as `extract_clip`.
+        scheduler: address, or file, of a Dask scheduler, whose workers then extract instead of `workers` processes.
 
     Raises:
-        ConfigError: the detector is unknown, or there is no such photograph of a person.
+        ConfigError: the detector is unknown, or there is no such photograph of a person; no worker of the scheduler can
+            be used.
         DataError: the label table is broken; `out` holds other records; a disk is full; a package is missing.
     """
     began, out = time.monotonic(), Path(out)
@@ -113,13 +110,25 @@ def preprocess_dataset(root: Union[str, os.PathLike], out: Union[str, os.PathLik
         total = sum(len(plan.positions(block)) for block in blocks)
         pending = list(_pending(plan, open_blocks))
         with progress_bar(total, "preprocess", initial=total - len(pending), show=progress) as bar:
-            pool = WorkerPool(workers, f"{run_task.__module__}:{run_task.__name__}", (extractor, config), clip_limit)
-            _extract(plan, open_blocks, pending, _Stage(plan, pool, preview, retried), workers, bar)
+            pool = _pool(plan, pending, extractor, clip_limit, workers, scheduler)
+            _extract(plan, open_blocks, pending, Stage(plan, pool, preview, retried), workers, bar)
         check_there(plan)
         done, failed, copies = _counts(plan, blocks)
         digest = finish(plan)
     reused, seconds = total - len(pending), time.monotonic() - began
     return PreprocessResult(out, total, done, failed, reused, seconds, digest is not None, digest, copies)
+
+
+def _pool(plan: Plan, pending: List[Tuple[int, int]], extractor: str, limit: float, workers: int,
+          scheduler: Optional[str]) -> Pool:
+    """What extracts: processes here, or the workers of a scheduler, where there is something to extract."""
+    target, settings = f"{run_task.__module__}:{run_task.__name__}", (extractor, plan.config)
+    if scheduler is None or not pending:
+        return WorkerPool(workers, target, settings, limit)
+    photograph = Path(plan.config.face.follow)
+    media = (path for _, position in pending for path in files_of(plan.manifest.clips[position]).values() if path)
+    shared = [*islice(media, 1), *([photograph] if photograph.is_file() else [])]
+    return DaskPool(scheduler, target, settings, limit, shared=shared, folder=plan.out / "work")
 
 
 def _pending(plan: Plan, blocks: List[int]) -> Iterator[Tuple[int, int]]:
@@ -132,50 +141,7 @@ def _pending(plan: Plan, blocks: List[int]) -> Iterator[Tuple[int, int]]:
                 yield block, position
 
 
-class _Stage:
-    """The map function: a clip's position in, position and state out. It never raises, which would end the pipeline."""
-
-    def __init__(self, plan: Plan, pool: WorkerPool, preview: int, retried: Set[int]) -> None:
-        self._plan, self._preview, self._retried = plan, preview, retried
-        self.pool, self.trouble = pool, ""
-        if preview:
-            (plan.out / "preview").mkdir(exist_ok=True)
-
-    def __call__(self, position: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        try:
-            state = self._run(int(position))
-        except Exception as error:
-            self.trouble, state = f"{type(error).__name__}: {error}", FATAL
-        return np.int64(position), np.int32(state)
-
-    def _run(self, position: int) -> int:
-        """Extracts one clip; what is to be told of it."""
-        clip = self._plan.manifest.clips[position]
-        work = Work(self._plan.out, self._plan.block_of(position))
-        check_there(self._plan)
-        if clip.video is None and clip.audio is None:
-            save_failure(work.failure(position), "missing", "no media file of this id was found below the label table",
-                         source={})
-            return FAILED
-        sheet = self._plan.out / "preview" / f"{position:05d}_{clip.id}.png" if position < self._preview else None
-        paths = {"video": clip.video, "audio": clip.audio, "target": work.clip(position), "preview": sheet}
-        task = {name: None if path is None else str(path) for name, path in paths.items()}
-        augment = self._plan.config.augment
-        copies = bool(augment.speeds) and clip.split in augment.splits
-        state, stage, reason = self.pool({**task, "id": clip.id, "copies": copies})
-        if state == "done":
-            if reason:
-                LOGGER.warning("%s", reason)
-            return DONE
-        if state == "failed":
-            save_failure(work.failure(position), stage, reason, source=mark(files_of(clip)),
-                         again=position in self._retried)
-            return FAILED
-        self.trouble = self.trouble or reason
-        return FATAL
-
-
-def _extract(plan: Plan, blocks: List[int], pending: List[Tuple[int, int]], stage: _Stage, workers: int, bar) -> None:
+def _extract(plan: Plan, blocks: List[int], pending: List[Tuple[int, int]], stage: Stage, workers: int, bar) -> None:
     """Runs the pipeline; each block is packed as soon as its last clip is there."""
     left: Dict[int, int] = dict.fromkeys(blocks, 0)
     for block, _ in pending:
@@ -184,7 +150,7 @@ def _extract(plan: Plan, blocks: List[int], pending: List[Tuple[int, int]], stag
         _pack(plan, block)
     failed = 0
     try:
-        for position, state in _pipeline([position for _, position in pending], stage, workers):
+        for position, state in pipeline([position for _, position in pending], stage, workers):
             if state == FATAL:
                 check_there(plan)
                 raise DataError(f"{plan.out}: preprocessing stopped: {stage.trouble}; after mending that, go on with "
@@ -200,37 +166,6 @@ def _extract(plan: Plan, blocks: List[int], pending: List[Tuple[int, int]], stag
                 _pack(plan, block)
     finally:
         stage.pool.close()
-
-
-def _pipeline(positions: List[int], stage: _Stage, workers: int) -> Iterator[Tuple[int, int]]:
-    """(position, state) of each clip in order. MindData's map threads hand the work to the pool's processes."""
-    if not positions:
-        return
-    if not has_mindspore():
-        yield from _threads(positions, stage, workers)
-        return
-    import multiprocessing
-
-    import mindspore.dataset as ds
-
-    threads = max(1, min(workers, multiprocessing.cpu_count()))  # MindData refuses more
-    source = ds.GeneratorDataset([np.int64(position) for position in positions], ["position"], shuffle=False,
-                                 num_parallel_workers=1, python_multiprocessing=False)
-    dataset = source.map(stage, ["position"], ["position", "state"], num_parallel_workers=threads,
-                         python_multiprocessing=False)
-    for position, state in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True):
-        yield int(position), int(state)
-
-
-def _threads(positions: List[int], stage: _Stage, workers: int) -> Iterator[Tuple[int, int]]:
-    """The same without MindData: as many clips at a time, none begun once nobody asks any more."""
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = iter(positions)
-        coming = deque(pool.submit(stage, np.int64(position)) for position in islice(waiting, workers))
-        while coming:
-            position, state = coming.popleft().result()
-            coming.extend(pool.submit(stage, np.int64(after)) for after in islice(waiting, 1))
-            yield int(position), int(state)
 
 
 def _pack(plan: Plan, block: int) -> None:

@@ -25,22 +25,17 @@ import tempfile
 import threading
 import time
 import traceback
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, BinaryIO, Deque, Iterable, Iterator, List, Optional, Tuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO, List, Optional, Tuple
 
 from mindface_eri import children
+from mindface_eri.datasets.build.pool import LIMIT, STOPPED, Pool, Reply
 from mindface_eri.errors import ConfigError
 from mindface_eri.threads import environment
 
-# (state, stage, reason or result): "done", "failed" for a clip that cannot be used, "fatal" where no clip could.
-Reply = Tuple[str, str, Any]
-
-LIMIT = 3600.0  # seconds after which a clip is given up
 READY = "ready"
 STARTS = 4  # how often a process is started that dies before it is ready
 DIED = ("crash", "killed")  # stages of a clip whose process ended by itself, or by a signal
-STOPPED: Reply = ("fatal", "stopped", "the run was stopped")
 _LONGEST = 1e9  # seconds that a clock of C holds
 _PR_SET_PDEATHSIG = 1  # of Linux: the signal that comes when the thread ends that started a process
 _GONE = (OSError, EOFError, pickle.UnpicklingError)  # the other end of a pipe
@@ -53,16 +48,17 @@ class Worker:
         target: `module:function`, called in the process as `function(settings, task)`; gives a `Reply`.
         settings: the same for all tasks; they, tasks and replies are pickled.
         limit: seconds for a task; the process ends itself then, so that the limit outlives whoever set it.
+        folder: that the process stands in; None: this one's.
 
     Raises:
         ConfigError: the limit is not positive.
     """
 
-    def __init__(self, target: str, settings: Any, limit: float) -> None:
+    def __init__(self, target: str, settings: Any, limit: float, folder: Optional[str] = None) -> None:
         if not limit > 0:
             raise ConfigError(f"a limit of {limit:g} s leaves no clip any time: give more than 0")
         self._hello = {"sys_path": children.import_path(), "target": target, "settings": settings, "limit": limit}
-        self._limit = limit
+        self._limit, self._folder = limit, folder
         self._process: Optional[subprocess.Popen] = None
         self._chatter: Optional[BinaryIO] = None
         self._closed = False
@@ -131,7 +127,8 @@ class Worker:
         self._chatter = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
             children.python("mindface_eri.datasets.build.workers"), stderr=self._chatter,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=children.environment(**environment(1)))
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=children.environment(**environment(1)),
+            cwd=self._folder)
 
     def _bury(self) -> Tuple[str, str]:
         """Clears a dead process away; whether it crashed or was killed, and how, with the last thing it said."""
@@ -152,14 +149,21 @@ class Worker:
         return "killed" if code < 0 else "crash", f"the worker process {how}{hint}{said}"
 
 
-class WorkerPool:
+class WorkerPool(Pool):
     """Workers lent to threads; arguments as for `Worker`."""
 
-    def __init__(self, workers: int, target: str, settings: Any, limit: float = LIMIT) -> None:
-        self._all: List[Worker] = [Worker(target, settings, limit) for _ in range(workers)]
+    def __init__(self, workers: int, target: str, settings: Any, limit: float = LIMIT,
+                 folder: Optional[str] = None) -> None:
+        self._all: List[Worker] = [Worker(target, settings, limit, folder) for _ in range(workers)]
         self._free: queue.Queue[Worker] = queue.Queue()
         for worker in self._all:
             self._free.put(worker)
+        self.threads = workers
+
+    @property
+    def slots(self) -> int:
+        """As many as there are workers."""
+        return len(self._all)
 
     def __call__(self, task: Any) -> Reply:
         worker = self._free.get()
@@ -167,25 +171,6 @@ class WorkerPool:
             return worker(task)
         finally:
             self._free.put(worker)
-
-    def map(self, tasks: Iterable[Any]) -> Iterator[Reply]:
-        """The replies to tasks, in their order; at most two a worker are begun and not yet taken."""
-        coming: Deque[Future] = deque()
-        finished = False
-        with ThreadPoolExecutor(len(self._all)) as threads:
-            try:
-                for task in tasks:
-                    coming.append(threads.submit(self, task))
-                    if len(coming) >= 2 * len(self._all):
-                        yield coming.popleft().result()
-                while coming:
-                    yield coming.popleft().result()
-                finished = True
-            finally:
-                for future in coming:
-                    future.cancel()
-                if not finished:  # also Ctrl-C while the last one was waited for
-                    self.close()
 
     def close(self) -> None:
         """Ends all processes."""

@@ -11,7 +11,7 @@ from mindface_eri.config import AudioConfig
 from mindface_eri.constants import EMOTIONS
 from mindface_eri.datasets.build.extraction import extract_to_file
 from mindface_eri.datasets.build.plan import Plan
-from mindface_eri.datasets.build.preprocessing import _Stage
+from mindface_eri.datasets.build.stage import Stage
 from mindface_eri.datasets.labels import ClipEntry, Manifest
 from mindface_eri.datasets.records import Records
 from mindface_eri.preprocess import faces
@@ -134,7 +134,7 @@ def passed_on(config, made):
     plan = Plan(made.folder, Manifest(EMOTIONS, tuple(clips)), config.preprocess, 3)
     (made.folder / "plan.json").touch()
     asked = []
-    stage = _Stage(plan, lambda task: asked.append(task["copies"]) or ("done", "", ""), 0, set())
+    stage = Stage(plan, lambda task: asked.append(task["copies"]) or ("done", "", ""), 0, set())
     for position in range(3):
         stage(np.int64(position))
     return asked
