@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from mindface_eri.commands.common import add_device
+from mindface_eri.commands.common import add_device, add_scheduler
 
 
 def add_arguments(parser):
@@ -11,6 +11,7 @@ def add_arguments(parser):
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder of a trained branch")
     parser.add_argument("--data", type=Path, help="folder of records; without it, those the run was trained on")
     parser.add_argument("--split", nargs="+", default=["train", "val"], help="splits to compute")
+    add_scheduler(parser, "instead of this process")
     add_device(parser)
 
 
@@ -19,6 +20,6 @@ def run(arguments):
     from mindface_eri.runner.features import extract_features
 
     for path in extract_features(arguments.run_folder, arguments.data, splits=arguments.split,
-                                 device=arguments.device):
+                                 device=arguments.device, scheduler=arguments.scheduler):
         print(path)
     return 0

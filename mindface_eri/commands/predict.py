@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from mindface_eri.commands.common import add_device, add_person
+from mindface_eri.commands.common import add_device, add_person, add_scheduler
 from mindface_eri.prediction.answers import FORMATS, form_of, format_answers
 from mindface_eri.signals import stop_if_asked
 from mindface_eri.threads import cores
@@ -41,13 +41,13 @@ def add_arguments(parser):
     parser.add_argument("--workers", type=int, default=1, help="processes that take clips apart")
     parser.add_argument("--clip-limit", type=float, default=3600.0, metavar="SECONDS",
                         help="give a clip up that takes longer to take apart")
+    add_scheduler(parser, "and answer their clips themselves, instead of --workers processes here")
     add_device(parser, "auto")
 
 
 def run(arguments):
     """Predicts; status 1 when a clip failed."""
     from mindface_eri.prediction.jobs import find_jobs
-    from mindface_eri.prediction.people import people_of
     from mindface_eri.prediction.predictor import load_predictor
 
     _check(arguments)
@@ -58,12 +58,7 @@ def run(arguments):
     writer = _writer(arguments, jobs, predictor)
     _check_targets(jobs, [*([arguments.out] if arguments.out else []), *(writer.targets() if writer else [])])
     rows, progress = [], _Progress(len(jobs))
-    predictions = predictor.predict(
-        jobs, window=arguments.window, hop=arguments.hop, whole=arguments.whole, batch_size=arguments.batch_size,
-        workers=min(arguments.workers, 4 * cores()), clip_limit=arguments.clip_limit,
-        attention=writer is not None and writer.attention, moving=writer is not None and writer.moving,
-        features=folders, person=arguments.person,
-        people=None if arguments.people is None else people_of(arguments.people, jobs, _tell))
+    predictions = _predictions(arguments, predictor, jobs, folders, writer)
     try:
         for prediction in predictions:
             rows += prediction.rows()
@@ -77,6 +72,23 @@ def run(arguments):
         raise
     _tell_missing(rows, folders)
     return _answer(arguments, predictor, rows, writer)
+
+
+def _predictions(arguments, predictor, jobs, folders, writer):
+    """One for each job, by this process and its workers, or by those of a scheduler."""
+    from mindface_eri.prediction.people import people_of
+
+    people = None if arguments.people is None else people_of(arguments.people, jobs, _tell)
+    options = {"window": arguments.window, "hop": arguments.hop, "whole": arguments.whole,
+               "batch_size": arguments.batch_size, "clip_limit": arguments.clip_limit,
+               "attention": writer is not None and writer.attention, "moving": writer is not None and writer.moving,
+               "features": folders, "person": arguments.person, "people": people}
+    if arguments.scheduler is None:
+        return predictor.predict(jobs, workers=min(arguments.workers, 4 * cores()), **options)
+    from mindface_eri.prediction.cluster import predict_on_cluster
+
+    return predict_on_cluster(arguments.scheduler, predictor, arguments.model, jobs, device=arguments.device,
+                              clips=writer is not None, **options)
 
 
 def _answer(arguments, predictor, rows, writer):

@@ -103,9 +103,10 @@ class RecordBatches:
         for batch in stream:
             yield (*batch[:-1], noise(batch[-1]))
 
-    def inputs(self, split: str, batch_size: int) -> Iterator[Inference]:
-        """This process's share of a split, for inference, in batches of exactly `batch_size` rows."""
-        order = shard_order(self.count(split), self.context)
+    def inputs(self, split: str, batch_size: int, order: Optional[np.ndarray] = None) -> Iterator[Inference]:
+        """This process's share of a split, or these positions of it, for inference, in batches of exactly `batch_size`
+        rows."""
+        order = shard_order(self.count(split), self.context) if order is None else order
         if len(order) == 0:
             return
         names = [self.ids[split][position] for position in order]

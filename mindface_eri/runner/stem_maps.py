@@ -23,7 +23,7 @@ from mindface_eri.errors import ConfigError
 from mindface_eri.models.explain import AfterStem, StemExtractor
 from mindface_eri.runner.batches import FeatureBatches, RecordBatches
 from mindface_eri.runner.checkpoint import checkpoint_hash
-from mindface_eri.runner.features import compute, is_valid, open_features
+from mindface_eri.runner.features import is_valid, open_features, write_outputs
 
 _CHANGES = ("flip", "turn", "scale", "erase", "colour", "time_jitter")  # options of data that show other crops
 
@@ -78,5 +78,5 @@ def _stored(network: nn.Cell, config: Config, records: Records, context: Context
         if context.is_main:
             notify(f"the frozen stem's maps of {shape[0]} clips, {4 * int(np.prod(shape)) / 2 ** 30:.2f} GiB -> {path}")
         batches = RecordBatches(seen, config.model.inputs, config, context)
-        compute(StemExtractor(network), batches, "train", path, shape, context)
+        write_outputs(StemExtractor(network), batches, "train", path, shape, context)
     return path, seen.ids("train")

@@ -5,17 +5,20 @@ them. Workers are killed and join in the middle; records and answers are those o
 import collections
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+from fixtures.waiting import until
 
 from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
 from mindface_eri.datasets.build.preprocessing import preprocess_dataset
-from tests.fixtures.waiting import until
+from mindface_eri.version import __version__
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
@@ -34,18 +37,18 @@ class Cluster:
                    DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
         until(self.file.exists, 60)
 
-    def start(self, *words, **variables):
-        """`dask words...`, on this machine, without pages."""
-        path = os.pathsep.join([*filter(None, sys.path), str(HERE)])
+    def start(self, *words, before="", **variables):
+        """`dask words...`, on this machine, without pages; `before` comes first on its path."""
+        path = os.pathsep.join([*filter(None, (before, *sys.path)), str(HERE)])
         command = [sys.executable, "-m", "dask", *map(str, words), "--host", "127.0.0.1", "--no-dashboard"]
         with open(self.file.with_suffix(".log"), "a") as log:
             self.processes.append(subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path, **variables},
                                                    cwd=self.file.parent, stdout=log, stderr=log))
         return self.processes[-1]
 
-    def worker(self, **variables):
+    def worker(self, **more):
         """One more, with one thread and nobody who would start it again."""
-        return self.start("worker", "--scheduler-file", self.file, "--nthreads", 1, "--no-nanny", **variables)
+        return self.start("worker", "--scheduler-file", self.file, "--nthreads", 1, "--no-nanny", **more)
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +64,15 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture
 def corpus(tmp_path, monkeypatch):
-    """120 clips, of which some fail; each notes in a file that it was read."""
+    """90 clips, of which some fail; each notes in a file that it was read."""
     monkeypatch.syspath_prepend(str(HERE))
     log, rows = tmp_path / "read.log", ["File_ID,Split,Joy,Fear"]
     folder = tmp_path / "data" / "train" / "mp4"
     folder.mkdir(parents=True)
-    for i in range(120):
-        text = {7: "media", 50: "crash", 90: "odd"}.get(i, f"slow log {log} {i}")
+    for i in range(90):
+        text = {7: "media", 50: "crash", 80: "odd"}.get(i, f"slow log {log} {i}")
         (folder / f"{i:05d}.mp4").write_text(text)
-        rows.append(f"[{i:05d}],Train,{i / 120:.4f},1.0")
+        rows.append(f"[{i:05d}],Train,{i / 90:.4f},1.0")
     (tmp_path / "data" / "data_info.csv").write_text("\n".join(rows) + "\n")
     return tmp_path / "data"
 
@@ -99,29 +102,62 @@ def test_workers_that_die_and_join_lose_and_double_nothing(cluster, corpus):
     there = make(corpus, "there", scheduler=str(cluster.file))
     thread.join()
     assert victim.wait(10) == -signal.SIGKILL
-    assert there.hash == here.hash and (there.done, there.failed, there.complete) == (117, 3, True)
+    assert there.hash == here.hash and (there.done, there.failed, there.complete) == (87, 3, True)
     for name in FILES:
         assert (corpus.parent / "there" / name).read_bytes() == (corpus.parent / "here" / name).read_bytes()
     again = [clip for clip, count in collections.Counter(read(corpus)).items() if count > 1]
-    assert len(set(read(corpus))) == 117 and len(again) <= 1, "but for the one that the victim had"
+    assert len(set(read(corpus))) == 87 and len(again) <= 1, "but for the one that the victim had"
     with open(corpus.parent / "there" / "failures.csv", newline="") as stream:
         assert [(row["id"], row["stage"]) for row in csv.DictReader(stream)] == [
-            ("00007", "media"), ("00050", "killed"), ("00090", "extract")]
+            ("00007", "media"), ("00050", "killed"), ("00080", "extract")]
     before = len(read(corpus))
     again = make(corpus, "there", scheduler=str(cluster.file))
-    assert (again.reused, again.hash, len(read(corpus))) == (119, there.hash, before), "as without: killed, once more"
-    assert make(corpus, "there", scheduler="nobody:1").reused == 120, "nothing is left to do"
+    assert (again.reused, again.hash, len(read(corpus))) == (89, there.hash, before), "as without: killed, once more"
+    assert make(corpus, "there", scheduler="nobody:1").reused == 90, "nothing is left to do"
 
 
-def test_a_clip_that_kills_workers_fails_alone(cluster, corpus):
-    for i in range(100):
+def test_a_clip_that_kills_workers_fails_alone_and_strangers_get_none(cluster, corpus, tmp_path, caplog):
+    for i in range(75):
         (corpus / "train" / "mp4" / f"{i:05d}.mp4").unlink()
-    (corpus / "train" / "mp4" / "00105.mp4").write_text("parent")
-    cluster.worker()
+    (corpus / "train" / "mp4" / "00085.mp4").write_text("parent")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import mindface_eri.version\nmindface_eri.version.__version__ = '0.0.9'\n")
+    stranger = cluster.worker(before=str(tmp_path))
+    until(lambda: cluster.file.with_suffix(".log").read_text().count("Registered to") == 5, 60)
     there = make(corpus, "there", scheduler=str(cluster.file))
     with open(corpus.parent / "there" / "failures.csv", newline="") as stream:
-        failed = {row["id"]: (row["stage"], row["reason"]) for row in csv.DictReader(stream) if row["id"] >= "00100"}
-    assert failed == {"00105": ("killed", "Dask workers died while they had it, twice over (out of memory?)")}
-    assert there.done == 19 and there.complete
+        failed = {row["id"]: (row["stage"], row["reason"]) for row in csv.DictReader(stream) if row["id"] >= "00075"}
+    assert failed == {"00080": ("extract", "ZeroDivisionError: by an odd file"),
+                      "00085": ("killed", "Dask workers died while they had it, twice over (out of memory?)")}
+    assert there.done == 13 and there.complete and stranger.poll() is None
+    assert f"has mindface_eri 0.0.9, this run {__version__}; install the same there" in caplog.text
+    stranger.kill()
 
 
+
+
+def test_answers_are_those_of_one_process(cluster, tiny, tmp_path):
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("no video")
+    words = ("predict", tiny.corpus / "test", broken, "--model", tiny.model)
+    status, _ = tiny.run(*words, "--out", tmp_path / "here.csv")
+    assert status == 1, "one is broken"
+    status, said = tiny.run(*words, "--out", tmp_path / "there.csv", "--scheduler", cluster.file)
+    assert status == 1 and "1 failed" in said
+    answers = (tmp_path / "there.csv").read_text()
+    assert answers == (tmp_path / "here.csv").read_text() and len(answers.splitlines()) > 3
+
+
+def test_features_are_those_of_one_process(cluster, tiny, tmp_path):
+    kept = {}
+    for name, more in (("here", ()), ("there", ("--scheduler", cluster.file))):
+        run = tmp_path / name
+        shutil.copytree(tiny.trained, run)
+        shutil.rmtree(run / "features", ignore_errors=True)
+        status, said = tiny.run("extract-features", run, "--data", tiny.records, "--split", "val", *more)
+        assert status == 0
+        kept[name] = {path.name: np.load(path) for path in (run / "features").iterdir()}
+        assert all(str(run / "features" / file) in said for file in kept[name])
+    assert list(kept["here"]) and set(kept["here"]) == set(kept["there"]), "and nothing else is left there"
+    for file, features in kept["here"].items():
+        np.testing.assert_allclose(kept["there"][file], features, atol=1e-6)

@@ -28,11 +28,13 @@ HANDED = {
     "synthesize": {name: ["synthetic.corpus.synthesize", "synthetic.morph_corpus.synthesize_morphs"]
                    for name in ("clips", "seed", "duration", "fps", "workers")},
     "samples": {"archive": ["datasets.samples.fetch_samples"]},
-    "preprocess": {name: [PREPROCESS] for name in ("workers", "resume", "preview", "clip_limit", "verify")},
+    "preprocess": {name: [PREPROCESS] for name in ("workers", "resume", "preview", "clip_limit", "verify",
+                                              "scheduler")},
     "add-features": {name: ["datasets.feature_import.add_features"] for name in ("name", "columns", "unit", "method")},
     "train": {name: ["runner.trainer.train"] for name in ("resume", "profile_data")},
     "extract-features": {"split": ["runner.features.extract_features splits"],
                          "device": ["runner.features.extract_features"],
+                         "scheduler": ["runner.features.extract_features"],
                          "data": ["runner.features.extract_features records"]},
     "evaluate": {"data": [f"{SCORE} records", "evaluation.evaluator.evaluate records"],
                  "split": [SCORE, "evaluation.runs.read_scored", "evaluation.evaluator.evaluate"],
@@ -79,6 +81,7 @@ OWN = {"config", "overrides", "json", "verbose", "format", "out", "report", "ove
 # a command always has a process to lose.
 SPELT = {("labels", "seed"): (0, "datasets.label_import.Options seed", 0),
          ("predict", "workers"): (1, f"{PREDICT} workers", 0),
+         ("predict", "scheduler"): (None, f"{PREDICT} taken", None),  # a function of its own takes it
          ("export", "batch"): ("dynamic", f"{EXPORT} batch", None),
          ("preprocess", "num_shards"): (None, f"{PREPROCESS} num_shards", 1),  # None: as msrun says, or these
          ("preprocess", "shard_index"): (None, f"{PREPROCESS} shard_index", 0),
