@@ -14,7 +14,7 @@ import os
 import shutil
 import zipfile
 from pathlib import Path
-from typing import Collection, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
+from typing import Collection, Dict, Generator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -43,9 +43,10 @@ class Work:
         """File of a clip that failed."""
         return self.folder / f"{position:06d}.json"
 
-    def has(self, position: int) -> bool:
-        """Whether the clip was dealt with."""
-        return self.clip(position).exists() or self.failure(position).exists()
+    def dealt_with(self) -> Set[int]:
+        """Positions of all clips that were dealt with, by one look into the folder."""
+        found = (name.partition(".") for name in (os.listdir(self.folder) if self.folder.is_dir() else ()))
+        return {int(stem) for stem, _, suffix in found if suffix in ("npz", "json") and stem.isdecimal()}
 
     def told(self, position: int) -> Optional[dict]:
         """What is known of a clip that was dealt with, None of others: its row, or why it failed."""

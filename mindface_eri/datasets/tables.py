@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Iterable, List, Sequence, Tuple
 
 from mindface_eri.errors import DataError
-from mindface_eri.files import write_text
+from mindface_eri.files import replacing
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,8 @@ def number(text: str) -> float:
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Writes a CSV file whole or not at all."""
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(path, stream.getvalue())
+    """Writes a CSV file whole or not at all, its rows as they come."""
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", errors="replace", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -107,7 +107,8 @@ class DaskPool(Pool):
 
             if isinstance(error, KilledWorker):
                 return "failed", _KILLER, "Dask workers died while they had it, twice over (out of memory?)"
-            return "fatal", "scheduler", f"the scheduler {self._address}: {_first_line(error)}"
+            return "fatal", "scheduler", (f"the scheduler {self._address} is gone, or cannot do it "
+                                          f"({_first_line(error)})")
         finally:
             self._futures.discard(future)
 

@@ -136,9 +136,8 @@ def _pending(plan: Plan, blocks: List[int]) -> Iterator[Tuple[int, int]]:
     for block in blocks:
         work = Work(plan.out, block)
         work.folder.mkdir(parents=True, exist_ok=True)
-        for position in plan.positions(block):
-            if not work.has(position):
-                yield block, position
+        done = work.dealt_with()
+        yield from ((block, position) for position in plan.positions(block) if position not in done)
 
 
 def _extract(plan: Plan, blocks: List[int], pending: List[Tuple[int, int]], stage: Stage, workers: int, bar) -> None:

@@ -58,7 +58,7 @@ def _told(plan: Plan, block: int) -> Iterator[Tuple[int, dict]]:
     part: Optional[dict] = read_part(plan.out, block)
     if part is None:
         work = Work(plan.out, block)
-        told = ((position, work.told(position)) for position in plan.positions(block) if work.has(position))
+        told = ((position, work.told(position)) for position in sorted(work.dealt_with()))
         yield from ((position, known) for position, known in told if known is not None)
         return
     positions = _positions(plan, block)

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import array
 import hashlib
 import json
 import shutil
-from typing import List, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from mindface_eri.version import versions
 
 COLUMNS = ("present_visual", "present_acoustic", "detector", "found_share", "others", "duration", "fps", "width",
            "height", "quality", "content_hash")
+_FAILURE = ("id", "split", "stage", "reason")  # columns of failures.csv
 
 
 def reopen(plan: Plan) -> None:
@@ -35,14 +37,12 @@ def finish(plan: Plan) -> Optional[str]:
         the data set's hash, over ids, splits, labels and contents, sorted, so that no order of work can show in it;
         None while parts are missing.
     """
-    failures = [failure for block in range(plan.blocks) for failure in failures_of(plan, block)]
-    write_table(plan.out / "failures.csv", ("id", "split", "stage", "reason"),
-                [[failure[name] for name in ("id", "split", "stage", "reason")] for failure in failures])
-    parts = [read_part(plan.out, block) for block in range(plan.blocks)]
-    if not all(parts):
+    write_table(plan.out / "failures.csv", _FAILURE, (
+        [failure[name] for name in _FAILURE] for block in range(plan.blocks) for failure in failures_of(plan, block)))
+    if not all(read_part(plan.out, block) for block in range(plan.blocks)):
         return None
     if not (plan.out / "dataset.json").exists():
-        _join(plan, parts)
+        _join(plan)
     return json.loads((plan.out / "dataset.json").read_text(encoding="utf-8"))["hash"]
 
 
@@ -56,29 +56,59 @@ def failures_of(plan: Plan, block: int) -> List[dict]:
             for position, clip in clips if work.failure(position).exists()]
 
 
-def _join(plan: Plan, parts: List[dict]) -> None:
+class _Joined:
+    """What is gathered while the rows of all parts go by, one part in memory at a time."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.lines: List[str] = []  # of the hash
+        self.labels: List[Sequence[float]] = []
+        self.heard = array.array("q")  # numbers of the training clips with sound
+        self.splits = dict.fromkeys(SPLITS, 0)
+        self.parts: List[dict] = []
+        self.copies = 0
+
+    def rows(self, kept: Sequence[str], columns: Sequence[str]) -> Iterator[list]:
+        """The rows of clips.csv."""
+        plan = self._plan
+        for block in range(plan.blocks):
+            part = read_part(plan.out, block)
+            if part["rows"]:
+                self.parts.append({"name": part_name(block), "rows": len(part["rows"]), "bytes": part["bytes"],
+                                   "index_bytes": part["index_bytes"]})
+            entries = {plan.manifest.clips[position].id: plan.manifest.clips[position]
+                       for position in plan.positions(block)}
+            for row in part["rows"]:
+                entry = entries[row["id"]]
+                self._take(row, entry.labels)
+                yield [row["id"], row["split"], *(entry.extra[name] for name in kept),
+                       *(row[name] for name in columns)]
+
+    def _take(self, row: dict, labels: Sequence[float]) -> None:
+        if row["split"] == "train" and row["present_acoustic"]:
+            self.heard.append(len(self.lines))
+        self.lines.append(_line(row, np.array(labels, np.float32)))
+        self.labels.append(labels)
+        self.splits[row["split"]] += 1
+        self.copies += row.get(COPIES, 0)
+
+
+def _join(plan: Plan) -> None:
     """Writes labels, statistics, clips.csv and dataset.json of the finished parts."""
-    rows = [row for part in parts for row in part["rows"]]
-    entries = {clip.id: clip for clip in plan.manifest.clips}
-    labels = np.array([entries[row["id"]].labels for row in rows], np.float32).reshape(-1, len(plan.manifest.emotions))
-    columns = (*COLUMNS, *([COPIES] if COPIES in plan.fields else []))
+    joined, columns = _Joined(plan), (*COLUMNS, *([COPIES] if COPIES in plan.fields else []))
     kept = [name for name in plan.manifest.extra if name not in ("id", "split", *columns)]
-    write_table(plan.out / "clips.csv", ("id", "split", *kept, *columns),
-                [[row["id"], row["split"], *(entries[row["id"]].extra[name] for name in kept),
-                  *(row[name] for name in columns)] for row in rows])
-    files = [str(plan.out / "records" / part_name(block)) for block, part in enumerate(parts) if part["rows"]]
-    heard = [number for number, row in enumerate(rows) if row["split"] == "train" and row["present_acoustic"]]
-    mean, std = mfcc_statistics(files, heard, plan.config.audio.features)
+    write_table(plan.out / "clips.csv", ("id", "split", *kept, *columns), joined.rows(kept, columns))
+    count = len(joined.lines)
+    labels = np.array(joined.labels, np.float32).reshape(count, len(plan.manifest.emotions))
+    files = [str(plan.out / "records" / part["name"]) for part in joined.parts]
+    mean, std = mfcc_statistics(files, joined.heard, plan.config.audio.features)
     with replacing(plan.out / "arrays.npz") as temporary:
         np.savez(temporary, labels=labels, mfcc_mean=mean, mfcc_std=std)
     head = {
-        "format": FORMAT, "emotions": list(plan.manifest.emotions),
-        "splits": {split: sum(row["split"] == split for row in rows) for split in SPLITS},
-        "note": plan.manifest.note, "failed": len(plan.manifest) - len(rows), "hash": dataset_hash(rows, labels),
-        "mfcc_statistics_clips": len(heard), "extra": kept,
-        "parts": [{"name": part_name(block), "rows": len(part["rows"]), "bytes": part["bytes"],
-                   "index_bytes": part["index_bytes"]} for block, part in enumerate(parts) if part["rows"]],
-        **({COPIES: sum(row[COPIES] for row in rows)} if COPIES in plan.fields else {}),
+        "format": FORMAT, "emotions": list(plan.manifest.emotions), "splits": joined.splits,
+        "note": plan.manifest.note, "failed": len(plan.manifest) - count, "hash": _digest(joined.lines),
+        "mfcc_statistics_clips": len(joined.heard), "extra": kept, "parts": joined.parts,
+        **({COPIES: joined.copies} if COPIES in plan.fields else {}),
         "fields": list(plan.fields), "preprocess": to_dict(plan.config), "versions": versions(),
     }
     write_json(plan.out / "dataset.json", head)
@@ -87,6 +117,16 @@ def _join(plan: Plan, parts: List[dict]) -> None:
 
 def dataset_hash(rows: Sequence[dict], labels: np.ndarray) -> str:
     """sha256 over `id`, `split`, labels (N, E) float32 and `content_hash` of all clips, whatever their order."""
-    lines = sorted(f"{row['id']}\t{row['split']}\t{label.tobytes().hex()}\t{row['content_hash']}"
-                   for row, label in zip(rows, labels))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return _digest([_line(row, label) for row, label in zip(rows, labels)])
+
+
+def _line(row: dict, label: np.ndarray) -> str:
+    return f"{row['id']}\t{row['split']}\t{label.tobytes().hex()}\t{row['content_hash']}"
+
+
+def _digest(lines: List[str]) -> str:
+    lines.sort()
+    digest = hashlib.sha256()
+    for number, line in enumerate(lines):
+        digest.update(("\n" * (number > 0) + line).encode())
+    return digest.hexdigest()
