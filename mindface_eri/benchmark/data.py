@@ -12,7 +12,7 @@ import numpy as np
 
 from mindface_eri.benchmark.harness import Row, Timing, find_torch, in_turns, row
 from mindface_eri.config import PreprocessConfig, RuntimeConfig
-from mindface_eri.datasets.parts import read_rows
+from mindface_eri.datasets.reading import read_rows
 from mindface_eri.datasets.records import Records, open_records
 from mindface_eri.errors import DataError
 from mindface_eri.threads import cores

@@ -23,7 +23,6 @@ import numpy as np
 from mindface_eri.datasets.feature_files import Layout, read_csv
 from mindface_eri.datasets.feature_sets import FORMAT, features_folder, stored_hash
 from mindface_eri.datasets.labels import normalise_id
-from mindface_eri.datasets.parts import read_rows
 from mindface_eri.datasets.pipeline import COLUMNS
 from mindface_eri.datasets.records import Records
 from mindface_eri.datasets.tables import read_table, write_table
@@ -155,7 +154,7 @@ def _guess_unit(files: Mapping[str, Path], records: Records, time_column: str) -
 
 
 def _timestamps(records: Records, rows: Sequence[int]) -> Iterator[np.ndarray]:
-    return (record["timestamps"] for record in read_rows(records.files, ["timestamps"], rows))
+    return (record["timestamps"] for record in records.stream(["timestamps"], rows))
 
 
 def _write(folder: Path, files: Mapping[str, Path], records: Records, layout: Layout, progress: bool

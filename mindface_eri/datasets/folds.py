@@ -49,7 +49,7 @@ def split_view(records: Records, splits: Sequence[str], told: Sequence[object] =
     """
     table = tuple({**row, "split": split} for row, split in zip(records.table, splits))
     heard = [number for number, row in enumerate(table) if row["split"] == "train" and row["present_acoustic"] == "1"]
-    mean, std = mfcc_statistics(records.files, heard, records.preprocess.audio.features)
+    mean, std = mfcc_statistics(records.files, heard, records.preprocess.audio.features, records.sizes)
     mark = repr((records.hash, list(told), list(splits)))
     return dataclasses.replace(records, table=table, mfcc_mean=mean, mfcc_std=std,
                                hash=hashlib.sha256(mark.encode()).hexdigest())

@@ -24,7 +24,14 @@ import numpy as np
 from mindface_eri.constants import EMOTIONS, SPLIT_ALIASES, SPLITS
 from mindface_eri.datasets import tables
 from mindface_eri.datasets.groups import names_people
-from mindface_eri.datasets.media import MediaIndex, clips_of_paths, one_name, without_suffix
+from mindface_eri.datasets.media import (
+    MediaIndex,
+    clips_of_paths,
+    first_files,
+    one_name,
+    several_folders,
+    without_suffix,
+)
 from mindface_eri.datasets.tables import Table, read_table
 from mindface_eri.errors import DataError
 
@@ -257,8 +264,9 @@ def _manifest(table: Table, media: MediaIndex, splits: Optional[Mapping[str, str
         split = splits[clip_id] if split_column is None else _split(table, number, split_column,
                                                                      row[place[split_column]])
         labels = _labels(table, number, emotions, [row[place[name]] for name in emotions])
-        video, audio = media.find(clip_id, split)
-        if media.several(clip_id, split):
+        files = media.paths(clip_id, split)
+        video, audio = first_files(files)
+        if several_folders(files):
             several.append((number, clip_id, split))
         kept = {name: row[place[name]].strip() for name in extra}
         clips.append(ClipEntry(clip_id, split, labels, video, audio, kept))

@@ -73,6 +73,7 @@ class MediaIndex:
     def __init__(self, folder: Path) -> None:
         self._folder = Path(folder)
         self._files: Dict[str, List[Path]] = {}
+        self._splits: Dict[str, Optional[str]] = {}  # that the folders are named after
         for path in _media_below(self._folder):
             self._files.setdefault(one_name(path.stem), []).append(path)
 
@@ -91,10 +92,7 @@ class MediaIndex:
         of another split do not count; an id may carry its file's suffix. Where no file is called so, an id may begin
         with its folders: `P02_take1` is `P02/take1.mp4`, as `clips_of_paths` calls it.
         """
-        paths = self.paths(clip_id, split)
-        video = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
-        audio = [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
-        return (video[0] if video else None), (audio[0] if audio else None)
+        return first_files(self.paths(clip_id, split))
 
     def paths(self, clip_id: str, split: str) -> List[Path]:
         """All files that `find` chooses among, the best first."""
@@ -127,10 +125,19 @@ class MediaIndex:
         return direct or deeper
 
     def _split_of(self, path: Path) -> Optional[str]:
-        for part in reversed(path.relative_to(self._folder).parts[:-1]):
-            if part.lower() in SPLIT_ALIASES:
-                return SPLIT_ALIASES[part.lower()]
-        return None
+        folder = os.path.dirname(path)
+        if folder not in self._splits:  # of thousands of files
+            parts = (part.lower() for part in reversed(Path(folder).relative_to(self._folder).parts))
+            self._splits[folder] = next((SPLIT_ALIASES[part] for part in parts if part in SPLIT_ALIASES), None)
+        return self._splits[folder]
+
+
+def first_files(paths: Iterable[Path]) -> Tuple[Optional[Path], Optional[Path]]:
+    """The first picture and the first sound file, each None where there is none."""
+    first: Dict[bool, Path] = {}
+    for path in paths:
+        first.setdefault(path.suffix.lower() in AUDIO_SUFFIXES, path)
+    return first.get(False), first.get(True)
 
 
 def several_folders(paths: Iterable[Path]) -> List[Path]:

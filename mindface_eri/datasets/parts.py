@@ -14,10 +14,11 @@ import os
 import shutil
 import zipfile
 from pathlib import Path
-from typing import Collection, Dict, Generator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
+from mindface_eri.datasets.reading import first_line, read_rows
 from mindface_eri.errors import DataError
 from mindface_eri.files import json_text, replacing, write_json
 
@@ -125,7 +126,7 @@ def write_part(out: Path, block: int, clips: Sequence[Tuple[int, str, str, Seque
         try:
             rows += _write_mindrecord(temporary / name, work, done, fields)
         except (RuntimeError, OSError) as error:
-            raise DataError(f"{folder / name}: cannot be written ({_first_line(error)}); "
+            raise DataError(f"{folder / name}: cannot be written ({first_line(error)}); "
                             f"{shutil.disk_usage(out).free >> 20} MB are free there") from error
         part["bytes"], part["index_bytes"] = part_sizes(temporary / name)
         for suffix in (".db", ""):
@@ -198,31 +199,3 @@ def _field(value: np.ndarray) -> dict:
     if value.dtype == np.uint8:  # MindRecord has no array of bytes
         return {"type": "bytes"}
     return {"type": "float32", "shape": list(value.shape)}
-
-
-def read_rows(files: Sequence[str], columns: Sequence[str], rows: Sequence[int], workers: int = 1
-              ) -> Generator[Dict[str, np.ndarray], None, None]:
-    """Records in the order of `rows`, which count through all files; bytes come as flat uint8 arrays.
-
-    Raises:
-        DataError: MindSpore cannot read a file.
-    """
-    import mindspore.dataset as ds
-
-    rows = [int(row) for row in rows]
-    limit = len(set(rows))  # MindSpore refuses a list longer than the data set, as repeated rows can make it
-    try:
-        for start in range(0, len(rows), max(limit, 1)):
-            dataset = ds.MindDataset(list(files), columns_list=list(columns), num_parallel_workers=workers,
-                                     sampler=ds.SubsetSampler(rows[start:start + limit]))
-            for values in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True):
-                yield {name: value.view(np.uint8).reshape(-1) if value.dtype.kind == "S" else value
-                       for name, value in zip(columns, values)}
-    except (RuntimeError, ValueError) as error:  # the latter where a file is gone
-        raise DataError(f"{Path(files[0]).parent}: the records cannot be read ({_first_line(error)}); copy them again "
-                        "or preprocess again") from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if "[ERROR]" in line] or str(error).splitlines() or ["unknown"]
-    return lines[0].strip()

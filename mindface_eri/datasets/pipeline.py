@@ -17,6 +17,7 @@ from mindface_eri.config import DataConfig
 from mindface_eri.datasets.batching import EXIT, BatchSource, Picks
 from mindface_eri.datasets.feature_sets import list_feature_sets
 from mindface_eri.datasets.presence import lacking
+from mindface_eri.datasets.reading import OPEN
 from mindface_eri.datasets.records import Records, open_records
 from mindface_eri.datasets.transforms import ClipAugmenter
 from mindface_eri.errors import DataError
@@ -31,15 +32,23 @@ COLUMNS = ("frames", "mfcc", "landmarks", "person", "present", "labels", "index"
 
 
 def epoch_order(count: int, *, shuffle: bool, seed: int, epoch: int, num_shards: int = 1, shard_id: int = 0,
-                batch_size: int = 1, drop_remainder: bool = False, pad_last: bool = False) -> np.ndarray:
+                batch_size: int = 1, drop_remainder: bool = False, pad_last: bool = False,
+                parts: Optional[np.ndarray] = None) -> np.ndarray:
     """Positions of the clips that one rank sees in one epoch, in order, (n,) int64.
 
     Global batch g, the clips [g * R * B, (g + 1) * R * B) of the epoch's permutation, is dealt out to the R ranks like
     cards, so that R ranks with batches of B see exactly what one process with batches of R * B sees. All ranks get
     equally many: the remainder is dropped, or filled up from the permutation's beginning, to whole rounds of R, or with
     `pad_last` to whole global batches.
+
+    Args:
+        parts: (count,) number of the file in which each clip lies. Of more than `reading.OPEN` files so many, drawn
+            anew each epoch, are shuffled together and left behind before the next: no more are ever open.
     """
     order = np.random.default_rng((seed, epoch)).permutation(count) if shuffle else np.arange(count)
+    if shuffle and parts is not None and int(parts.max(initial=-1)) >= OPEN:
+        group = np.random.default_rng((seed, epoch, 1)).permutation(int(parts.max()) + 1)[parts] // OPEN
+        order = order[np.argsort(group[order], kind="stable")]
     whole = num_shards * batch_size
     if drop_remainder:
         order = order[:count // whole * whole]
@@ -97,7 +106,8 @@ def create_dataset(records: Union[Records, str, os.PathLike], split: Optional[st
     if drop_remainder is None:
         drop_remainder = shuffle and not pad_last and len(picks.rows) >= batch_size * num_shards
     order = {"shuffle": shuffle, "seed": seed, "num_shards": num_shards, "shard_id": shard_id,
-             "batch_size": batch_size, "drop_remainder": drop_remainder, "pad_last": pad_last}
+             "batch_size": batch_size, "drop_remainder": drop_remainder, "pad_last": pad_last,
+             "parts": np.searchsorted(np.cumsum(records.sizes), picks.rows, "right") if records.sizes else None}
     if len(epoch_order(len(picks.rows), epoch=0, **order)) == 0:
         raise DataError(f"{records.path}: {len(picks.rows)} clips do not fill one batch of {batch_size} on each of "
                         f"{num_shards} ranks; lower the batch size, or keep the remainder")

@@ -25,11 +25,30 @@ import numpy as np
 from mindface_eri.config import PreprocessConfig, from_dict
 from mindface_eri.constants import SPLITS
 from mindface_eri.datasets.media import one_name
-from mindface_eri.datasets.parts import ARRAYS, COPIES, KINDS, OF_VERSION_0_1, part_sizes, read_rows
+from mindface_eri.datasets.parts import ARRAYS, COPIES, KINDS, OF_VERSION_0_1, part_sizes
+from mindface_eri.datasets.reading import read_rows
 from mindface_eri.errors import ConfigError, DataError
 from mindface_eri.preprocess.storage import decode_jpeg
 
 FORMAT = 1
+
+
+class Row(Mapping[str, str]):
+    """A row of clips.csv: a third of a dict's memory, of which there are as many as clips."""
+
+    __slots__ = ("_places", "_cells")
+
+    def __init__(self, places: Mapping[str, int], cells: Tuple[str, ...]) -> None:
+        self._places, self._cells = places, cells  # `places` is shared by all rows
+
+    def __getitem__(self, name: str) -> str:
+        return self._cells[self._places[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 @dataclass(frozen=True)
@@ -54,6 +73,7 @@ class Records:
     extra: Tuple[str, ...] = ()
     fields: Tuple[str, ...] = tuple(ARRAYS)  # what each record holds beside its labels
     note: str = ""
+    sizes: Tuple[int, ...] = ()  # clips in each file
     by_person: Any = None  # a `by_person.ByPerson` of a view of which the column `person` can be had
 
     def __len__(self) -> int:
@@ -129,8 +149,8 @@ class Records:
 
     def stream(self, columns: Sequence[str], rows: Sequence[int], workers: int = 1
                ) -> Generator[Dict[str, np.ndarray], None, None]:
-        """Clips by their numbers, in this order, as they are stored; see `parts.read_rows`."""
-        yield from read_rows(self.files, columns, rows, workers)
+        """Clips by their numbers, in this order, as they are stored; see `reading.read_rows`."""
+        yield from read_rows(self.files, columns, rows, workers, self.sizes)
 
     @property
     def copies(self) -> np.ndarray:
@@ -184,18 +204,32 @@ def open_records(path: Union[str, os.PathLike]) -> Records:
                             "preprocess again")
         with np.load(path / "arrays.npz", allow_pickle=False) as arrays:
             labels, mean, std = arrays["labels"], arrays["mfcc_mean"], arrays["mfcc_std"]
-        with open(path / "clips.csv", encoding="utf-8", newline="") as stream:
-            table = tuple({**row, "id": one_name(row["id"] or "")} for row in csv.DictReader(stream))
+        table = tuple(_rows(path / "clips.csv"))
         config = from_dict(PreprocessConfig, head["preprocess"])
         files = tuple(_checked(path / "records", part) for part in head["parts"])
         records = Records(path, tuple(head["emotions"]), config, head["hash"], table, files, labels, mean, std,
-                          tuple(head["extra"]), tuple(head.get("fields", OF_VERSION_0_1)), str(head.get("note", "")))
+                          tuple(head["extra"]), tuple(head.get("fields", OF_VERSION_0_1)), str(head.get("note", "")),
+                          tuple(int(part["rows"]) for part in head["parts"]))
         _check_whole(records, sum(part["rows"] for part in head["parts"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, EOFError, zipfile.BadZipFile,
             ConfigError) as error:
         raise DataError(f"{path}: these are not whole records ({type(error).__name__}: {error}); copy them again or "
                         "preprocess again") from error
     return records
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    """The rows of clips.csv; what several say alike is held once."""
+    with open(path, encoding="utf-8", newline="") as stream:
+        reader = csv.reader(stream)
+        names = next(reader, [])
+        places, known = {name: place for place, name in enumerate(names)}, {}
+        for cells in filter(None, reader):
+            if len(cells) != len(names):
+                raise ValueError(f"clips.csv: clip {cells[0]!r} has no split, or its row is not whole")
+            told = [known.setdefault(cell, cell) if len(cell) < 33 else cell for cell in cells]
+            told[places["id"]] = one_name(cells[places["id"]])
+            yield Row(places, tuple(told))
 
 
 def _check_whole(records: Records, rows: int) -> None:
@@ -209,8 +243,7 @@ def _check_whole(records: Records, rows: int) -> None:
     expected = (rows, len(records.emotions)), features, features
     if shapes != expected:
         raise ValueError(f"arrays.npz: labels, mean and deviation are {shapes}, expected {expected}")
-    wrong = [row for row in table
-             if row["split"] not in SPLITS or not row["id"] or None in row or None in row.values()]
+    wrong = [row for row in table if row["split"] not in SPLITS or not row["id"]]
     if wrong:
         raise ValueError(f"clips.csv: clip {wrong[0]['id']!r} has no split, or its row is not whole")
     if len({row["id"] for row in table}) < rows:

@@ -8,17 +8,23 @@ from typing import Iterable, Sequence, Tuple
 import numpy as np
 
 from mindface_eri.constants import LANDMARKS
-from mindface_eri.datasets.parts import read_rows
+from mindface_eri.datasets.reading import read_rows
 
 
-def mfcc_statistics(files: Sequence[str], rows: Sequence[int], features: int) -> Tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each MFCC feature over all stacks of the given rows, both (M,) float32."""
-    return merged_statistics((record["mfcc"] for record in read_rows(files, ["mfcc"], rows)), features)
+def mfcc_statistics(files: Sequence[str], rows: Sequence[int], features: int, sizes: Sequence[int] = ()
+                    ) -> Tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each MFCC feature over all stacks of the given rows, both (M,) float32.
+
+    Args:
+        files, rows, sizes: as for `reading.read_rows`.
+    """
+    return merged_statistics((record["mfcc"] for record in read_rows(files, ["mfcc"], rows, sizes=sizes)), features)
 
 
-def landmark_statistics(files: Sequence[str], rows: Sequence[int]) -> Tuple[np.ndarray, np.ndarray]:
+def landmark_statistics(files: Sequence[str], rows: Sequence[int], sizes: Sequence[int] = ()
+                        ) -> Tuple[np.ndarray, np.ndarray]:
     """Mean shape (68, 2) of the faces of the given rows, and the deviation of faces laid on it (1,), both float32."""
-    return mean_shape(record["landmarks"] for record in read_rows(files, ["landmarks"], rows))
+    return mean_shape(record["landmarks"] for record in read_rows(files, ["landmarks"], rows, sizes=sizes))
 
 
 def mean_shape(clips: Iterable[np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:

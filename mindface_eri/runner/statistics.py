@@ -53,7 +53,7 @@ def _of_landmarks(part: nn.Cell, records: Records) -> None:
     if hasattr(part, "set_landmark_statistics"):
         rows = [row for row, clip in enumerate(records.table)
                 if clip["split"] == "train" and clip.get("present_visual") != "0"]
-        part.set_landmark_statistics(*landmark_statistics(records.files, rows))
+        part.set_landmark_statistics(*landmark_statistics(records.files, rows, records.sizes))
 
 
 class _Measure(nn.Cell):

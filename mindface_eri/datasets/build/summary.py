@@ -101,7 +101,8 @@ def _join(plan: Plan) -> None:
     count = len(joined.lines)
     labels = np.array(joined.labels, np.float32).reshape(count, len(plan.manifest.emotions))
     files = [str(plan.out / "records" / part["name"]) for part in joined.parts]
-    mean, std = mfcc_statistics(files, joined.heard, plan.config.audio.features)
+    mean, std = mfcc_statistics(files, joined.heard, plan.config.audio.features,
+                                [part["rows"] for part in joined.parts])
     with replacing(plan.out / "arrays.npz") as temporary:
         np.savez(temporary, labels=labels, mfcc_mean=mean, mfcc_std=std)
     head = {

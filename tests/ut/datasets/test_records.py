@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mindface_eri.datasets.build.preprocessing import preprocess_dataset
-from mindface_eri.datasets.parts import read_rows
+from mindface_eri.datasets.reading import read_rows
 from mindface_eri.datasets.records import open_records
 from mindface_eri.errors import DataError
 

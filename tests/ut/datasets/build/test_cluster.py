@@ -208,7 +208,8 @@ def test_what_is_made_of_what_a_task_ends_with(join):
     assert [pool(i) for i in range(5)] == [
         ("done", "", 1), ("done", "", 2),
         ("failed", "killed", "Dask workers died while they had it, twice over (out of memory?)"),
-        ("failed", "crash", "why"), ("fatal", "scheduler", "the scheduler tcp://s:1 is gone, or cannot do it (OSError: gone)")]
+        ("failed", "crash", "why"),
+        ("fatal", "scheduler", "the scheduler tcp://s:1 is gone, or cannot do it (OSError: gone)")]
     keys = [key for key, *_ in pool._client.log if str(key).startswith("clip-")]
     assert len(set(keys)) == len(keys) == 8
 
