@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seconds and memory of planning, resuming, opening and beginning to read records of up to a million clips.
+"""Seconds and memory of planning, finishing, resuming, opening and beginning to read up to a million clips.
 
     python tests/load/million.py --clips 10000 100000 1000000 --folder /tmp/million
 
@@ -27,7 +27,7 @@ from mindface_eri.config import AudioConfig, FaceConfig, PreprocessConfig
 CONFIG = PreprocessConfig(frames=1, face=FaceConfig(size=32), audio=AudioConfig(coefficients=4, stack=1), storage="raw")
 EMOTIONS = ("Joy", "Fear")
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # sha256 of nothing
-STEPS = ("plan", "resume", "again", "open", "batches")
+STEPS = ("plan", "finish", "resume", "open", "batches")
 
 
 def split_of(number: int) -> str:
@@ -100,11 +100,11 @@ def step(name: str, corpus: Path, out: Path) -> None:
         from mindface_eri.datasets.build.resume import take_back
         from mindface_eri.datasets.labels import load_manifest
 
-        plan = make_plan(out, load_manifest(corpus), CONFIG, resume=True, num_shards=1)
+        plan = make_plan(out.with_name("planned"), load_manifest(corpus), CONFIG, resume=True, num_shards=1)
         blocks = plan.shard(1, 0)
         take_back(plan, blocks, verify=False)
         assert len(list(_pending(plan, blocks))) == len(plan.manifest)
-    elif name in ("resume", "again"):
+    elif name in ("finish", "resume"):
         from mindface_eri.datasets.build.preprocessing import preprocess_dataset
 
         assert preprocess_dataset(corpus, out, CONFIG, resume=True, progress=False).failed == 0
@@ -152,10 +152,11 @@ def main() -> None:
         corpus, out = folder / "data", folder / "out"
         if not corpus.exists():
             write_corpus(corpus, clips)
+        shutil.rmtree(folder / "planned", ignore_errors=True)
         for name in arguments.steps:
-            if name == "resume" and not (out / "records" / "part-00000.json").exists():
+            if name == "finish" and not (out / "records" / "part-00000.json").exists():
                 write_parts(corpus, out)
-            if name == "resume":
+            if name == "finish":
                 (out / "dataset.json").unlink(missing_ok=True)
             print(json.dumps({"clips": clips, **measure(name, corpus, out)}), flush=True)
         if not arguments.keep:

@@ -20,7 +20,7 @@ from mindface_eri.recipes import find_recipe
 ROOT = Path(__file__).parents[2]
 PLACES = ("*.md", "docs/**/*.md", "configs/*.md", ".github/**/*.md")
 PAGES = sorted(page for place in PLACES for page in ROOT.glob(place))
-OTHERS = ("export", "msrun", "make", "pip", "git", "cd", "source")  # what else a shell block may show
+OTHERS = ("export", "msrun", "make", "pip", "git", "cd", "source", "dask")  # what else a shell block may show
 
 
 def over_pages(check):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import csv
 import json
+import pickle
 import shutil
 import sys
 from dataclasses import replace
@@ -202,3 +203,13 @@ def test_crops_go_where_they_are_wanted(records_folder):
     for wrong in (stored[:9], flat):
         with pytest.raises(DataError, match="not a JPEG of 4 crops of 32 pixels"):
             records.crops(wrong)
+
+
+def test_a_row_is_a_mapping_of_the_columns_of_clips_csv(records_folder):
+    records = open_records(records_folder)
+    with open(records_folder / "clips.csv", newline="", encoding="utf-8") as stream:
+        told = list(csv.DictReader(stream))
+    assert list(records.table) == told and list(records.table[3]) == list(told[3]) and "split" in records.table[3]
+    assert {**records.table[3], "split": "x"} == {**told[3], "split": "x"} and records.table[3].get("none") is None
+    assert records.table[3]["detector"] is records.table[4]["detector"], "held once"
+    assert pickle.loads(pickle.dumps(records.table[3])) == told[3]
