@@ -178,7 +178,9 @@ def _pack(plan: Plan, block: int) -> None:
 
 def _counts(plan: Plan, blocks: List[int]) -> Tuple[int, int, int]:
     """Clips done, failed, and copies of their sound, which are counted where the records are packed."""
-    failed = sum(len(failures_of(plan, block)) for block in blocks)
-    packed = blocks if has_mindspore() else []
-    copies = sum(row.get(COPIES, 0) for block in packed for row in read_part(plan.out, block)["rows"])
+    failed = copies = 0
+    for block in blocks:
+        part = read_part(plan.out, block)
+        failed += len(failures_of(plan, block) if part is None else part["failures"])
+        copies += sum(row.get(COPIES, 0) for row in part["rows"]) if part is not None else 0
     return sum(len(plan.positions(block)) for block in blocks) - failed, failed, copies

@@ -37,13 +37,22 @@ def finish(plan: Plan) -> Optional[str]:
         the data set's hash, over ids, splits, labels and contents, sorted, so that no order of work can show in it;
         None while parts are missing.
     """
-    write_table(plan.out / "failures.csv", _FAILURE, (
-        [failure[name] for name in _FAILURE] for block in range(plan.blocks) for failure in failures_of(plan, block)))
-    if not all(read_part(plan.out, block) for block in range(plan.blocks)):
+    whole: List[bool] = []
+    write_table(plan.out / "failures.csv", _FAILURE, _failures(plan, whole))
+    if not all(whole):
         return None
     if not (plan.out / "dataset.json").exists():
         _join(plan)
     return json.loads((plan.out / "dataset.json").read_text(encoding="utf-8"))["hash"]
+
+
+def _failures(plan: Plan, whole: List[bool]) -> Iterator[list]:
+    """The rows of failures.csv; notes of each part whether it is there."""
+    for block in range(plan.blocks):
+        part = read_part(plan.out, block)
+        whole.append(part is not None)
+        for failure in failures_of(plan, block) if part is None else part["failures"]:
+            yield [failure[name] for name in _FAILURE]
 
 
 def failures_of(plan: Plan, block: int) -> List[dict]:
