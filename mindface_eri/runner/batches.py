@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where batches come from: records read by MindData, or cached features of the frozen branches.
 
-Both draw the same order for the same seed and epoch, whatever the number of processes (`epoch_order`). So a resumed run
+Both draw one order for a seed and an epoch, whatever the number of processes (`epoch_order`). So a resumed run
 sees what the undisturbed run would have seen, and two processes see together what one would have seen.
 """
 
