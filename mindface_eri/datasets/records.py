@@ -34,7 +34,7 @@ FORMAT = 1
 
 
 class Row(Mapping[str, str]):
-    """A row of clips.csv: a third of a dict's memory, of which there are as many as clips."""
+    """A row of clips.csv: half of what a dict and its texts take, and there are as many as clips."""
 
     __slots__ = ("_places", "_cells")
 
