@@ -116,7 +116,8 @@ def test_a_mindir_that_ours_are_not(change, message, exported, tmp_path, monkeyp
 def model_of(nodes, initializers=(), opsets=(("", 14),), **more):
     graph = onnx.helper.make_graph(nodes, "g", [onnx.helper.make_tensor_value_info("x", FLOAT, [2])],
                                    [onnx.helper.make_tensor_value_info("y", FLOAT, [2])], initializers)
-    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(*one) for one in opsets], **more)
+    return onnx.helper.make_model(graph, ir_version=8, **more,
+                                  opset_imports=[onnx.helper.make_opsetid(*one) for one in opsets])
 
 
 def node(kind, *inputs, **more):

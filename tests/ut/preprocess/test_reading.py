@@ -139,7 +139,7 @@ def test_files_alone_are_opened_and_titles_in_any_encoding(tmp_path, monkeypatch
     monkeypatch.setattr(av, "open", lambda *args, **more: asked.append(more) or whole(*args, **more))
     with open_media(tmp_path / "titled.mkv") as container:
         assert container.metadata["title"].startswith("caf")
-    assert asked[0]["options"]["protocol_whitelist"] == "file"  # a list in a file cannot call the network
+    assert asked[0]["container_options"]["protocol_whitelist"] == "file"  # a list in a file cannot call the network
 
 
 def test_an_error_while_reading_is_one_of_the_file(tmp_path):

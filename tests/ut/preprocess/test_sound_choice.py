@@ -24,7 +24,7 @@ def write_tracks(path, *tracks, pictures=0):
         streams = []
         for _, flags, language in tracks:
             streams.append(container.add_stream("pcm_s16le", rate=16000, layout="mono"))
-            streams[-1].disposition = av.stream.Disposition(flags)
+            streams[-1].disposition = int(av.stream.Disposition(flags).value)
             streams[-1].metadata["language"] = language
         for k in range(pictures):
             picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90 + k, np.uint8))
