@@ -78,7 +78,7 @@ def test_all_subjects_are_measured_with_the_options_given(monkeypatch):
     monkeypatch.setattr(os, "environ", dict(os.environ))
     assert cli.main(["benchmark", "--repeats", "1"]) == 0
     assert [command[3:] for command in started] == [["benchmark", subject, "--repeats", "1"] for subject in (
-        "preprocess", "features", "data", "infer", "train", "predict", "route")]
+        "preprocess", "features", "data", "infer", "train", "kernels", "predict", "timeline", "route")]
 
 
 def test_wrong_usage_is_status_2():

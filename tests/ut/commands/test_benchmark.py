@@ -39,6 +39,8 @@ def environment(monkeypatch):
     ("infer --threads 7 --repeats 5", "networks.benchmark_infer", {"repeats": 5, "threads": 7}),
     ("train", "training.benchmark_train", {"model": Config().model, "repeats": 3, "threads": cores()}),
     ("train --threads 7 --repeats 5", "training.benchmark_train", {"repeats": 5, "threads": 7}),
+    ("kernels", "kernels.benchmark_kernels", {"model": Config().model, "repeats": 3, "threads": cores()}),
+    ("kernels --threads 7 --repeats 5", "kernels.benchmark_kernels", {"repeats": 5, "threads": 7}),
     ("predict", "predict.benchmark_predict", {"paths": [], "repeats": 3, "threads": cores(), "config": Config()}),
     ("predict a b --threads 7 --repeats 5", "predict.benchmark_predict",
      {"paths": [A, B], "repeats": 5, "threads": 7}),
@@ -62,6 +64,7 @@ def test_options_reach_the_subject(words, target, expected, stand_in, status):
     ("data", "data.benchmark_data", lambda call: call["config"].frames),
     ("infer", "networks.benchmark_infer", lambda call: call["model"].frames),
     ("train", "training.benchmark_train", lambda call: call["model"].frames),
+    ("kernels", "kernels.benchmark_kernels", lambda call: call["model"].frames),
     ("predict", "predict.benchmark_predict", lambda call: call["config"].model.frames),
     ("timeline", "timeline.benchmark_timeline", lambda call: call["config"].model.frames),
     ("route", "route.benchmark_route", lambda call: call["config"].model.frames)])
@@ -117,7 +120,7 @@ def test_what_cannot_be_measured_is_wrong_usage(words, said, status, monkeypatch
     assert (code, out) == (2, "") and said in shown
 
 
-@pytest.mark.parametrize("returned, code", [([0] * 8, 0), ([0, 0, 3, 0, 0, 0, 0, 0], 1)])
+@pytest.mark.parametrize("returned, code", [([0] * 9, 0), ([0, 0, 3, 0, 0, 0, 0, 0, 0], 1)])
 def test_one_subject_that_fails_fails_the_whole_and_stops_no_other(returned, code, status, monkeypatch):
     codes = iter(returned)
     monkeypatch.setattr(command, "_wait", lambda words, variables: next(codes))
@@ -132,7 +135,7 @@ def test_a_subject_starts_without_what_was_set_for_this_process(ours, seen, stat
     found = []
     monkeypatch.setattr(command, "_wait", lambda words, variables: found.append(variables) or 0)
     assert status("benchmark", "--threads", "1")[0] == 0
-    assert [each.get("ONEDNN_MAX_CPU_ISA") for each in found] == [seen] * 7 and all("PATH" in each for each in found)
+    assert [each.get("ONEDNN_MAX_CPU_ISA") for each in found] == [seen] * 9 and all("PATH" in each for each in found)
 
 
 def test_a_subject_that_is_stopped_stops_the_whole_and_has_said_so(status, monkeypatch):

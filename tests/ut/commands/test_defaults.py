@@ -16,7 +16,8 @@ EXPORT, SCORE = "deploy.exporter.export", "evaluation.runs.evaluate_run"
 SUBJECTS = {"data": "data.benchmark_data", "features": "features.benchmark_features", "route": "route.benchmark_route",
             "growth": "growth.benchmark_growth", "infer": "networks.benchmark_infer",
             "predict": "predict.benchmark_predict", "preprocess": "preprocess.benchmark_preprocess",
-            "train": "training.benchmark_train"}
+            "train": "training.benchmark_train", "kernels": "kernels.benchmark_kernels",
+            "timeline": "timeline.benchmark_timeline"}
 
 # command: option -> functions under mindface_eri (and their argument, where it has another name) that receive it.
 HANDED = {
@@ -60,16 +61,17 @@ HANDED = {
                 "model": ["prediction.predictor.load_predictor path"]},
     "serve": {**{name: ["serve.settings.Settings"] for name in (
         "host", "port", "token", "token_file", "workers", "uploads", "max_megabytes", "max_seconds", "max_megapixels",
-        "clip_limit", "upload_limit", "memory", "live", "keep")},
+        "clip_limit", "upload_limit", "memory", "live", "keep", "allow_url")},
               "device": ["prediction.predictor.load_predictor"],
               "model": ["prediction.predictor.load_predictor path"]},
-    "export": {"formats": [EXPORT], "out": [f"{EXPORT} out_dir"], "device": [EXPORT],
+    "export": {"formats": [EXPORT], "out": [f"{EXPORT} out_dir"], "device": [EXPORT], "parts": [EXPORT],
                **dict.fromkeys(("tolerance", "least_pearson"), ["deploy.lower.lower", "deploy.lowered.check_asked"])},
     "convert-weights": {},
     "summary": {"batch_size": ["models.summary.summarize batch_sizes"]},
     "benchmark": {"repeats": [f"benchmark.{SUBJECTS[name]}" for name in ("data", "features", "infer", "predict",
-                                                                         "preprocess", "train")],
-                  "threads": [f"benchmark.{SUBJECTS[name]}" for name in ("infer", "predict", "train")],
+                                                                         "preprocess", "train", "kernels", "timeline")],
+                  "threads": [f"benchmark.{SUBJECTS[name]}" for name in ("infer", "predict", "train", "kernels",
+                                                                         "timeline")],
                   "workers": [f"benchmark.{SUBJECTS[name]}" for name in ("data", "route", "growth")]},
 }
 # The command's own: what it reads, prints and writes, its recipe, and what of the recipe it overrides.

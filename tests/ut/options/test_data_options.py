@@ -106,7 +106,7 @@ def test_an_option_changes_splits_or_batches(name, made):
 def test_an_option_that_changes_no_batch_reaches_mindata(name, made, monkeypatch):
     read, asked = records.read_rows, []
     monkeypatch.setattr(multiprocessing, "cpu_count", lambda: 2)  # MindData refuses more
-    monkeypatch.setattr(records, "read_rows", lambda *rest: asked.append(rest[-1]) or read(*rest))
+    monkeypatch.setattr(records, "read_rows", lambda *rest: asked.append(rest[3]) or read(*rest))
     before, found = ds.config.get_prefetch_size(), []
     try:
         for value in (1, 2):

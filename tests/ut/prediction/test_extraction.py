@@ -81,7 +81,7 @@ def threads(monkeypatch):
     seen = SimpleNamespace(made=0, closed=0, begun=[])
 
     class Worker:
-        def __init__(self, target, settings, limit):
+        def __init__(self, target, settings, limit, folder=None):
             seen.made += 1
             self.settings, self.target = settings, target
 
