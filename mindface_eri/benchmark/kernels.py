@@ -84,6 +84,7 @@ def benchmark_kernels(model: ModelConfig = ModelConfig(), *, repeats: int = 3, t
 
 
 def _ours(kernel: Kernel, frames: int) -> Callable:
+    """A call that computes the kernel and its gradients in MindSpore."""
     from mindspore import Tensor, nn, ops
 
     class _Product(nn.Cell):
@@ -113,6 +114,7 @@ def _ours(kernel: Kernel, frames: int) -> Callable:
 
 
 def _theirs(kernel: Kernel, frames: int, threads: int) -> Callable:
+    """A call that computes them in PyTorch."""
     torch = find_torch(threads)
     x, w, gradient = map(torch.from_numpy, kernel.arrays(frames))
     for tensor in (x, w):

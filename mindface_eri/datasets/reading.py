@@ -24,7 +24,7 @@ def read_rows(files: Sequence[str], columns: Sequence[str], rows: Sequence[int],
     Raises:
         DataError: MindSpore cannot read a file.
     """
-    if len(files) <= OPEN or not len(sizes):
+    if len(files) <= OPEN or len(sizes) == 0:
         yield from _read_rows(files, columns, [int(row) for row in rows], workers)
         return
     ends = np.cumsum(sizes)
@@ -52,6 +52,7 @@ def _runs(rows: np.ndarray, ends: np.ndarray) -> Iterator[Tuple[List[int], np.nd
 
 def _read_rows(files: Sequence[str], columns: Sequence[str], rows: List[int], workers: int
                ) -> Generator[Dict[str, np.ndarray], None, None]:
+    """Clips of files that are open together."""
     import mindspore.dataset as ds
 
     limit = len(set(rows))  # MindSpore refuses a list longer than the data set, as repeated rows can make it

@@ -69,6 +69,7 @@ def import_openvino(path: os.PathLike) -> Any:
 
 
 def _compile(openvino: Any, name: str, content: bytes, threads: int, precision: str) -> Any:
+    """The graph as OpenVINO's, for the processor."""
     core = openvino.Core()
     if precision == "bf16":
         if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):

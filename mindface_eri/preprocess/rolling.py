@@ -60,6 +60,7 @@ class RollingClip:
         self._follower.forget(self._pictures[0][0] if self._pictures else self._count)
 
     def _decoded(self, pictures: Sequence[Tuple[float, bytes]]) -> Iterator[Tuple[int, Picture]]:
+        """Each picture that the decoder makes of them, with its number; they are noted down as they come."""
         import av
 
         for seconds, data in pictures:

@@ -130,13 +130,14 @@ def fetch(url: str, allowed: Allowed, target: BinaryIO, most: int, limit: float)
                 raise Refused("url-failed", f"{_short(url)}: the answer is {moved or response.status}")
             _read(response, target, most, _short(url))
     except _Unwritten as error:
-        raise error.args[0] from None
+        raise error.cause from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         why = f"it took longer than {limit:g} s" if late.is_set() else readable(str(error) or type(error).__name__)
         raise Refused("url-failed", f"{_short(url)} cannot be fetched: {why}") from None
 
 
 def _read(response: http.client.HTTPResponse, target: BinaryIO, most: int, shown: str) -> None:
+    """Writes the answer's body to `target` as it comes, up to `most` bytes."""
     taken, length = 0, response.length or 0
     piece = b" "
     while piece:
@@ -151,6 +152,10 @@ def _read(response: http.client.HTTPResponse, target: BinaryIO, most: int, shown
 
 class _Unwritten(Exception):
     """The file's error, which is not the line's."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 def _write(target: BinaryIO, piece: bytes) -> None:

@@ -92,6 +92,7 @@ class DaskPool(Pool):
         return state, "killed" if stage == _KILLER else stage, reason
 
     def _ask(self, task: Any) -> Reply:
+        """One task by whichever worker may."""
         if self._ended.is_set():
             return STOPPED
         run, future = self._terms.run, None
@@ -189,6 +190,7 @@ def wait_for_file(path: Path) -> bool:
 
 
 def _connect(address: str) -> Any:
+    """A client of the scheduler."""
     try:
         from distributed import Client
     except ImportError:
