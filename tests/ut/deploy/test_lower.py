@@ -283,7 +283,8 @@ def test_a_processor_without_bfloat16_is_refused(openvino):
 
 def test_without_openvino_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(MissingDependencyError, match=r"m.onnx is computed by OpenVINO: pip install 'mindface_eri\[openvino\]'"):
+    said = r"m.onnx is computed by OpenVINO: pip install 'mindface_eri\[openvino\]'"
+    with pytest.raises(MissingDependencyError, match=said):
         openvino_backend.OpenVinoBackend("m.onnx")
     monkeypatch.setattr(lowered.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"bfloat16 is computed by OpenVINO: pip install"):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fixtures.training import change
 
 from mindface_eri.config import Config, from_dict
 from mindface_eri.datasets.feature_import import add_features
@@ -89,8 +90,10 @@ def test_fusion_asks_for_each_branch(recipe, alone, tmp_path):
 
 @pytest.mark.slow
 def test_three_branches_fuse(recipe, alone, tmp_path):
-    runs = SimpleNamespace(**{name: train(recipe(f"eri_{name}", features=(), epochs=1), tmp_path / name, notify=quiet,
-                                          progress=False).run.path for name in ("visual", "acoustic")})
+    eager = {name: change(recipe(f"eri_{name}", features=(), epochs=1), runtime={"mode": "pynative"})
+             for name in ("visual", "acoustic")}  # other tests compile these two
+    runs = SimpleNamespace(**{name: train(config, tmp_path / name, notify=quiet, progress=False).run.path
+                              for name, config in eager.items()})
     fields = {"visual_run": str(runs.visual), "acoustic_run": str(runs.acoustic)}
     with pytest.raises(ConfigError, match="train.features_runs is not set for fau"):
         train(recipe("eri_multi_branch", **fields), tmp_path / "x", notify=quiet)
