@@ -27,6 +27,7 @@ _DISGUISES = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", 
 _SHOWN = 200  # letters of a URL in a message
 
 _Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+_Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 class Refused(ERIError):
@@ -54,18 +55,20 @@ class Allowed:
 
     def __init__(self, entries: Sequence[str]) -> None:
         self._hosts: Set[Tuple[str, Optional[int]]] = set()
-        self._networks: List[Union[ipaddress.IPv4Network, ipaddress.IPv6Network]] = []
+        self._networks: List[Tuple[_Network, Optional[int]]] = []  # with the only port, of an address listed with one
         for entry in entries:
             with contextlib.suppress(ValueError):
-                self._networks.append(ipaddress.ip_network(entry))
+                self._networks.append((ipaddress.ip_network(entry), None))
                 continue
-            host, port = _place(f"//{entry}")
+            host, port = "", None
+            with contextlib.suppress(ValueError):  # no port, or no address in brackets
+                host, port = _place(f"//{entry}")
             if not re.fullmatch(r"[a-z0-9.:-]+", host) or urlsplit(f"//{entry}").netloc != entry or "@" in entry:
                 raise ConfigError(f"--allow-url {entry}: must be a host such as media.example.org or "
                                   "media.example.org:8443, or an address or network such as 10.0.0.0/24")
             self._hosts.add((host, port))
             with contextlib.suppress(ValueError):
-                self._networks.append(ipaddress.ip_network(host))
+                self._networks.append((ipaddress.ip_network(host), port))
 
     def parts(self, url: str) -> Tuple[SplitResult, str, int]:
         """A URL, its host and port; a `Refused` where it is not to be fetched."""
@@ -87,11 +90,11 @@ class Allowed:
         if (host, port) in self._hosts or (port == usual and (host, None) in self._hosts):
             return True
         with contextlib.suppress(ValueError):
-            return port == usual and self._within(ipaddress.ip_address(host))
+            return port == usual and self._within(ipaddress.ip_address(host), port)
         return False
 
-    def _within(self, address: _Address) -> bool:
-        return any(address in network for network in self._networks)
+    def _within(self, address: _Address, port: int) -> bool:
+        return any(address in network and only in (None, port) for network, only in self._networks)
 
     def address(self, host: str, port: int) -> tuple:
         """Family and address to connect to; a `Refused` where the host's is neither public nor listed."""
@@ -102,7 +105,7 @@ class Allowed:
         for family, _, _, _, place in found:
             address = ipaddress.ip_address(place[0].partition("%")[0])
             address = getattr(address, "ipv4_mapped", None) or address
-            if self._within(address) or _public(address):
+            if self._within(address, port) or _public(address):
                 return family, place
         raise Refused("url-refused", f"{_short(host)} is a machine of this network ({found[0][4][0]}); its address has "
                       "to be listed (--allow-url), too")
@@ -129,6 +132,8 @@ def fetch(url: str, allowed: Allowed, target: BinaryIO, most: int, limit: float)
                 moved = "a redirect, which is not followed: send the last URL" if 300 <= response.status < 400 else ""
                 raise Refused("url-failed", f"{_short(url)}: the answer is {moved or response.status}")
             _read(response, target, most, _short(url))
+            if late.is_set():  # an answer without a length ends with its line: what came is a part of it
+                raise OSError
     except _Unwritten as error:
         raise error.cause from None
     except (OSError, ValueError, http.client.HTTPException) as error:

@@ -56,6 +56,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b".")
             time.sleep(0.01)
 
+    def trickle(self):
+        self._head(200)
+        while True:
+            self.wfile.write(b".")
+            time.sleep(0.01)
+
     def log_message(self, *_):
         pass
 
@@ -88,10 +94,11 @@ def test_what_is_listed_is_fetched(host):
     ("http://evil.example/clip", "evil.example is no host that clips are fetched from here"),
     ("http://localhost.evil.example/", "is no host"), ("http://localhost/", "is no host"),
     ("https://media.example.org:8443/", "is no host"), ("http://10.9.9.9:8000/", "is no host"),
+    ("http://10.8.8.8/", "is no host"), ("https://10.8.8.8/", "is no host"), ("http://10.8.8.8:81/", "is no host"),
     ("http://169.254.169.254/latest/meta-data", "is no host")])
 def test_what_is_not_listed_is_refused(url, words):
     with pytest.raises(Refused, match=words) as caught:
-        check(url, "localhost:1", "media.example.org", "10.9.9.9/32")
+        check(url, "localhost:1", "media.example.org", "10.9.9.9/32", "10.8.8.8:8443")
     assert caught.value.code == "url-refused"
 
 
@@ -110,7 +117,8 @@ def test_what_is_no_url(url):
     ("fe80::1%eth0", (), False), ("::ffff:10.0.0.1", (), False), ("64:ff9b::a00:1", (), False),
     ("2002:a00:1::", (), False), ("8.8.8.8", (), True),
     ("2606:4700::1111", (), True), ("10.1.2.3", ("10.1.0.0/16",), True), ("10.1.2.3", ("10.2.0.0/16",), False),
-    ("::ffff:10.1.2.3", ("10.1.2.3",), True)])
+    ("::ffff:10.1.2.3", ("10.1.2.3",), True), ("10.1.2.3", ("10.1.2.3:80",), True),
+    ("10.1.2.3", ("10.1.2.3:8443",), False)])
 def test_a_listed_name_that_points_into_this_network_is_refused(found, entries, fine, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, 1, 6, "", (found, 80))])
     allowed = Allowed(("media.example.org", *entries))
@@ -129,10 +137,10 @@ def test_a_name_is_looked_up_once(host, monkeypatch):
 @pytest.mark.parametrize("path, code, words", [
     ("away", "url-failed", "a redirect, which is not followed"), ("gone", "url-failed", "the answer is 404"),
     ("cut", "url-failed", "IncompleteRead"), ("endless", "too-large", "larger than 0.1 MB"),
-    ("drip", "url-failed", "it took longer than 0.2 s")])
+    ("drip", "url-failed", "it took longer than 0.2 s"), ("trickle", "url-failed", "it took longer than 0.2 s")])
 def test_answers_that_are_none(path, code, words, host):
     with pytest.raises(Refused, match=words) as caught:
-        check(f"http://{host.name}/{path}", host.name, "127.0.0.1", limit=0.2 if path == "drip" else 5.0)
+        check(f"http://{host.name}/{path}", host.name, "127.0.0.1", limit=0.2 if path in ("drip", "trickle") else 5.0)
     assert caught.value.code == code
 
 
@@ -157,7 +165,7 @@ def test_a_host_that_is_silent_or_unknown(monkeypatch):
 
 
 @pytest.mark.parametrize("entry", ["", "http://a.example", "a.example/clips", "a example", "*.example",
-                                   "me@a.example"])
+                                   "me@a.example", "a.example:port", "a.example:99999", "[::1"])
 def test_entries_that_are_no_hosts(entry):
     with pytest.raises(ConfigError, match="--allow-url .*: must be a host such as"):
         Allowed([entry])
