@@ -94,11 +94,15 @@ def _threads(positions: List[int], stage: Stage) -> Iterator[Tuple[int, int]]:
     begun once nobody asks any more."""
     waiting, coming = iter(positions), set()
     with ThreadPoolExecutor(stage.pool.threads) as threads:
-        while True:
-            free = max(0, stage.pool.slots - len(coming))
-            coming |= {threads.submit(stage, np.int64(position)) for position in islice(waiting, free)}
-            if not coming:
-                return
-            done, coming = wait(coming, timeout=1, return_when=FIRST_COMPLETED)
-            for position, state in (future.result() for future in done):
-                yield int(position), int(state)
+        try:
+            while True:
+                free = max(0, stage.pool.slots - len(coming))
+                coming |= {threads.submit(stage, np.int64(position)) for position in islice(waiting, free)}
+                if not coming:
+                    return
+                done, coming = wait(coming, timeout=1, return_when=FIRST_COMPLETED)
+                for position, state in (future.result() for future in done):
+                    yield int(position), int(state)
+        except KeyboardInterrupt:  # else the threads would be waited for, and theirs are whole clips
+            stage.pool.close()
+            raise

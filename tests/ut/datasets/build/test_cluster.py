@@ -7,11 +7,12 @@ import os
 import sys
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 import mindface_eri
-from mindface_eri.datasets.build import cluster, cluster_worker
+from mindface_eri.datasets.build import cluster, cluster_worker, stage
 from mindface_eri.datasets.build.cluster import DaskPool, wait_for_file
 from mindface_eri.datasets.build.cluster_worker import Terms, fingerprint, look, prepare, release, unfit, work
 from mindface_eri.datasets.build.pool import STOPPED
@@ -241,6 +242,25 @@ def test_dask_that_is_missing_or_does_not_answer(monkeypatch, tmp_path):
         monkeypatch.setattr(cluster, "_CONNECT", "0.1s")
         with pytest.raises(ConfigError, match="no Dask scheduler answers there.*`dask scheduler`"):
             DaskPool(address, "a:b", None)
+
+
+def test_who_is_stopped_waits_for_no_clip(monkeypatch):
+    ended, waited = threading.Event(), []
+
+    class Waiting:
+        pool = SimpleNamespace(threads=2, slots=2, close=ended.set)
+
+        def __call__(self, position):
+            waited.append(ended.wait(5))
+            return position, 0
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "wait", stop)
+    with pytest.raises(KeyboardInterrupt):
+        list(stage._threads([0, 1, 2], Waiting()))
+    assert waited == [True, True]
 
 
 def test_a_file_may_come_a_little_later(tmp_path, monkeypatch):
