@@ -62,7 +62,7 @@ def run(arguments):
 
     print(f"{arguments.what}, {arguments.repeats} rounds; {sentence(machine)}\n")
     print(format_table(*table(rows)))
-    if find_torch() is None and arguments.what not in ("features", "growth", "preprocess"):
+    if find_torch() is None and arguments.what not in ("features", "growth", "preprocess", "timeline"):
         print("\nno ratios: PyTorch is not installed; pip install 'mindface_eri[bench]'")
     return 0
 

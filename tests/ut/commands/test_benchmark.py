@@ -98,7 +98,8 @@ def test_libraries_are_held_to_the_threads_before_they_start(stand_in, status):
 
 @pytest.mark.parametrize("subject, target, told", [
     ("features", "features.benchmark_features", False), ("growth", "growth.benchmark_growth", False),
-    ("preprocess a", "preprocess.benchmark_preprocess", False), ("data", "data.benchmark_data", True),
+    ("preprocess a", "preprocess.benchmark_preprocess", False),
+    ("timeline a", "timeline.benchmark_timeline", False), ("data", "data.benchmark_data", True),
     ("predict", "predict.benchmark_predict", True), ("route", "route.benchmark_route", True)])
 @pytest.mark.parametrize("torch", [None, "torch"])
 def test_ratios_are_missed_only_where_pytorch_would_give_them(subject, target, told, torch, stand_in, status):
