@@ -19,7 +19,7 @@ from mindface_eri.datasets.build.workers import WorkerPool
 from mindface_eri.version import versions
 
 # What the content of records and answers depends on; others may differ.
-_WATCHED = ("mindface_eri", "numpy", "av", "dlib", "opencv", "mindspore", "onnxruntime")
+_WATCHED = ("mindface_eri", "numpy", "av", "dlib", "opencv", "mindspore", "onnxruntime", "openvino")
 _pools: Dict[str, WorkerPool] = {}  # of each run that this Dask worker works for
 
 
