@@ -8,8 +8,9 @@ import hashlib
 import hmac
 import secrets
 from typing import Any, Callable, Optional
+from urllib.parse import SplitResult, urlsplit
 
-from starlette.datastructures import URL, Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 
@@ -64,7 +65,7 @@ class Guard:
         if self._secret is None and host not in (*LOOPBACK, self._settings.host):
             return Problem("unknown-host", f"this server answers to {', '.join(LOOPBACK)} only, not to {host!r}")
         origin, asks = headers.get("origin"), connection.scope.get("method", "POST") not in ("GET", "HEAD")
-        if asks and origin is not None and URL(origin).netloc != headers.get("host"):
+        if asks and origin is not None and _parts(origin).netloc != headers.get("host"):
             return Problem("foreign-origin", f"a page of {origin} may not use this server")
         if self._secret is None or path in _OPEN or path.startswith("/static/") or self._knows(connection, headers):
             return None
@@ -88,13 +89,21 @@ class Guard:
             return Problem("token-needed", "this is not the server's token").response()
         response = JSONResponse({"ok": True})
         # The page knows whether it came by https; this server does not, behind a proxy that does that part.
-        secure = "https" in (request.url.scheme, URL(request.headers.get("origin", "")).scheme)
+        secure = "https" in (request.url.scheme, _parts(request.headers.get("origin", "")).scheme)
         response.set_cookie(COOKIE, self._cookie, httponly=True, samesite="strict", secure=secure)
         return response
 
 
 def _same(given: str, known: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), known.encode("utf-8", "replace"))
+
+
+def _parts(origin: str) -> SplitResult:
+    """Of an Origin header; empty ones where it is no URL."""
+    try:
+        return urlsplit(origin)
+    except ValueError:
+        return urlsplit("")
 
 
 def _hostname(host: str) -> str:

@@ -57,7 +57,7 @@ def test_another_name_of_this_machine_is_refused(host, status, serve):
 
 @pytest.mark.parametrize("origin, status", [
     (None, 415), ("http://localhost:8000", 415), ("http://localhost:9000", 403), ("https://evil.example", 403),
-    ("null", 403)])
+    ("null", 403), ("http://[", 403)])
 def test_pages_of_others_may_not_post(origin, status, serve):
     with serve() as client:
         headers = {} if origin is None else {"Origin": origin}
