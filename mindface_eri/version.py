@@ -7,10 +7,12 @@ from typing import Dict
 
 __version__ = "0.1.0"
 
-# Distributions by the name that is shown.
-_DISTRIBUTIONS = {"mindspore": "mindspore", "onnxruntime": "onnxruntime", "openvino": "openvino", "numpy": "numpy",
-                  "librosa": "librosa", "av": "av", "dlib": "dlib-bin", "opencv": "opencv-python-headless",
-                  "torch": "torch"}
+# Distributions by the name that is shown; of several that bring the same the first that is there.
+_DISTRIBUTIONS = {"mindspore": ("mindspore",), "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+                  "openvino": ("openvino",), "numpy": ("numpy",), "librosa": ("librosa",), "av": ("av",),
+                  "dlib": ("dlib-bin", "dlib"),
+                  "opencv": ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless",
+                             "opencv-contrib-python"), "torch": ("torch",)}
 
 
 def versions() -> Dict[str, str]:
@@ -19,9 +21,11 @@ def versions() -> Dict[str, str]:
     import platform
 
     found = {"mindface_eri": __version__, "python": platform.python_version()}
-    for name, distribution in _DISTRIBUTIONS.items():
-        try:
-            found[name] = importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    for name, distributions in _DISTRIBUTIONS.items():
+        for distribution in distributions:
+            try:
+                found[name] = importlib.metadata.version(distribution)
+                break
+            except importlib.metadata.PackageNotFoundError:
+                continue
     return found

@@ -18,6 +18,8 @@ from mindface_eri.preprocess.picture import Picture
 from mindface_eri.preprocess.video import MediaInfo
 from mindface_eri.preprocess.visual import sample, visual_of
 
+_MOST = 512  # pictures that are kept, 42 a second of a window: a camera that gives more fills no memory
+
 
 class Sound(NamedTuple):
     """What a microphone heard; seconds count from wherever the sender's clock began."""
@@ -55,7 +57,7 @@ class RollingClip:
         """
         self._follower.run(self._decoded(pictures))
         newest = pictures[-1][0] if pictures else 0.0
-        while self._pictures and newest - self._pictures[0][1] > self._seconds:
+        while self._pictures and (newest - self._pictures[0][1] > self._seconds or len(self._pictures) > _MOST):
             self._pictures.popleft()
         self._follower.forget(self._pictures[0][0] if self._pictures else self._count)
 

@@ -69,7 +69,8 @@ class DaskPool(Pool):
             if self._mark is not None:
                 self._mark.touch()
             paths = [os.fspath(path) for path in (*shared, *([self._mark] if self._mark else []))]
-            self._terms = Terms(run, target, settings, limit, here, look(paths, here), versions(), fingerprint())
+            self._terms = Terms(run, target, settings, limit, here, look(paths, here), versions(), fingerprint(),
+                                None if folder is None else os.fspath(folder))
             self._first_workers()
             self._looking.start()
         except BaseException:

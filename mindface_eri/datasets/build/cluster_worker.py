@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional
@@ -20,7 +21,10 @@ from mindface_eri.version import versions
 
 # What the content of records and answers depends on; others may differ.
 _WATCHED = ("mindface_eri", "numpy", "av", "dlib", "opencv", "mindspore", "onnxruntime", "openvino")
+_NEEDED = ("numpy", "av", "dlib", "opencv")  # to take a clip apart
+_YOUNG = 60.0  # seconds; a client that connected after the list was made looks like one that is gone
 _pools: Dict[str, WorkerPool] = {}  # of each run that this Dask worker works for
+_born: Dict[str, float] = {}  # when
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Terms:
         folder: in which relative paths begin.
         seen: paths that must be there, with the bytes of those that are files.
         versions: of what the content depends on. sources: fingerprint of this package's own files.
+        written: folder that workers write to.
     """
 
     run: str
@@ -43,6 +48,7 @@ class Terms:
     seen: Mapping[str, Optional[int]]
     versions: Mapping[str, str]
     sources: str
+    written: Optional[str] = None
 
 
 def unfit(terms: Terms) -> str:
@@ -51,6 +57,8 @@ def unfit(terms: Terms) -> str:
     for name in _WATCHED:
         if name in ours and name in terms.versions and ours[name] != terms.versions[name]:
             return f"has {name} {ours[name]}, this run {terms.versions[name]}; install the same there"
+        if name in _NEEDED and name in terms.versions and name not in ours:
+            return f"has no {name}, this run {terms.versions[name]}; install the same there"
     if fingerprint() != terms.sources:
         return "has mindface_eri of the same version, but other files in it; install the same there"
     there = look(terms.seen, terms.folder)
@@ -59,6 +67,8 @@ def unfit(terms: Terms) -> str:
             state = "does not see" if path not in there else "sees another"
             return (f"{state} {os.path.join(terms.folder, path)}; it needs the folders of this run, under the same "
                     "names")
+    if terms.written is not None and not os.access(os.path.join(terms.folder, terms.written), os.W_OK):
+        return f"cannot write below {os.path.join(terms.folder, terms.written)}; mount it there for writing, too"
     return ""
 
 
@@ -88,7 +98,8 @@ async def prepare(terms: Terms, clients: List[str], dask_worker: Any = None) -> 
         clients: that the scheduler knows; what was kept for others, which were killed, is ended.
     """
     for run in set(_pools) - {*clients, terms.run}:
-        _pools.pop(run).close()
+        if time.monotonic() - _born.get(run, 0.0) > _YOUNG:
+            _pools.pop(run).close()
     reason = unfit(terms)
     if reason:
         return reason
@@ -96,6 +107,7 @@ async def prepare(terms: Terms, clients: List[str], dask_worker: Any = None) -> 
     if terms.run not in _pools:
         folder = terms.folder if os.path.isdir(terms.folder) else None
         _pools[terms.run] = WorkerPool(threads, terms.target, terms.settings, terms.limit, folder)
+        _born[terms.run] = time.monotonic()
     await dask_worker.set_resources(**{terms.run: threads})
     return ""
 

@@ -39,6 +39,30 @@ def test_another_version_is_refused_by_name(terms, name):
     assert unfit(replace(terms, versions={**without, "python": "2.7"})) == "", "what is not there, and what matters not"
 
 
+def test_a_worker_without_what_takes_clips_apart_is_refused(terms, monkeypatch):
+    ours = {key: value for key, value in versions().items() if key not in ("dlib", "mindspore")}
+    monkeypatch.setattr(cluster_worker, "versions", lambda: ours)
+    assert unfit(terms) == f"has no dlib, this run {versions()['dlib']}; install the same there"
+    assert unfit(replace(terms, versions={k: v for k, v in terms.versions.items() if k != "dlib"})) == ""
+
+
+def test_a_worker_that_cannot_write_is_refused(terms, monkeypatch, tmp_path):
+    terms = replace(terms, written="data")
+    assert unfit(terms) == ""
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write elsewhere
+    assert unfit(terms) == f"cannot write below {tmp_path}/data; mount it there for writing, too"
+
+
+def test_what_was_kept_for_a_run_that_was_killed_is_ended_and_a_new_run_is_spared(terms, pools, monkeypatch):
+    worker, other = DaskWorker(), replace(terms, run="Client-2")
+    asyncio.run(prepare(terms, ["Client-1"], dask_worker=worker))
+    asyncio.run(prepare(other, ["Client-2"], dask_worker=worker))  # asked for before Client-1 connected
+    assert not pools[0].closed
+    monkeypatch.setattr(cluster_worker, "_YOUNG", -1.0)
+    asyncio.run(prepare(other, ["Client-2"], dask_worker=worker))
+    assert pools[0].closed and not pools[1].closed and work("Client-1", 21) == STOPPED
+
+
 def test_other_files_of_the_same_version_are_refused(terms, tmp_path, monkeypatch):
     for folder, text in (("one", "x = 1"), ("two", "x = 2")):
         (tmp_path / folder).mkdir()
@@ -107,12 +131,6 @@ def test_a_worker_that_does_not_fit_lends_nothing(terms, pools):
     worker = DaskWorker()
     assert "0.0.9" in asyncio.run(prepare(replace(terms, versions={"numpy": "0.0.9"}), [], dask_worker=worker))
     assert pools == [] and worker.resources == {}
-
-
-def test_what_was_kept_for_a_run_that_was_killed_is_ended(terms, pools):
-    asyncio.run(prepare(terms, ["Client-1"], dask_worker=DaskWorker()))
-    asyncio.run(prepare(replace(terms, run="Client-2"), ["Client-2", "Client-3"], dask_worker=DaskWorker()))
-    assert [pool.closed for pool in pools] == [True, False]
 
 
 class Client:
