@@ -156,11 +156,12 @@ def _is_normal(path: Path) -> bool:
     try:
         with open(path, encoding="utf-8-sig") as stream:
             first = next((line for line in stream if line.strip()), "")
-    except UnicodeDecodeError:
+        cells = next(csv.reader([first]), []) if path.suffix.lower() == ".csv" else []
+    except (UnicodeDecodeError, csv.Error):
         return False
     except OSError:
         return True  # which says why
-    names = {name.strip().lower() for name in next(csv.reader([first]), [])} if path.suffix.lower() == ".csv" else set()
+    names = {name.strip().lower() for name in cells}
     muse = path.name == "labels.csv"  # lacks its partition.csv then, and no other splits will do
     return not first or muse or all(names & set(wanted) for wanted in (ID_COLUMNS, SPLIT_COLUMNS))
 

@@ -211,7 +211,7 @@ def open_records(path: Union[str, os.PathLike]) -> Records:
                           tuple(head["extra"]), tuple(head.get("fields", OF_VERSION_0_1)), str(head.get("note", "")),
                           tuple(int(part["rows"]) for part in head["parts"]))
         _check_whole(records, sum(part["rows"] for part in head["parts"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, EOFError, zipfile.BadZipFile,
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, EOFError, zipfile.BadZipFile, csv.Error,
             ConfigError) as error:
         raise DataError(f"{path}: these are not whole records ({type(error).__name__}: {error}); copy them again or "
                         "preprocess again") from error

@@ -73,6 +73,7 @@ def test_what_the_folder_says(records_folder, tiny):
     (lambda d: (d / "dataset.json").write_text("{}"), "not whole records"),
     (lambda d: (d / "dataset.json").write_text("[1"), "not whole records"),
     (lambda d: (d / "arrays.npz").unlink(), "not whole records"),
+    (lambda d: (d / "clips.csv").write_text("id,split\n\0,x"), "preprocess again"),  # before 3.11 csv's own error
     (lambda d: (d / "arrays.npz").write_bytes(b"PK"), "not whole records"),
     (lambda d: (d / "clips.csv").write_text("id,split\n00000,train\n"), "clips.csv has 1 rows"),
     (lambda d: shutil.rmtree(d), "no records there"),
