@@ -56,7 +56,7 @@ def extract_features(run: os.PathLike, records: Optional[RecordsLike] = None, *,
         ConfigError: opened records for a scheduler's workers, who need their folder; or none of these can be used.
     """
     trained, opened, config, context = _opened(run, records, device)
-    compute = _compute
+    compute = None
     if scheduler is not None:
         if isinstance(records, Records):
             raise ConfigError("workers of a scheduler open records themselves: give their folder, not opened records")

@@ -51,7 +51,7 @@ class DaskPool(Pool):
         MissingDependencyError: Dask is not installed.
     """
 
-    threads = 1024
+    threads, elsewhere = 1024, True
 
     def __init__(self, address: str, target: str, settings: Any, limit: float = LIMIT, *,
                  shared: Iterable[os.PathLike] = (), folder: Optional[Path] = None) -> None:

@@ -19,6 +19,7 @@ class Pool(abc.ABC):
     """Does tasks, each when it is called with one, from any thread."""
 
     threads: int  # that may wait for a reply at a time
+    elsewhere = False  # whether other machines do them, whose files show here only after a while
 
     @property
     @abc.abstractmethod

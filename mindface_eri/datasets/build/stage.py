@@ -10,7 +10,7 @@ from typing import Iterator, List, Set, Tuple
 
 import numpy as np
 
-from mindface_eri.datasets.build.cluster import DaskPool, wait_for_file
+from mindface_eri.datasets.build.cluster import wait_for_file
 from mindface_eri.datasets.build.plan import Plan
 from mindface_eri.datasets.build.pool import Pool
 from mindface_eri.datasets.build.resume import check_there, files_of
@@ -55,7 +55,7 @@ class Stage:
         copies = bool(augment.speeds) and clip.split in augment.splits
         state, stage, reason = self.pool({**task, "id": clip.id, "copies": copies})
         if state == "done":
-            if isinstance(self.pool, DaskPool) and not wait_for_file(work.clip(position)):
+            if self.pool.elsewhere and not wait_for_file(work.clip(position)):
                 raise DataError(f"{work.clip(position)}: a worker has written it, and it does not show here; is the "
                                 "folder the same one there?")
             if reason:
@@ -73,7 +73,7 @@ def pipeline(positions: List[int], stage: Stage, workers: int) -> Iterator[Tuple
     """(position, state) of each clip. MindData's map threads hand the work to the pool's processes."""
     if not positions:
         return
-    if isinstance(stage.pool, DaskPool) or not has_mindspore():
+    if stage.pool.elsewhere or not has_mindspore():
         yield from _threads(positions, stage)
         return
     import multiprocessing

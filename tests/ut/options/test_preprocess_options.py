@@ -134,7 +134,13 @@ def passed_on(config, made):
     plan = Plan(made.folder, Manifest(EMOTIONS, tuple(clips)), config.preprocess, 3)
     (made.folder / "plan.json").touch()
     asked = []
-    stage = Stage(plan, lambda task: asked.append(task["copies"]) or ("done", "", ""), 0, set())
+
+    def pool(task):
+        asked.append(task["copies"])
+        return "done", "", ""
+
+    pool.elsewhere = False
+    stage = Stage(plan, pool, 0, set())
     for position in range(3):
         stage(np.int64(position))
     return asked

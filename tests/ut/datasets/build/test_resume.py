@@ -25,6 +25,8 @@ from mindface_eri.threads import cores
 class Pool:
     """Stands for the worker processes: extracts here, in the order asked, and notes what it was asked."""
 
+    elsewhere = False
+
     def __init__(self, workers, target, settings, limit):
         self.made, self.tasks, self.closed = (workers, *settings, limit), [], 0
         assert target == "mindface_eri.datasets.build.extraction:run_task"
